@@ -1,0 +1,117 @@
+#include "base/ctx.h"
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { SPIN = 1000 };          /* looks before going to sleep: some 20-50 us */
+
+typedef struct member { pthread_t thread; struct vlm_team *team; int id; void *scratch; } member;
+struct vlm_team {
+    pthread_mutex_t lock;
+    pthread_cond_t wake, done;
+    atomic_uint turn;          /* goes up by one for each job; members wait for that */
+    atomic_int busy;           /* members that still work on this job */
+    int started;               /* threads to join, members 1..started */
+    bool stop;
+    int64_t n, parts;          /* the job, written before turn */
+    vlm_part *fn;
+    void *arg;
+    member m[];                /* 0 is the caller */
+};
+
+static void relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void run_part(struct vlm_team *t, int64_t i) {
+    if (i >= t->parts) return;
+    int64_t q = t->n / t->parts, rest = t->n % t->parts;       /* the first `rest` parts get one more */
+    int64_t lo = q * i + (i < rest ? i : rest);
+    t->fn(t->arg, lo, lo + q + (i < rest), t->m[i].scratch);
+}
+
+static void *member_main(void *p) {
+    member *m = p;
+    struct vlm_team *t = m->team;
+    for (unsigned seen = 0;; seen++) {
+        for (int i = 0; i < SPIN && atomic_load(&t->turn) == seen; i++) relax();
+        if (atomic_load(&t->turn) == seen) {
+            pthread_mutex_lock(&t->lock);
+            while (atomic_load(&t->turn) == seen) pthread_cond_wait(&t->wake, &t->lock);
+            pthread_mutex_unlock(&t->lock);
+        }
+        if (t->stop) return NULL;
+        run_part(t, m->id);
+        if (atomic_fetch_sub(&t->busy, 1) == 1) {              /* the last one out */
+            pthread_mutex_lock(&t->lock);
+            pthread_cond_signal(&t->done);
+            pthread_mutex_unlock(&t->lock);
+        }
+    }
+}
+
+static void next_turn(struct vlm_team *t) {
+    pthread_mutex_lock(&t->lock);      /* a member is before its look at turn, or already waits: none sleeps through */
+    atomic_fetch_add(&t->turn, 1);
+    pthread_cond_broadcast(&t->wake);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void vlm_parallel(vlm_ctx *ctx, int64_t n, int64_t grain, vlm_part *fn, void *arg) {
+    struct vlm_team *t = ctx->team;
+    int64_t parts = ctx->eager || grain < 1 ? n : n / grain;
+    if (parts > ctx->threads) parts = ctx->threads;
+    if (n <= 0) return;
+    assert(atomic_load(&t->busy) == 0);                        /* not from inside fn */
+    if (parts <= 1) { fn(arg, 0, n, t->m[0].scratch); return; }
+    t->n = n, t->parts = parts, t->fn = fn, t->arg = arg;
+    atomic_store(&t->busy, ctx->threads - 1);
+    next_turn(t);
+    run_part(t, 0);
+    for (int i = 0; i < SPIN && atomic_load(&t->busy); i++) relax();
+    if (atomic_load(&t->busy)) {
+        pthread_mutex_lock(&t->lock);
+        while (atomic_load(&t->busy)) pthread_cond_wait(&t->done, &t->lock);
+        pthread_mutex_unlock(&t->lock);
+    }
+}
+
+vlm_ctx *vlm_ctx_open(int threads, size_t scratch_bytes) {
+    if (threads < 1) threads = 1;
+    vlm_ctx *ctx = calloc(1, sizeof *ctx);
+    struct vlm_team *t = calloc(1, sizeof *t + (size_t)threads * sizeof(member));
+    if (!ctx || !t) { free(ctx); free(t); return NULL; }
+    *ctx = (vlm_ctx){ .threads = threads, .scratch_bytes = (scratch_bytes + 63) & ~(size_t)63, .team = t };
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->wake, NULL);
+    pthread_cond_init(&t->done, NULL);
+    for (int i = 0; i < threads; i++) {
+        t->m[i] = (member){ .team = t, .id = i, .scratch = aligned_alloc(64, ctx->scratch_bytes + 64) };
+        if (!t->m[i].scratch) goto fail;
+        if (i && pthread_create(&t->m[i].thread, NULL, member_main, &t->m[i])) goto fail;
+        t->started = i;
+    }
+    return ctx;
+fail:
+    vlm_ctx_close(ctx);
+    return NULL;
+}
+
+void vlm_ctx_close(vlm_ctx *ctx) {
+    if (!ctx) return;
+    struct vlm_team *t = ctx->team;
+    t->stop = true;
+    next_turn(t);
+    for (int i = 1; i <= t->started; i++) pthread_join(t->m[i].thread, NULL);
+    for (int i = 0; i < ctx->threads; i++) free(t->m[i].scratch);
+    pthread_mutex_destroy(&t->lock);
+    pthread_cond_destroy(&t->wake);
+    pthread_cond_destroy(&t->done);
+    free(t);
+    free(ctx);
+}

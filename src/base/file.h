@@ -1,0 +1,38 @@
+/* Bytes in files: mapped or read under a limit, written so that a reader sees the old file or the whole new one. */
+#ifndef VLM_FILE_H
+#define VLM_FILE_H
+#include "base/status.h"
+#include <stdbool.h>
+#include <stdio.h>
+
+/* A regular file, mapped read-only. Fails on anything else, and over `limit` bytes (0: no limit). A file that
+   another program cuts short while it is mapped ends the process (SIGBUS): the one thing we cannot answer. */
+typedef struct vlm_map { const unsigned char *data; size_t size; } vlm_map;
+vlm_status vlm_map_open(const char *path, size_t limit, vlm_map *out);
+void       vlm_map_close(vlm_map *m);                  /* zeroed is fine */
+/* The whole pages in [p, p + bytes) are not needed for now: they leave this process's memory. */
+void       vlm_map_forget(const void *p, size_t bytes);
+
+/* The whole file, with a NUL behind it; the caller frees. path "-" reads standard input. */
+vlm_status vlm_read(const char *path, size_t limit, unsigned char **out, size_t *size);
+
+/* Writes beside the target and takes its place only at commit: flush, fsync, rename, fsync of the folder.
+   One of commit and cancel ends it; both free it. A target that exists is replaced. */
+typedef struct vlm_writer { FILE *f; char *path, *temp; } vlm_writer;
+vlm_status vlm_writer_open(const char *path, vlm_writer *out);
+vlm_status vlm_writer_commit(vlm_writer *w);
+void       vlm_writer_cancel(vlm_writer *w);           /* zeroed is fine */
+vlm_status vlm_write(const char *path, const void *data, size_t size);         /* all of it at once */
+
+/* A folder likewise: fill `temp`, then commit renames it to `path`. `replace`: an existing folder is set aside and removed after the
+   rename, but only if all it holds looks like a program's output (.json, .safetensors, .npy, .txt, tokenizer/): nobody's work dies of a
+   --force. Without it an existing path is an error that names --force. */
+typedef struct vlm_dir_writer { char *path, *temp; bool replace; } vlm_dir_writer;
+vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_writer *out);
+vlm_status vlm_dir_writer_commit(vlm_dir_writer *w);
+void       vlm_dir_writer_cancel(vlm_dir_writer *w);   /* removes what was written; zeroed is fine */
+
+bool  vlm_exists(const char *path);
+bool  vlm_is_dir(const char *path);
+char *vlm_join(const char *dir, const char *name);     /* "dir/name", to be freed; NULL: no memory */
+#endif
