@@ -16,7 +16,7 @@ PREFIX   = /usr/local
 LIBDIR   = $(PREFIX)/lib
 
 CFLAGS   = -O2 -g
-ALL      = -std=c11 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -DVLM_VERSION='"$(VERSION)"' -Iinclude -Isrc -pthread -fPIC \
+ALL      = -std=c11 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -DVLM_VERSION='"$(VERSION)"' -Iinclude -Isrc -pthread -fPIC -fvisibility=hidden \
            -ffp-contract=off -fno-math-errno -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -MMD -MP \
            $(if $(WERROR),-Werror) $(if $(SAN),-fsanitize=address$(,)undefined -fno-sanitize-recover=all) $(CFLAGS) $(EXTRA)
 LIBS     = -ljpeg -lspng -lwebp -lpcre2-8 -lutf8proc -ljansson -lm -pthread
@@ -42,8 +42,8 @@ $(B)/vlm: $(APP) $(B)/libvlm.a
 $(B)/libvlm.a: $(OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
-$(B)/libvlm.so: $(OBJ) src/libvlm.map
-	$(CC) $(ALL) $(LDFLAGS) -shared -Wl,-soname,libvlm.so.0 -Wl,--version-script=src/libvlm.map -o $@ $(OBJ) $(LIBS)
+$(B)/libvlm.so: $(OBJ)
+	$(CC) $(ALL) $(LDFLAGS) -shared -Wl,-soname,libvlm.so.0 -o $@ $(OBJ) $(LIBS)
 
 $(B)/src/ops/fast/isa_%.o: src/ops/fast/isa.c
 	@mkdir -p $(@D)

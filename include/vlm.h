@@ -7,6 +7,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)   /* what stands here is all that libvlm.so shows */
 
 /* ---- Failures -------------------------------------------------------------------------------------------------
    Every function that can fail returns one of these and leaves its out-parameters untouched on failure. The message
@@ -31,6 +32,7 @@ typedef void vlm_log_fn(void *user, const char *where, const char *message);
 typedef void vlm_progress_fn(void *user, const char *what, int64_t done, int64_t total);
 void vlm_log_set(vlm_log_fn *log, vlm_progress_fn *progress, void *user);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

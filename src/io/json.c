@@ -1,0 +1,91 @@
+#include "io/json.h"
+#include "base/file.h"
+#include <math.h>
+#include <stdlib.h>
+
+vlm_status vlm_json_parse(const void *data, size_t size, const char *where, json_t **out) {
+    json_error_t e;
+    json_t *v = json_loadb(data, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    if (!v) return vlm_fail(VLM_EFORMAT, where, "is not valid JSON: %s, line %d column %d; get the file again or mend it", e.text, e.line, e.column);
+    *out = v;
+    return VLM_OK;
+}
+vlm_status vlm_json_read(const char *path, json_t **out) {
+    unsigned char *data;
+    size_t size;
+    TRY(vlm_read(path, VLM_JSON_LIMIT, &data, &size));
+    vlm_status status = vlm_json_parse(data, size, path, out);
+    free(data);
+    return status;
+}
+vlm_status vlm_json_write(const char *path, const json_t *value) {
+    vlm_writer w;
+    TRY(vlm_writer_open(path, &w));
+    if (json_dumpf(value, w.f, JSON_INDENT(2)) || fputc('\n', w.f) == EOF) {
+        vlm_writer_cancel(&w);
+        return vlm_fail(VLM_EIO, path, "cannot write the JSON; check the disk");
+    }
+    return vlm_writer_commit(&w);
+}
+
+static const char *type_name(const json_t *v) {
+    static const char *const names[] = { "an object", "an array", "a string", "an integer", "a number", "true", "false", "null" };
+    return names[json_typeof(v)];
+}
+static vlm_status wrong_type(const char *where, const char *key, const char *want, const json_t *v) {
+    return vlm_fail(VLM_EFORMAT, where, "key %s is %s, expected %s; mend the file", key, type_name(v), want);
+}
+static const json_t *member(const json_t *o, const char *key) {
+    const json_t *v = json_object_get(o, key);
+    return v && !json_is_null(v) ? v : NULL;
+}
+
+vlm_status vlm_json_int(const json_t *o, const char *where, const char *key, int64_t lo, int64_t hi, int64_t *io) {
+    const json_t *v = member(o, key);
+    int64_t n;
+    if (!v) return VLM_OK;
+    double d = json_number_value(v);
+    if (json_is_integer(v)) n = json_integer_value(v);
+    else if (json_is_real(v) && fabs(d) < 9e15 && d == floor(d)) n = (int64_t)d;
+    else return wrong_type(where, key, "an integer", v);
+    if (n < lo || n > hi)
+        return vlm_fail(VLM_EFORMAT, where, "key %s is %lld, expected %lld to %lld; mend the file", key, (long long)n, (long long)lo, (long long)hi);
+    *io = n;
+    return VLM_OK;
+}
+vlm_status vlm_json_real(const json_t *o, const char *where, const char *key, double lo, double hi, double *io) {
+    const json_t *v = member(o, key);
+    if (!v) return VLM_OK;
+    if (!json_is_number(v)) return wrong_type(where, key, "a number", v);
+    double d = json_number_value(v);
+    if (!(d >= lo && d <= hi)) return vlm_fail(VLM_EFORMAT, where, "key %s is %g, expected %g to %g; mend the file", key, d, lo, hi);
+    *io = d;
+    return VLM_OK;
+}
+vlm_status vlm_json_bool(const json_t *o, const char *where, const char *key, bool *io) {
+    const json_t *v = member(o, key);
+    if (!v) return VLM_OK;
+    if (!json_is_boolean(v)) return wrong_type(where, key, "true or false", v);
+    *io = json_is_true(v);
+    return VLM_OK;
+}
+vlm_status vlm_json_string(const json_t *o, const char *where, const char *key, const char **io) {
+    const json_t *v = member(o, key);
+    if (!v) return VLM_OK;
+    if (!json_is_string(v)) return wrong_type(where, key, "a string", v);
+    *io = json_string_value(v);
+    return VLM_OK;
+}
+static vlm_status need(const json_t *o, const char *where, const char *key) {
+    if (!json_is_object(o)) return vlm_fail(VLM_EFORMAT, where, "is not a JSON object; get the file again");
+    if (!member(o, key)) return vlm_fail(VLM_EFORMAT, where, "has no key %s; get the file again", key);
+    return VLM_OK;
+}
+vlm_status vlm_json_need_int(const json_t *o, const char *where, const char *key, int64_t lo, int64_t hi, int64_t *out) {
+    TRY(need(o, where, key));
+    return vlm_json_int(o, where, key, lo, hi, out);
+}
+vlm_status vlm_json_need_string(const json_t *o, const char *where, const char *key, const char **out) {
+    TRY(need(o, where, key));
+    return vlm_json_string(o, where, key, out);
+}
