@@ -1,0 +1,83 @@
+/* The ops: maths on flat rows, in one table of function pointers. ops.def is the page of formulas; ref/ is the oracle,
+   fast/ what runs. Ops allocate nothing and cannot fail: callers have checked shapes. */
+#ifndef VLM_OPS_H
+#define VLM_OPS_H
+#include "base/ctx.h"
+
+/* act: activations. real: parameters, their gradients, saved statistics, tables. ref/ is compiled a second time with
+   both double (-DVLM_REF64): the oracle of checkops.
+   Outside ops nobody reads through either pointer or adds to it, because on a device it is no address of ours:
+   an offset of n elements is act_at(x, n); values move through upload and download. */
+#ifdef VLM_REF64
+typedef double act, real;
+#define REF(name) vlm_ref64_##name
+#else
+typedef float act, real;
+#define REF(name) vlm_ref_##name
+#endif
+#define act_at(x, n) ((x) + (n))
+
+/* A weight operand (rows outputs, cols inputs). int8 and int4 will join dtype (and bring scales); no op changes its signature for them. */
+typedef enum vlm_dtype { VLM_F32, VLM_F16, VLM_BF16, VLM_F64 } vlm_dtype;      /* F64: the oracle only */
+typedef enum vlm_layout { VLM_ROWS, VLM_PANELS } vlm_layout;
+enum { VLM_PANEL = 32 };               /* outputs in a panel */
+typedef struct vlm_mat { vlm_dtype dtype; vlm_layout layout; int64_t rows, cols; void *data; } vlm_mat;
+
+static inline size_t vlm_dtype_bytes(vlm_dtype t) { return t == VLM_F32 ? 4 : t == VLM_F64 ? 8 : 2; }
+static inline int64_t vlm_mat_len(const vlm_mat *m) {          /* elements, padding included */
+    return (m->layout == VLM_ROWS ? m->rows : (m->rows + VLM_PANEL - 1) / VLM_PANEL * VLM_PANEL) * m->cols;
+}
+static inline int64_t vlm_mat_at(const vlm_mat *m, int64_t r, int64_t c) {     /* where element (r, c) lies */
+    return m->layout == VLM_ROWS ? r * m->cols + c : (r / VLM_PANEL * m->cols + c) * VLM_PANEL + r % VLM_PANEL;
+}
+static inline float vlm_bf16_float(uint16_t h) { union { uint32_t u; float f; } b = { (uint32_t)h << 16 }; return b.f; }
+static inline float vlm_f16_float(uint16_t h) {                /* exact; subnormals by a multiplication */
+    union { uint32_t u; float f; } b = { (uint32_t)(h & 0x7FFF) << 13 };
+    b.f = (h & 0x7C00) == 0x7C00 ? (b.u += 0x70000000u, b.f) : b.f * 0x1p112f;
+    b.u |= (uint32_t)(h & 0x8000) << 16;
+    return b.f;
+}
+
+typedef enum vlm_activation { VLM_GELU_ERF, VLM_GELU_TANH, VLM_SILU } vlm_activation;
+
+/* One sample, or one image, in attention: its query rows, and where its keys and values lie. */
+typedef struct vlm_span {
+    int64_t row, rows;         /* of q and out */
+    int64_t pos;               /* position of the first query; row r of the span has position pos + r */
+    int64_t keys;              /* keys exist at positions 0 .. keys-1; causal: keys >= pos + rows */
+    const act *k, *v;          /* position p lies in row p, or p % ring */
+    int64_t ring;              /* 0, or a multiple of VLM_KEY_BLOCK that holds every key the queries may see */
+} vlm_span;
+enum { VLM_KEY_BLOCK = 64 };           /* keys are taken in blocks that begin at multiples of this position */
+
+enum { VLM_SCRATCH_BYTES = 1 << 20 };  /* scratch of a thread that suffices for every op */
+
+#define OP(name, ...) void REF(name)(vlm_ctx *ctx, __VA_ARGS__);
+#include "ops/ops.def"
+#undef OP
+
+#ifndef VLM_REF64
+typedef struct vlm_ops {
+    /* Memory where the ops run. alloc: 64-byte aligned, NULL if there is none; upload and download move bytes from and to the host;
+       after sync everything asked for before has happened. */
+    void *(*alloc)(size_t bytes);
+    void (*free)(void *p, size_t bytes);
+    void (*upload)(vlm_ctx *ctx, void *to, const void *from, size_t bytes);
+    void (*download)(vlm_ctx *ctx, void *to, const void *from, size_t bytes);
+    void (*zero)(vlm_ctx *ctx, void *p, size_t bytes);
+    void (*sync)(vlm_ctx *ctx);
+#define OP(name, ...) void (*name)(vlm_ctx *ctx, __VA_ARGS__);
+#include "ops/ops.def"
+#undef OP
+} vlm_ops;
+
+enum { VLM_CPU_AVX2 = 1, VLM_CPU_AVX512 = 2, VLM_CPU_NEON = 4 };
+unsigned vlm_cpu_flags(void);                  /* what this machine has */
+void  vlm_ops_init(vlm_ops *o, unsigned cpu);  /* reference first, then overwritten by the best that cpu allows */
+void  vlm_ops_init_avx2(vlm_ops *o);
+void  vlm_ops_init_avx512(vlm_ops *o);
+float vlm_peak_avx2(int64_t n);                /* n rounds of independent FMAs: the yardstick of benchmarks */
+float vlm_peak_avx512(int64_t n);
+enum { VLM_PEAK_FLOP_AVX2 = 2 * 8 * 24, VLM_PEAK_FLOP_AVX512 = 2 * 16 * 24 };  /* of one round */
+#endif
+#endif
