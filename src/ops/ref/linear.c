@@ -1,22 +1,28 @@
-#include "ops/ops.h"
+#include "ops/ref/ref.h"
+#include <math.h>
 
-void REF(linear_pack)(vlm_ctx *ctx, const vlm_mat *out, const vlm_mat *w) {
+void REF(linear_pack)(vlm_ctx *ctx, const vlm_mat *out, int64_t row0, const vlm_mat *w, int64_t *nonfinite) {
     (void)ctx;
-    real *o = out->data;
-    const real *v = w->data;
-    for (int64_t i = 0; i < vlm_mat_len(out); i++) o[i] = 0;
-    for (int64_t c = 0; c < w->rows; c++)
-        for (int64_t k = 0; k < w->cols; k++) o[vlm_mat_at(out, c, k)] = v[vlm_mat_at(w, c, k)];
+    size_t bytes = vlm_dtype_bytes(w->dtype);
+    char *o = out->data;
+    const char *v = w->data;
+    for (int64_t r = 0; r < w->rows; r++)
+        for (int64_t k = 0; k < w->cols; k++) {
+            memcpy(o + (size_t)vlm_mat_at(out, row0 + r, k) * bytes, v + (size_t)vlm_mat_at(w, r, k) * bytes, bytes);
+            *nonfinite += !isfinite(weight_at(w, r, k));
+        }
+    if (row0 + w->rows == out->rows)
+        for (int64_t r = out->rows; r % VLM_PANEL; r++)
+            for (int64_t k = 0; k < out->cols; k++) memset(o + (size_t)vlm_mat_at(out, r, k) * bytes, 0, bytes);
 }
 
 void REF(linear_forward)(vlm_ctx *ctx, act *out, const act *x, const vlm_mat *w, const real *b, const act *res, int64_t R) {
     (void)ctx;
-    const real *v = w->data;
     int64_t C = w->rows, K = w->cols;
     for (int64_t r = 0; r < R; r++)
         for (int64_t c = 0; c < C; c++) {
             double s = b ? b[c] : 0;
-            for (int64_t k = 0; k < K; k++) s += (double)x[r * K + k] * v[vlm_mat_at(w, c, k)];
+            for (int64_t k = 0; k < K; k++) s += (double)x[r * K + k] * weight_at(w, c, k);
             out[r * C + c] = (act)(s + (res ? res[r * C + c] : 0));
         }
 }

@@ -1,0 +1,26 @@
+#include "ops/ref/ref.h"
+
+void REF(patches_forward)(vlm_ctx *ctx, act *out, const act *x, int64_t Hp, int64_t Wp, int64_t P) {
+    (void)ctx;
+    for (int64_t t = 0; t < Hp * Wp; t++)
+        for (int64_t c = 0; c < 3; c++)
+            for (int64_t ky = 0; ky < P; ky++)
+                for (int64_t kx = 0; kx < P; kx++)
+                    out[((t * 3 + c) * P + ky) * P + kx] = x[(c * Hp * P + t / Wp * P + ky) * Wp * P + t % Wp * P + kx];
+}
+
+void REF(shuffle_forward)(vlm_ctx *ctx, act *out, const act *x, int64_t Hp, int64_t Wp, int64_t s, int64_t C) {
+    (void)ctx;
+    for (int64_t gy = 0; gy < Hp / s; gy++)
+        for (int64_t gx = 0; gx < Wp / s; gx++)
+            for (int64_t dy = 0; dy < s; dy++)
+                for (int64_t dx = 0; dx < s; dx++)
+                    for (int64_t c = 0; c < C; c++)
+                        out[((gy * (Wp / s) + gx) * s * s + dy * s + dx) * C + c] = x[((gy * s + dy) * Wp + gx * s + dx) * C + c];
+}
+
+void REF(embed_forward)(vlm_ctx *ctx, act *out, const int64_t *ids, const vlm_mat *table, float scale, int64_t R) {
+    (void)ctx;
+    for (int64_t r = 0; r < R; r++)
+        for (int64_t c = 0; c < table->cols; c++) out[r * table->cols + c] = (act)(weight_at(table, ids[r], c) * scale);
+}

@@ -1,0 +1,19 @@
+/* What the reference needs of a weight: element (r, c) as a number. Weights may lie anywhere, so they are read by memcpy. */
+#ifndef VLM_REF_H
+#define VLM_REF_H
+#include "ops/ops.h"
+#include <string.h>
+
+static inline double weight_at(const vlm_mat *m, int64_t r, int64_t c) {
+    const char *p = (const char *)m->data + (size_t)vlm_mat_at(m, r, c) * vlm_dtype_bytes(m->dtype);
+    union { uint16_t h; float f; double d; } u;
+    memcpy(&u, p, vlm_dtype_bytes(m->dtype));
+    switch (m->dtype) {
+        case VLM_F32:  return u.f;
+        case VLM_F16:  return vlm_f16_float(u.h);
+        case VLM_BF16: return vlm_bf16_float(u.h);
+        case VLM_F64:  return u.d;
+    }
+    return 0;
+}
+#endif
