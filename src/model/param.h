@@ -1,0 +1,47 @@
+/* A model's parameters as one list: stored name, shape, group, and where the values go. The engines' walks fill the list
+   (vlm_vit_params, vlm_lm_params, vlm_projector_params); memory, loading, inspection and saving all read it.
+   Names are those of nanoVLM's model.safetensors; families translate them for Hugging Face's files. */
+#ifndef VLM_PARAM_H
+#define VLM_PARAM_H
+#include "base/arena.h"
+#include "base/status.h"
+#include "io/weights.h"
+#include "model/config.h"
+
+typedef enum vlm_group { VLM_VISION, VLM_PROJECTOR, VLM_LANGUAGE, VLM_GROUPS } vlm_group;
+
+/* A stored tensor. A matrix is rows [row, row + shape[0]) of *mat (fused operands hold several); a vector is elements [row, ...) of *vec. */
+typedef struct vlm_param {
+    char name[96];
+    vlm_group group;
+    int ndim;
+    int64_t shape[4];                  /* as stored; a matrix has shape[0] rows, the rest are its columns */
+    vlm_mat *mat;
+    real **vec;
+    int64_t row;
+    bool tied;                         /* a second name of another row's values: nothing is stored for it */
+    int parts;                         /* source tensors, one after another along the rows; NULL: zeros */
+    const vlm_tensor *part[3];
+} vlm_param;
+
+typedef struct vlm_params {
+    vlm_param *p;
+    int n, room;
+    bool failed;                       /* no memory: said by vlm_params_check */
+} vlm_params;
+
+/* For the walks. fmt makes the name; dims end with 0. */
+void vlm_params_mat(vlm_params *ps, vlm_group g, vlm_mat *mat, int64_t row, const int64_t *dims, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+void vlm_params_vec(vlm_params *ps, vlm_group g, real **vec, int64_t row, const int64_t *dims, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+#define VLM_DIMS(...) (const int64_t[]){ __VA_ARGS__, 0 }
+vlm_status vlm_params_check(const vlm_params *ps);     /* memory ran out while it was filled? */
+void vlm_params_free(vlm_params *ps);
+int64_t vlm_param_len(const vlm_param *p);             /* elements */
+vlm_param *vlm_params_find(const vlm_params *ps, const char *name);
+
+/* Gives every matrix and vector its place in the arena (ops/arena.h: measured first, then placed); dtypes of the matrices are set already. */
+void vlm_params_place(vlm_params *ps, vlm_arena *a);
+/* Fills them from their parts: matrices are packed in panels, vectors become float. NaN, infinity or a wrong shape is an error that
+   names the tensor; pages of the source are let go as they are done with. */
+vlm_status vlm_params_load(vlm_params *ps, vlm_ctx *ctx, const vlm_ops *ops, const vlm_weights *w);
+#endif
