@@ -1,0 +1,75 @@
+"""Small models with loud weights, written by transformers and computed in float64.
+
+The default initialisation (biases 0, norms 1, std 0.02) hides errors; here every tensor matters: biases, CLS, registers and
+norm weights are far from their neutral values, matrices have gain 1.2 and queries and keys more, so that attention is sharp.
+"""
+import math
+import shutil
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from .common import rng
+
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+
+
+class Float64(TorchFunctionMode):
+    """transformers computes norms, softmax and rotations in float32 whatever the model's type: inside this, in float64."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.Tensor.float:
+            func = torch.Tensor.double
+        args = tuple(torch.float64 if a is torch.float32 else a for a in args)
+        kwargs = {k: torch.float64 if v is torch.float32 else v for k, v in (kwargs or {}).items()}
+        return func(*args, **kwargs)
+
+
+def draw(model, name, shape, plus_one=False):
+    """One tensor's float32 values. The generator is the model's and tensor's name, so the order of drawing is free."""
+    r = rng("weight", model, name)
+    leaf = name.split(".")[-2] if name.endswith((".weight", ".bias")) else name.split(".")[-1]
+    x = r.standard_normal(tuple(shape))
+    if "lambda" in leaf:
+        x = r.uniform(0.1, 1.0, tuple(shape)) * r.choice([-1, 1], tuple(shape))
+    elif "norm" in leaf:
+        x = 0.3 * x + (0.0 if name.endswith(".bias") or plus_one else 1.0)
+    elif name.endswith(".bias"):
+        x = 0.3 * x
+    elif "position" in leaf or "token" in leaf or "embed_tokens" in leaf:
+        x = {True: 0.12, False: 0.7 if "position" in leaf or "embed" not in leaf else 0.2}[plus_one] * x  # small where a head is tied
+    elif len(shape) >= 2:
+        gain = 1.8 if leaf in ("q_proj", "k_proj", "query", "key") else 1.2
+        x = gain * x / math.sqrt(math.prod(shape[1:]))
+    return torch.from_numpy(x).float()
+
+
+def build(out, cls, config, folder, dtype="f32", like=None, shard=None, plus_one=False):
+    """Draws a model, saves it to folder with save_pretrained, and returns (float64 model, state dict as stored).
+
+    like: name whose weights are drawn (a bf16 copy of another model); default: the folder's.
+    """
+    config._attn_implementation = "eager"
+    torch.manual_seed(0)
+    model = cls(config).eval()
+    state = {k: draw(like or folder, k, v.shape, plus_one) for k, v in model.state_dict().items()}
+    for a, b in getattr(model, "_tied_weights_keys", None).items() if getattr(config, "tie_word_embeddings", False) else ():
+        state[a] = state[b]
+    model = model.to(DTYPES[dtype])
+    model.load_state_dict(state)
+    path = out.path(f"models/{folder}/config.json").parent
+    shutil.rmtree(path)
+    model.save_pretrained(path, **({"max_shard_size": shard} if shard else {}))
+    for f in path.iterdir():
+        f.chmod(0o644)
+    return exact(cls, config, model.state_dict()), model
+
+
+def exact(cls, config, state):
+    """The same model in float64 throughout."""
+    torch.set_default_dtype(torch.float64)
+    with Float64():
+        model = cls(config).eval().double()
+    torch.set_default_dtype(torch.float32)
+    model.load_state_dict({k: v.double() for k, v in state.items()})
+    return model
