@@ -40,10 +40,10 @@ typedef struct vlm_safetensors {
     int64_t count;
     const json_t *metadata;    /* "__metadata__": an object of strings, or NULL */
     json_t *header;            /* private from here: owns the names */
-    int64_t *by_name;
+    const vlm_tensor **by_name;
     vlm_map map;
 } vlm_safetensors;
-/* Maps the file and reads its header only. VLM_EFORMAT, VLM_ELIMIT, VLM_EUNSUPPORTED (dtype), VLM_EIO: the message names file and tensor. */
+/* Maps the file and reads its header only. VLM_EFORMAT, VLM_ELIMIT, VLM_EUNSUPPORTED (dtype), VLM_EIO; messages name file and tensor. */
 vlm_status vlm_safetensors_open(const char *path, vlm_safetensors *out);
 /* The same for bytes that the caller keeps; `where` stands in messages. */
 vlm_status vlm_safetensors_parse(const unsigned char *data, size_t size, const char *where, vlm_safetensors *out);
@@ -58,7 +58,8 @@ const vlm_tensor *vlm_safetensors_find(const vlm_safetensors *st, const char *na
 typedef struct vlm_safetensors_writer vlm_safetensors_writer;
 vlm_status vlm_safetensors_writer_open(const char *path, vlm_safetensors_writer **out);
 vlm_status vlm_safetensors_writer_metadata(vlm_safetensors_writer *w, const char *key, const char *value);
-vlm_status vlm_safetensors_writer_declare(vlm_safetensors_writer *w, const char *name, vlm_tensor_dtype dtype, int ndim, const int64_t *shape);
+vlm_status vlm_safetensors_writer_declare(vlm_safetensors_writer *w, const char *name, vlm_tensor_dtype dtype,
+                                          int ndim, const int64_t *shape);
 vlm_status vlm_safetensors_writer_put(vlm_safetensors_writer *w, const char *name, const void *data, size_t bytes);
 vlm_status vlm_safetensors_writer_commit(vlm_safetensors_writer *w);
 void       vlm_safetensors_writer_cancel(vlm_safetensors_writer *w);   /* NULL is fine */
