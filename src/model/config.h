@@ -10,7 +10,7 @@ typedef struct vlm_vit_config {
     int64_t D, L, H, F, P;             /* width, layers, heads (D/H each), ffn, patch side */
     int64_t R;                         /* registers */
     bool cls, layerscale, gated;       /* gated: down(f(gate x) * up x) */
-    bool qkv_bias, k_bias, out_bias, mlp_bias;     /* k_bias false: the K third of qkv's bias is zero and stays so */
+    bool q_bias, k_bias, v_bias, out_bias, mlp_bias;       /* a third of qkv's bias that is absent is stored as zeros and stays zero */
     vlm_activation act;
     float eps;
     double rope_theta;                 /* 2-D RoPE on patches (spec of DINOv3); 0: none */

@@ -20,8 +20,9 @@ typedef struct vlm_param {
     real **vec;
     int64_t row;
     bool tied;                         /* a second name of another row's values: nothing is stored for it */
-    int parts;                         /* source tensors, one after another along the rows; NULL: zeros */
+    int parts;                         /* source tensors, one after another along the rows; NULL: zeros (vectors only) */
     const vlm_tensor *part[3];
+    int64_t first;                     /* a single part may be a slice: it begins at this row of the tensor */
 } vlm_param;
 
 typedef struct vlm_params {

@@ -1,0 +1,52 @@
+#include "model/family.h"
+#include "base/log.h"
+#include <string.h>
+
+/* Keys that every Hugging Face config may carry and that say nothing about the maths of a forward pass. */
+static const char *const harmless[] = {
+    "_name_or_path", "architectures", "attention_dropout", "attn_implementation", "_attn_implementation", "bos_token_id", "chunk_size_feed_forward", "dtype",
+    "drop_path_rate", "eos_token_id", "hidden_dropout_prob", "attention_probs_dropout_prob", "id2label", "initializer_factor", "initializer_range", "is_decoder",
+    "label2id", "model_type", "out_features", "out_indices", "output_attentions", "output_hidden_states", "pad_token_id", "problem_type",
+    "projection_dim", "return_dict", "stage_names", "torch_dtype", "transformers_version", "use_cache", "cache_implementation",
+    "_out_features", "_out_indices", "transformers.js_config", "is_llama_config", "rope_interleaved", "pretraining_tp", "task_specific_params", NULL };
+
+static bool listed(const char *key, const char *const *list) {
+    for (; *list; list++) if (!strcmp(key, *list)) return true;
+    return false;
+}
+void vlm_config_known(const json_t *config, const char *where, const char *const *known) {
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)config, key, v)
+        if (!listed(key, known) && !listed(key, harmless))
+            vlm_warn(where, "key %s is not known and not used; if it changes the maths, results will differ from the original's", key);
+}
+vlm_status vlm_config_neutral(const json_t *config, const char *where, const char *key, const char *only) {
+    const json_t *v = json_object_get(config, key);
+    if (!v || json_is_null(v) || json_is_false(v) || (json_is_number(v) && json_number_value(v) == 0)) return VLM_OK;
+    if (only && json_is_string(v) && !strcmp(json_string_value(v), only)) return VLM_OK;
+    return vlm_fail(VLM_EUNSUPPORTED, where, "key %s asks for maths that is not supported; use a model without it", key);
+}
+vlm_status vlm_config_activation(const json_t *config, const char *where, const char *key, vlm_activation *io) {
+    const char *s = NULL;
+    TRY(vlm_json_string(config, where, key, &s));
+    if (!s) return VLM_OK;
+    if (!strcmp(s, "gelu")) *io = VLM_GELU_ERF;
+    else if (!strcmp(s, "gelu_pytorch_tanh") || !strcmp(s, "gelu_new")) *io = VLM_GELU_TANH;
+    else if (!strcmp(s, "silu") || !strcmp(s, "swish")) *io = VLM_SILU;
+    else return vlm_fail(VLM_EUNSUPPORTED, where, "key %s is \"%s\"; supported are gelu, gelu_pytorch_tanh and silu", key, s);
+    return VLM_OK;
+}
+
+vlm_status vlm_vit_config_check(const vlm_vit_config *c, const char *where) {
+    if (c->D % c->H) return vlm_fail(VLM_EFORMAT, where, "width %lld is no multiple of the %lld heads; mend the file", (long long)c->D, (long long)c->H);
+    int64_t Dh = c->D / c->H;
+    if (Dh > VLM_MAX_HEAD || Dh % 2) return vlm_fail(VLM_EUNSUPPORTED, where, "heads of %lld are not supported; even numbers up to %d are", (long long)Dh, VLM_MAX_HEAD);
+    if (c->rope_theta > 0 && Dh % 4) return vlm_fail(VLM_EFORMAT, where, "2-D RoPE needs heads of a multiple of 4, not %lld; mend the file", (long long)Dh);
+    return VLM_OK;
+}
+vlm_status vlm_lm_config_check(const vlm_lm_config *c, const char *where) {
+    if (c->H % c->G) return vlm_fail(VLM_EFORMAT, where, "%lld heads are no multiple of %lld key heads; mend the file", (long long)c->H, (long long)c->G);
+    if (c->Dh > VLM_MAX_HEAD || c->Dh % 2) return vlm_fail(VLM_EUNSUPPORTED, where, "heads of %lld are not supported; even numbers up to %d are", (long long)c->Dh, VLM_MAX_HEAD);
+    return VLM_OK;
+}

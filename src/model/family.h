@@ -1,0 +1,34 @@
+/* A family: how one kind of config.json and its tensor names map on an engine. Data, ~100 lines each; models.c lists them. */
+#ifndef VLM_FAMILY_H
+#define VLM_FAMILY_H
+#include "io/json.h"
+#include "model/decoder.h"
+#include "model/vit.h"
+
+/* One name of ours (without "vision_encoder." or "decoder."; # stands for the layer) and the tensors that hold it. Several parts are
+   joined along the rows; "name[1/2]" is the second half of a tensor's rows. */
+typedef struct vlm_rule { const char *ours, *theirs[3]; } vlm_rule;
+
+typedef struct vlm_family {
+    const char *name;                  /* "dinov3" */
+    const char *const *model_types;    /* values of config.json's model_type; NULL ends each of these lists */
+    vlm_status (*vit)(const json_t *config, const char *where, vlm_vit_config *out);   /* one of the two */
+    vlm_status (*lm)(const json_t *config, const char *where, vlm_lm_config *out);
+    const vlm_rule *rules;
+    const char *const *prefixes;       /* of their names, tried in this order */
+    const char *const *spare;          /* beginnings of names of tensors that are known and not needed */
+} vlm_family;
+extern const vlm_family vlm_dinov3, vlm_dinov2, vlm_siglip, vlm_llama, vlm_gemma3;
+const vlm_family *vlm_family_by_type(const char *model_type);  /* NULL: none */
+const vlm_family *vlm_family_by_name(const char *name);
+
+/* For the families. Keys of a config: one that is not listed is warned of, for it might change the maths. */
+void       vlm_config_known(const json_t *config, const char *where, const char *const *known);
+/* A key that must be absent, null, false, 0 or equal to `only` (NULL: none such), because another value is maths that is not built. */
+vlm_status vlm_config_neutral(const json_t *config, const char *where, const char *key, const char *only);
+vlm_status vlm_config_activation(const json_t *config, const char *where, const char *key, vlm_activation *io);
+/* Sizes that do not fit each other. */
+vlm_status vlm_vit_config_check(const vlm_vit_config *c, const char *where);
+vlm_status vlm_lm_config_check(const vlm_lm_config *c, const char *where);
+enum { VLM_MAX_WIDTH = 1 << 16, VLM_MAX_FFN = 1 << 20, VLM_MAX_VOCAB = 1 << 24, VLM_MAX_HEAD = 256, VLM_MAX_PATCH = 256, VLM_MAX_REGISTERS = 1024 };
+#endif
