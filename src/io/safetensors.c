@@ -157,9 +157,10 @@ vlm_status vlm_safetensors_parse(const unsigned char *data, size_t size, const c
     if (size < 8) return vlm_fail(VLM_EFORMAT, where, "has %zu bytes, a safetensors file has at least 8; get the file again", size);
     memcpy(&n, data, 8);
     if (n > HEADER_LIMIT)
-        return vlm_fail(VLM_EFORMAT, where, "claims a header of %" PRIu64 " bytes, the format allows %d; get the file again", n, HEADER_LIMIT);
+        return vlm_fail(VLM_EFORMAT, where, "claims a header of %" PRIu64 " bytes, the format allows %d; get the file again",
+                        n, HEADER_LIMIT);
     if (n > size - 8)
-        return vlm_fail(VLM_EFORMAT, where, "claims a header of %" PRIu64 " bytes, but only %zu follow: it is cut short; get the file again",
+        return vlm_fail(VLM_EFORMAT, where, "claims a header of %" PRIu64 " bytes, only %zu follow: it is cut short; get the file again",
                         n, size - 8);
     if (n == 0 || data[8] != '{')
         return vlm_fail(VLM_EFORMAT, where, "has a header that does not begin with {; get the file again");
@@ -305,7 +306,8 @@ vlm_status vlm_safetensors_writer_put(vlm_safetensors_writer *w, const char *nam
     if (!w->begun) TRY(begin(w));
     if (!bytes) return VLM_OK;
     const char *want = w->next ? json_object_iter_key(w->next) : NULL;
-    if (!want || strcmp(want, name)) return vlm_fail(VLM_EARG, w->file.path, "data of tensor %s, expected %s", name, want ? want : "no more");
+    if (!want || strcmp(want, name))
+        return vlm_fail(VLM_EARG, w->file.path, "data of tensor %s, expected %s", name, want ? want : "no more");
     if (bytes > due(w) - w->done) return misuse(w, name, "more data than its shape takes");
     if (fwrite(data, 1, bytes, w->file.f) != bytes) return vlm_fail_errno(w->file.path, "write");
     w->done += bytes;
