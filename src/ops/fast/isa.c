@@ -1,13 +1,34 @@
 /* Compiled once per instruction set (-DISA=avx2 -DISA_avx2=1, ...). Everything is static but the table filler and the yardstick. */
 #include "ops/ops.h"
 #include <assert.h>
+#include <math.h>                      /* INFINITY */
 #include <string.h>
 #include "simd.h"
+static int64_t cdiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+#include "func.h"
+#include "tile.h"
+#include "norm.c"
+#include "linear.c"
+#include "elementwise.c"
+#include "position.c"
+#include "image.c"
 #define CAT2(a, b) a##b
 #define CAT(a, b) CAT2(a, b)
 
 void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
-    (void)o;
+    o->layernorm_forward  = layernorm_forward;
+    o->rmsnorm_forward    = rmsnorm_forward;
+    o->linear_pack        = linear_pack;
+    o->linear_forward     = linear_forward;
+    o->activation_forward = activation_forward;
+    o->layerscale_forward = layerscale_forward;
+    o->add_forward        = add_forward;
+    o->copy_forward       = copy_forward;
+    o->rope_forward       = rope_forward;
+    o->patches_forward    = patches_forward;
+    o->shuffle_forward    = shuffle_forward;
+    o->embed_forward      = embed_forward;
 }
 
 float CAT(vlm_peak_, ISA)(int64_t n) {
@@ -20,5 +41,5 @@ float CAT(vlm_peak_, ISA)(int64_t n) {
         EACH12(STEP, 0) EACH12(STEP, VF_N == 16)       /* AVX2 has registers for 12 chains only: the same again */
     }
     EACH12(ADD, 0) EACH12(ADD, 1)
-    return vf_sum(c);
+    return vf_lane0(c);
 }

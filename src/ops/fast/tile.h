@@ -1,0 +1,67 @@
+/* The tile: m rows by n strips of sums in registers, continued by kc inputs. What linear and attention are made of.
+
+   Every output is one chain of fused multiply-adds over k (ops.def). Lanes lie over outputs and blocks of K continue
+   the chain where the last one left it, so tiles, blocks, parts and ISA change who computes a value, never its bits.
+   A strip is the two vectors that a tile is wide: a panel under AVX-512, half of one under AVX2. With few rows the tile
+   keeps several strips, for there are FMAs to be in flight. */
+enum {
+    STRIP = 2 * VF_N,
+    SPLIT = VLM_PANEL / STRIP,         /* strips in a panel */
+    MR    = VF_N == 16 ? 12 : 6,       /* rows in a tile: 24 (12) sums + 2 weights + 1 x of 32 (16) registers */
+    KC    = 256,                       /* inputs in a block: its strip of w stays in L1 */
+    LD    = KC + 16                    /* row of packed x; the 16 spreads rows over cache sets */
+};
+/* Strips in flight for m rows. */
+#define NS(m) (VF_N == 16 ? (m) <= 3 ? 4 : (m) <= 6 ? 2 : 1 : (m) == 1 ? 4 : (m) <= 3 ? 2 : 1)
+
+/* Sums are [strip][row][STRIP], strips sum_strip apart; they start from `from`: strips from_strip, rows step apart (0: a bias).
+   x: rows LD apart. w: for each strip its first row; rows are those of a panel. */
+typedef struct sums { float *sum; int64_t sum_strip; const float *from; int64_t from_strip, step; } sums;
+
+INLINE void tile(vlm_dtype t, int m, int n, const sums *z, const float *x, const void *const *w, int64_t kc) {
+    vf a[4][12][2];
+    const float *from = z->from;
+    float *sum = z->sum;
+#define LOAD(s, i) if (s < n && i < m) { \
+        a[s][i][0] = vf_load(from + s * z->from_strip + i * z->step); \
+        a[s][i][1] = vf_load(from + s * z->from_strip + i * z->step + VF_N); }
+#define FMA(s, i) if (i < m) { \
+        vf v = vf_set(x[i * LD + k]); \
+        a[s][i][0] = vf_fma(v, w0, a[s][i][0]); \
+        a[s][i][1] = vf_fma(v, w1, a[s][i][1]); }
+#define INPUT(s) if (s < n) { \
+        vf w0 = vf_weight(t, w[s], k * VLM_PANEL), w1 = vf_weight(t, w[s], k * VLM_PANEL + VF_N); \
+        EACH12(FMA, s) }
+#define STORE(s, i) if (s < n && i < m) { \
+        vf_store(sum + s * z->sum_strip + i * STRIP, a[s][i][0]); \
+        vf_store(sum + s * z->sum_strip + i * STRIP + VF_N, a[s][i][1]); }
+    EACH12(LOAD, 0) EACH12(LOAD, 1) EACH12(LOAD, 2) EACH12(LOAD, 3)
+    int64_t k = 0;
+    for (; k < kc - 1; k++) { EACH4(INPUT) k++; EACH4(INPUT) }  /* two at a time: the loop's own adds want the FMA ports */
+    if (k < kc) { EACH4(INPUT) }
+    EACH12(STORE, 0) EACH12(STORE, 1) EACH12(STORE, 2) EACH12(STORE, 3)
+#undef LOAD
+#undef FMA
+#undef INPUT
+#undef STORE
+}
+#define CASE(T, M) \
+    case M: \
+        if (NS(M) > 1 && n > 1) { tile(T, M, NS(M), z, x, w, kc); } \
+        else                    { tile(T, M, 1, z, x, w, kc); } \
+        break;
+#if VF_N == 16
+#define CASES(T) CASE(T, 1) CASE(T, 2) CASE(T, 3) CASE(T, 4) CASE(T, 5) CASE(T, 6) \
+                 CASE(T, 7) CASE(T, 8) CASE(T, 9) CASE(T, 10) CASE(T, 11) CASE(T, 12)
+#else
+#define CASES(T) CASE(T, 1) CASE(T, 2) CASE(T, 3) CASE(T, 4) CASE(T, 5) CASE(T, 6)
+#endif
+/* n is 1 or NS(m). */
+static void tile_f32(int m, int n, const sums *z, const float *x, const void *const *w, int64_t kc) { switch (m) { CASES(VLM_F32) } }
+static void tile_bf16(int m, int n, const sums *z, const float *x, const void *const *w, int64_t kc) { switch (m) { CASES(VLM_BF16) } }
+static void tile_f16(int m, int n, const sums *z, const float *x, const void *const *w, int64_t kc) { switch (m) { CASES(VLM_F16) } }
+static void tile_any(vlm_dtype t, int m, int n, const sums *z, const float *x, const void *const *w, int64_t kc) {
+    (t == VLM_F32 ? tile_f32 : t == VLM_BF16 ? tile_bf16 : tile_f16)(m, n, z, x, w, kc);
+}
+#undef CASE
+#undef CASES
