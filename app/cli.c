@@ -1,0 +1,265 @@
+#include "cli.h"
+#include "io/json.h"
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern char **environ;
+
+const vlm_command vlm_commands[VLM_COMMANDS] = {
+#define CMD(name, args, min, max, line, page) { #name, args, min, max, line, page, vlm_cmd_##name },
+#include "commands.def"
+#undef CMD
+};
+const vlm_option vlm_options[VLM_OPTIONS] = {
+#define OPT(field, name, letter, type, metavar, def, lo, hi, commands, help) \
+    { name, letter, VLM_KIND_##type, metavar, def, lo, hi, commands, help, offsetof(vlm_args, field) },
+#include "options.def"
+#undef OPT
+};
+
+/* ---- usage errors and numbers ------------------------------------------------------------------------------------ */
+static bool usage;
+bool vlm_is_usage(void) { return usage; }
+vlm_status vlm_usage(const char *where, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    usage = true;
+    vlm_status status = vlm_failv(VLM_EARG, where, fmt, args);
+    va_end(args);
+    return status;
+}
+
+vlm_status vlm_parse_int(const char *where, const char *text, int64_t lo, int64_t hi, int64_t *out) {
+    char *end;
+    errno = 0;
+    long long v = strtoll(text, &end, 10);
+    if (end == text || *end || !(isdigit((unsigned char)*text) || *text == '-'))
+        return vlm_usage(where, "\"%s\" is not a whole number; give %lld to %lld", text, (long long)lo, (long long)hi);
+    if (errno == ERANGE || v < lo || v > hi) return vlm_usage(where, "%s is out of range; give %lld to %lld", text, (long long)lo, (long long)hi);
+    *out = v;
+    return VLM_OK;
+}
+vlm_status vlm_parse_real(const char *where, const char *text, double lo, double hi, double *out) {
+    char *end;
+    double v = strtod(text, &end);
+    if (end == text || *end || !(isdigit((unsigned char)*text) || *text == '-' || *text == '.') || strpbrk(text, "xX"))
+        return vlm_usage(where, "\"%s\" is not a number; give %g to %g", text, lo, hi);
+    if (!(v >= lo && v <= hi)) return vlm_usage(where, "%s is out of range; give %g to %g", text, lo, hi);
+    *out = v;
+    return VLM_OK;
+}
+
+/* ---- the nearest known name --------------------------------------------------------------------------------------- */
+/* Insertions, deletions, substitutions and swaps of neighbours that lead from a to b (optimal string alignment). */
+static int distance(const char *a, const char *b) {
+    enum { MOST = 40 };
+    int n = (int)strlen(a), m = (int)strlen(b), d[MOST + 1][MOST + 1];
+    if (n > MOST || m > MOST) return MOST;
+    for (int i = 0; i <= n; i++) d[i][0] = i;
+    for (int j = 0; j <= m; j++) d[0][j] = j;
+    for (int i = 1; i <= n; i++)
+        for (int j = 1; j <= m; j++) {
+            int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            if (best > d[i - 1][j] + 1) best = d[i - 1][j] + 1;
+            if (best > d[i][j - 1] + 1) best = d[i][j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && best > d[i - 2][j - 2] + 1) best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
+        }
+    return d[n][m];
+}
+static const char *nearest_option(const char *name, int command) {
+    const char *best = NULL;
+    int least = (int)strlen(name) / 2 + 1;
+    for (int i = 0; i < VLM_OPTIONS; i++) {
+        int d = distance(name, vlm_options[i].name);
+        if (vlm_options[i].commands & command && d < least) { least = d; best = vlm_options[i].name; }
+    }
+    return best;
+}
+static int find_option(const char *name, size_t n) {
+    for (int i = 0; i < VLM_OPTIONS; i++)
+        if (!strncmp(vlm_options[i].name, name, n) && !vlm_options[i].name[n]) return i;
+    return -1;
+}
+vlm_status vlm_command_find(const char *name, int *out) {
+    char all[256] = "";
+    int best = -1, least = (int)strlen(name) / 2 + 1;
+    for (int i = 0; i < VLM_COMMANDS; i++) {
+        int d = distance(name, vlm_commands[i].name);
+        if (!d) { *out = i; return VLM_OK; }
+        if (d < least) { least = d; best = i; }
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", vlm_commands[i].name);
+    }
+    if (best >= 0) return vlm_usage(name, "unknown command; did you mean %s? (this version has: %s)", vlm_commands[best].name, all);
+    return vlm_usage(name, "unknown command; this version has: %s", all);
+}
+
+/* ---- one value -------------------------------------------------------------------------------------------------------- */
+static vlm_status add_string(vlm_strings *l, const char *s) {
+    const char **v = realloc(l->v, (size_t)(l->n + 1) * sizeof *v);
+    if (!v) return vlm_fail_memory("options", (size_t)(l->n + 1) * sizeof *v);
+    v[l->n] = s;
+    *l = (vlm_strings){ v, l->n + 1 };
+    return VLM_OK;
+}
+static bool is_choice(const char *choices, const char *text) {
+    size_t n = strlen(text);
+    for (const char *p = choices; p && *text; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
+        if (!strncmp(p, text, n) && (!p[n] || p[n] == '|')) return true;
+    return false;
+}
+/* text NULL: a flag without a value. `where` is what the user wrote: --max-size, VLM_MAX_SIZE, run.json: max-size. */
+static vlm_status set(vlm_args *a, int i, const char *where, const char *text, vlm_source from) {
+    const vlm_option *o = &vlm_options[i];
+    void *to = (char *)a + o->at;
+    switch (o->kind) {
+    case VLM_KIND_FLAG: {
+        static const char *const words[] = { "false", "true", "0", "1", "no", "yes", "off", "on" };
+        int w = 0;
+        while (text && w < 8 && strcmp(text, words[w])) w++;
+        if (w == 8) return vlm_usage(where, "\"%s\" is neither true nor false; give one of them", text);
+        *(bool *)to = !text || w % 2;
+        break;
+    }
+    case VLM_KIND_INT:  TRY(vlm_parse_int(where, text, (int64_t)o->lo, o->hi >= 0x1p63 ? INT64_MAX : (int64_t)o->hi, to)); break;
+    case VLM_KIND_REAL: TRY(vlm_parse_real(where, text, o->lo, o->hi, to)); break;
+    case VLM_KIND_TEXT:
+        if (strchr(o->metavar, '|') && !is_choice(o->metavar, text)) return vlm_usage(where, "\"%s\" is not known; give %s", text, o->metavar);
+        *(const char **)to = text;
+        break;
+    case VLM_KIND_LIST:
+        if (a->from[i] != from) ((vlm_strings *)to)->n = 0;    /* a stronger source replaces the whole list */
+        TRY(add_string(to, text));
+        break;
+    }
+    a->from[i] = from;
+    return VLM_OK;
+}
+
+/* ---- the three sources ------------------------------------------------------------------------------------------------- */
+static vlm_status unknown_option(const char *word, int n, int command) {
+    char where[80], name[64];
+    snprintf(where, sizeof where, "%.*s", n > 70 ? 70 : n, word);
+    snprintf(name, sizeof name, "%s", where + strspn(where, "-"));
+    int other = find_option(name, strlen(name));
+    const char *best = nearest_option(name, 1 << command);
+    if (other >= 0) return vlm_usage(where, "is not an option of %s; `vlm help %s` lists them", vlm_commands[command].name, vlm_commands[command].name);
+    if (best) return vlm_usage(where, "unknown option; did you mean --%s?", best);
+    return vlm_usage(where, "unknown option; `vlm help %s` lists them, and -- ends the options", vlm_commands[command].name);
+}
+static vlm_status from_line(int argc, char **argv, vlm_args *a) {
+    bool options = true;
+    for (int k = 1; k < argc; k++) {
+        const char *w = argv[k], *value = NULL;
+        if (!options || w[0] != '-' || !w[1]) { a->arg[a->args++] = w; continue; }
+        if (!strcmp(w, "--")) { options = false; continue; }
+        int i = -1, n = (int)strlen(w);
+        if (w[1] == '-') {
+            n = (int)strcspn(w, "=");
+            i = find_option(w + 2, (size_t)n - 2);
+            value = w[n] ? w + n + 1 : NULL;
+        } else {
+            for (int j = 0; j < VLM_OPTIONS; j++) if (vlm_options[j].letter == w[1]) i = j;
+            value = w[2] ? w + 2 : NULL;
+            if (i >= 0 && vlm_options[i].kind == VLM_KIND_FLAG && value) i = -1;
+        }
+        if (i < 0 || !(vlm_options[i].commands & 1 << a->command)) return unknown_option(w, n, a->command);
+        char where[80];
+        snprintf(where, sizeof where, "--%s", vlm_options[i].name);
+        if (vlm_options[i].kind != VLM_KIND_FLAG && !value) {
+            if (k + 1 == argc) return vlm_usage(where, "needs a value; write %s %s", where, vlm_options[i].metavar);
+            value = argv[++k];
+            if (value[0] == '-' && value[1] == '-' && value[2])
+                return vlm_usage(where, "needs a value and is followed by %s; write %s=%s if that is the value", value, where, value);
+        }
+        TRY(set(a, i, where, value, VLM_LINE));
+        if (i == O_help) return VLM_OK;
+    }
+    const vlm_command *c = &vlm_commands[a->command];
+    if (a->args < c->min)
+        return vlm_usage(c->name, "%s is missing; usage: vlm %s %s", a->args ? "an argument" : "MODEL", c->name, c->args);
+    if (c->max >= 0 && a->args > c->max)
+        return vlm_usage(c->name, "\"%s\" is one argument too many; usage: vlm %s %s (a text with blanks needs quotes)", a->arg[c->max], c->name, c->args);
+    return VLM_OK;
+}
+
+static void env_name(const char *option, char out[64]) {
+    size_t n = (size_t)snprintf(out, 64, "VLM_%s", option);
+    for (size_t i = 0; i < n; i++) out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
+}
+static vlm_status from_environment(vlm_args *a) {
+    for (int i = 0; i < VLM_OPTIONS; i++) {
+        char name[64];
+        env_name(vlm_options[i].name, name);
+        const char *value = getenv(name);
+        if (!value || !*value || i == O_help || a->from[i] == VLM_LINE || !(vlm_options[i].commands & 1 << a->command)) continue;
+        TRY(set(a, i, name, value, VLM_ENVIRONMENT));
+    }
+    return VLM_OK;
+}
+
+static vlm_status from_json(vlm_args *a, int i, const char *where, const json_t *v) {
+    static const char *const wants[] = { "true or false", "a whole number", "a number", "a string", "a string or an array of strings" };
+    char number[40];
+    bool yes = json_is_true(v);
+    const char *text = NULL;
+    switch (vlm_options[i].kind) {
+    case VLM_KIND_FLAG: if (json_is_boolean(v)) text = yes ? "true" : "false"; break;
+    case VLM_KIND_INT:  if (json_is_integer(v)) snprintf(number, sizeof number, "%lld", (long long)json_integer_value(v)), text = number; break;
+    case VLM_KIND_REAL: if (json_is_number(v)) snprintf(number, sizeof number, "%.17g", json_number_value(v)), text = number; break;
+    case VLM_KIND_TEXT: case VLM_KIND_LIST: text = json_string_value(v); break;
+    }
+    if (!text) return vlm_usage(where, "has the wrong type; give %s", wants[vlm_options[i].kind]);
+    return set(a, i, where, text, VLM_CONFIG_FILE);
+}
+static vlm_status from_config(vlm_args *a) {
+    const char *key, *path = a->config;
+    json_t *v, *item;
+    size_t k;
+    if (vlm_json_read(path, &a->settings)) return vlm_usage(vlm_error_where(), "%s", vlm_error_message());
+    if (!json_is_object(a->settings)) return vlm_usage(path, "is not a JSON object; write {\"option\": value}");
+    json_object_foreach(a->settings, key, v) {
+        char where[1200];
+        snprintf(where, sizeof where, "%s: %s", path, key);
+        int i = find_option(key, strlen(key));
+        if (i < 0 || i == O_config || i == O_help) {
+            const char *best = nearest_option(key, C_ALL);
+            if (best) return vlm_usage(where, "unknown key; did you mean %s?", best);
+            return vlm_usage(where, "unknown key; the keys are the options without dashes (`vlm help COMMAND`)");
+        }
+        if (!(vlm_options[i].commands & 1 << a->command) || a->from[i] > VLM_CONFIG_FILE) continue;      /* one file may serve several commands */
+        if (vlm_options[i].kind == VLM_KIND_LIST && json_is_array(v)) {
+            json_array_foreach(v, k, item) TRY(from_json(a, i, where, item));
+        } else TRY(from_json(a, i, where, v));
+    }
+    return VLM_OK;
+}
+
+vlm_status vlm_args_parse(int argc, char **argv, vlm_args *out) {
+    vlm_args a = { 0 };
+    vlm_status status = VLM_OK;
+    TRY(vlm_command_find(argv[0], &a.command));
+    if (!(a.arg = malloc((size_t)argc * sizeof *a.arg))) return vlm_fail_memory("arguments", (size_t)argc * sizeof *a.arg);
+    for (int i = 0; i < VLM_OPTIONS; i++)
+        if (vlm_options[i].def) TRY_DONE(set(&a, i, vlm_options[i].name, vlm_options[i].def, VLM_DEFAULT));
+    TRY_DONE(from_line(argc, argv, &a));
+    if (!a.help) {
+        TRY_DONE(from_environment(&a));
+        if (a.config) TRY_DONE(from_config(&a));
+    }
+    *out = a;
+done:
+    if (status) vlm_args_free(&a);
+    return status;
+}
+void vlm_args_free(vlm_args *a) {
+    for (int i = 0; i < VLM_OPTIONS; i++)
+        if (vlm_options[i].kind == VLM_KIND_LIST) free(((vlm_strings *)(void *)((char *)a + vlm_options[i].at))->v);
+    free(a->arg);
+    json_decref(a->settings);
+    *a = (vlm_args){ 0 };
+}

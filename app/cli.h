@@ -1,0 +1,94 @@
+/* The command line: one table of commands and options (commands.def, options.def), and what is made of it: parsing, environment, --config
+   file, help, manual page, completion. Errors are vlm_status like everywhere; usage errors are marked, because they end with exit code 2. */
+#ifndef VLM_CLI_H
+#define VLM_CLI_H
+#include "base/status.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+enum {
+#define CMD(name, ...) N_##name,
+#include "commands.def"
+#undef CMD
+    VLM_COMMANDS
+};
+enum {
+#define CMD(name, ...) C_##name = 1 << N_##name,
+#include "commands.def"
+#undef CMD
+    C_ALL = (1 << VLM_COMMANDS) - 1,
+    C_IMAGES = C_inspect | C_plan | C_preprocess | C_features | C_trace | C_ask | C_chat,      /* they take what shapes images */
+    C_MODELS = C_IMAGES | C_tokenize                                                           /* they open a model */
+};
+enum {
+#define OPT(field, ...) O_##field,
+#include "options.def"
+#undef OPT
+    VLM_OPTIONS
+};
+
+typedef struct vlm_strings { const char **v; int n; } vlm_strings;
+typedef bool vlm_FLAG;
+typedef int64_t vlm_INT;
+typedef double vlm_REAL;
+typedef const char *vlm_TEXT;
+typedef vlm_strings vlm_LIST;
+
+/* What the user asked for. Options that were not given hold their default, or 0, or NULL; from[O_name] says who set one. */
+typedef enum vlm_source { VLM_DEFAULT, VLM_CONFIG_FILE, VLM_ENVIRONMENT, VLM_LINE } vlm_source;
+typedef struct vlm_args {
+#define OPT(field, name, letter, type, ...) vlm_##type field;
+#include "options.def"
+#undef OPT
+    vlm_source from[VLM_OPTIONS];
+    int command;               /* N_name */
+    const char **arg;          /* without options; MODEL first */
+    int args;
+    json_t *settings;          /* the --config file: strings live there */
+    bool reported;             /* stdout has the JSON of a failure already */
+} vlm_args;
+
+typedef struct vlm_command {
+    const char *name, *args;
+    int min, max;
+    const char *line, *page;
+    vlm_status (*run)(vlm_args *a);
+} vlm_command;
+extern const vlm_command vlm_commands[VLM_COMMANDS];
+#define CMD(name, ...) vlm_status vlm_cmd_##name(vlm_args *a);
+#include "commands.def"
+#undef CMD
+
+typedef enum vlm_kind { VLM_KIND_FLAG, VLM_KIND_INT, VLM_KIND_REAL, VLM_KIND_TEXT, VLM_KIND_LIST } vlm_kind;
+typedef struct vlm_option {
+    const char *name;
+    char letter;
+    vlm_kind kind;
+    const char *metavar, *def;
+    double lo, hi;
+    int commands;
+    const char *help;
+    size_t at;                 /* of the field in vlm_args */
+} vlm_option;
+extern const vlm_option vlm_options[VLM_OPTIONS];
+
+/* argv[0] is the command's name. Command line, then environment, then --config file. With --help the rest is not looked at. */
+vlm_status vlm_args_parse(int argc, char **argv, vlm_args *out);
+void       vlm_args_free(vlm_args *a);
+/* N_name, or a usage error that lists the commands and names the nearest. */
+vlm_status vlm_command_find(const char *name, int *out);
+
+/* A failure that is the command line's: exit code 2. */
+vlm_status vlm_usage(const char *where, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool       vlm_is_usage(void);                 /* was the last failure one? */
+/* Strict: nothing but the number, no overflow, within [lo, hi]. */
+vlm_status vlm_parse_int(const char *where, const char *text, int64_t lo, int64_t hi, int64_t *out);
+vlm_status vlm_parse_real(const char *where, const char *text, double lo, double hi, double *out);
+
+/* help.c: all from the tables. */
+void vlm_print_help(FILE *f, int command);     /* -1: the overview */
+void vlm_print_man(FILE *f);
+void vlm_print_completion(FILE *f, const char *shell);
+void vlm_print_version(FILE *f, bool json);    /* version.c */
+#endif

@@ -1,0 +1,178 @@
+#include "cli.h"
+#include <ctype.h>
+#include <string.h>
+
+static void wrap(FILE *f, const char *text, int indent, int at, int width) {
+    while (*text) {
+        int n = (int)strcspn(text, " ");
+        if (at > indent && at + 1 + n > width) { fprintf(f, "\n%*s", indent, ""); at = indent; }
+        else if (at > indent) { fputc(' ', f); at++; }
+        fwrite(text, 1, (size_t)n, f);
+        at += n;
+        text += n + (text[n] == ' ');
+    }
+    fputc('\n', f);
+}
+static void range(const vlm_option *o, char out[120]) {
+    char bounds[80] = "";
+    if (o->kind == VLM_KIND_INT || o->kind == VLM_KIND_REAL) {
+        if (o->hi >= 1 << 30) snprintf(bounds, sizeof bounds, "%.15g or more", o->lo);
+        else snprintf(bounds, sizeof bounds, "%.15g to %.15g", o->lo, o->hi);
+    }
+    snprintf(out, 120, "%s%s%s%s%s%s", *bounds || o->def ? " (" : "", bounds, *bounds && o->def ? ", " : "", o->def ? "default " : "",
+             o->def ? o->def : "", *bounds || o->def ? ")" : "");
+}
+static void print_option(FILE *f, const vlm_option *o) {
+    char left[80], r[120], text[512];
+    range(o, r);
+    if (o->letter) snprintf(left, sizeof left, "  -%c, --%s", o->letter, o->name);
+    else snprintf(left, sizeof left, "  --%s", o->name);
+    if (o->metavar) snprintf(left + strlen(left), sizeof left - strlen(left), " %s", o->metavar);
+    snprintf(text, sizeof text, "%s%s", o->help, r);
+    int n = fprintf(f, "%s", left);
+    if (n > 26) { fputc('\n', f); n = 0; }
+    fprintf(f, "%*s", 28 - n, "");
+    wrap(f, text, 28, 28, 100);
+}
+void vlm_print_help(FILE *f, int command) {
+    if (command < 0) {
+        fputs("vlm " VLM_VERSION ": vision-language models whose images keep their own shape\n\n"
+              "usage: vlm COMMAND MODEL [options] [arguments]\n\n", f);
+        for (int i = 0; i < VLM_COMMANDS; i++) fprintf(f, "  %-11s %s\n", vlm_commands[i].name, vlm_commands[i].line);
+        fputs("\n`vlm help COMMAND` says more, `vlm --version` what this program is made of. MODEL is a folder with config.json and\n"
+              "model.safetensors. Exit codes: 0 ok, 1 failed, 2 wrong usage, 130 stopped.\n", f);
+        return;
+    }
+    const vlm_command *c = &vlm_commands[command];
+    fprintf(f, "usage: vlm %s%s%s [options]\n\n", c->name, *c->args ? " " : "", c->args);
+    wrap(f, c->page, 0, 0, 100);
+    for (int everywhere = 0; everywhere < 2; everywhere++) {
+        bool head = false;
+        for (int i = 0; i < VLM_OPTIONS; i++) {
+            const vlm_option *o = &vlm_options[i];
+            if (!(o->commands & 1 << command) || (o->commands == C_ALL) != everywhere) continue;
+            if (!head) fputs(everywhere ? "\neverywhere:\n" : "\noptions:\n", f);
+            head = true;
+            print_option(f, o);
+        }
+    }
+    fputs("\n--max-size 512 can also be given as VLM_MAX_SIZE=512 in the environment, or as {\"max-size\": 512} in a --config file.\n", f);
+}
+
+/* ---- manual page --------------------------------------------------------------------------------------------------- */
+static void roff(FILE *f, const char *s) {
+    if (*s == '.' || *s == '\'') fputs("\\&", f);
+    for (; *s; s++) {
+        if (*s == '-') fputs("\\-", f);
+        else if (*s == '\\') fputs("\\e", f);
+        else fputc(*s, f);
+    }
+}
+static void roff_option(FILE *f, const vlm_option *o) {
+    char r[120];
+    range(o, r);
+    fputs(".TP\n.B ", f);
+    if (o->letter) fprintf(f, "\\-%c, ", o->letter);
+    fputs("\\-\\-", f);
+    roff(f, o->name);
+    if (o->metavar) { fputc(' ', f); roff(f, o->metavar); }
+    fputc('\n', f);
+    roff(f, o->help);
+    roff(f, r);
+    fputc('\n', f);
+}
+void vlm_print_man(FILE *f) {
+    fputs(".TH VLM 1 \"\" \"vlm " VLM_VERSION "\" \"User Commands\"\n.SH NAME\nvlm \\- vision\\-language models whose images keep their own shape\n"
+          ".SH SYNOPSIS\n.B vlm\n.I COMMAND MODEL\n[options] [arguments]\n.SH COMMANDS\n", f);
+    for (int c = 0; c < VLM_COMMANDS; c++) {
+        fputs(".SS ", f);
+        fprintf(f, "vlm %s ", vlm_commands[c].name);
+        roff(f, vlm_commands[c].args);
+        fputc('\n', f);
+        roff(f, vlm_commands[c].page);
+        fputc('\n', f);
+        for (int i = 0; i < VLM_OPTIONS; i++)
+            if (vlm_options[i].commands & 1 << c && vlm_options[i].commands != C_ALL) roff_option(f, &vlm_options[i]);
+    }
+    fputs(".SH OPTIONS OF EVERY COMMAND\n", f);
+    for (int i = 0; i < VLM_OPTIONS; i++)
+        if (vlm_options[i].commands == C_ALL) roff_option(f, &vlm_options[i]);
+    fputs(".SH ENVIRONMENT\nEvery option \\-\\-max\\-size can be set as VLM_MAX_SIZE; the command line wins over the environment, that over a\n"
+          "\\-\\-config file. NO_COLOR is honoured.\n.SH EXIT STATUS\n0 ok, 1 failed, 2 wrong usage, 130 stopped by a signal.\n", f);
+}
+
+/* ---- completion ------------------------------------------------------------------------------------------------------ */
+/* Options that take one of a few words; other values complete as files. */
+static void bash(FILE *f) {
+    fputs("_vlm() {\n  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words\n  COMPREPLY=()\n"
+          "  if [ \"$COMP_CWORD\" = 1 ]; then COMPREPLY=($(compgen -W \"", f);
+    for (int c = 0; c < VLM_COMMANDS; c++) fprintf(f, "%s ", vlm_commands[c].name);
+    fputs("--version --help\" -- \"$cur\")); return; fi\n  case $prev in\n", f);
+    for (int i = 0; i < VLM_OPTIONS; i++) {
+        const char *m = vlm_options[i].metavar;
+        if (!m || !strchr(m, '|')) continue;
+        fprintf(f, "    --%s) COMPREPLY=($(compgen -W \"", vlm_options[i].name);
+        for (; *m; m++) fputc(*m == '|' ? ' ' : *m, f);
+        fputs("\" -- \"$cur\")); return;;\n", f);
+    }
+    fputs("  esac\n  case ${COMP_WORDS[1]} in\n", f);
+    for (int c = 0; c < VLM_COMMANDS; c++) {
+        fprintf(f, "    %s) words=\"", vlm_commands[c].name);
+        for (int i = 0; i < VLM_OPTIONS; i++) if (vlm_options[i].commands & 1 << c) fprintf(f, "--%s ", vlm_options[i].name);
+        if (c == N_help) for (int k = 0; k < VLM_COMMANDS; k++) fprintf(f, "%s ", vlm_commands[k].name);
+        fputs("\";;\n", f);
+    }
+    fputs("  esac\n  if [[ $cur == -* || ${COMP_WORDS[1]} == help ]]; then COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+          "  else COMPREPLY=($(compgen -f -- \"$cur\")); fi\n}\ncomplete -o filenames -F _vlm vlm\n", f);
+}
+static void zsh_text(FILE *f, const char *s) {         /* inside '...[...]' */
+    for (; *s; s++) {
+        if (*s == '\'') fputs("'\\''", f);
+        else {
+            if (strchr("[]:\\", *s)) fputc('\\', f);
+            fputc(*s, f);
+        }
+    }
+}
+static void zsh(FILE *f) {
+    fputs("#compdef vlm\n_vlm() {\n  local -a commands\n  commands=(\n", f);
+    for (int c = 0; c < VLM_COMMANDS; c++) {
+        fprintf(f, "    '%s:", vlm_commands[c].name);
+        zsh_text(f, vlm_commands[c].line);
+        fputs("'\n", f);
+    }
+    fputs("  )\n  if (( CURRENT == 2 )); then _describe command commands; return; fi\n  case $words[2] in\n", f);
+    for (int c = 0; c < VLM_COMMANDS; c++) {
+        fprintf(f, "    %s) _arguments", vlm_commands[c].name);
+        for (int i = 0; i < VLM_OPTIONS; i++) {
+            const vlm_option *o = &vlm_options[i];
+            if (!(o->commands & 1 << c)) continue;
+            fprintf(f, " \\\n      '%s--%s[", o->kind == VLM_KIND_LIST ? "*" : "", o->name);
+            zsh_text(f, o->help);
+            fputc(']', f);
+            if (o->metavar) {
+                fputc(':', f);
+                zsh_text(f, o->metavar);
+                if (strchr(o->metavar, '|')) {
+                    fputs(":(", f);
+                    for (const char *m = o->metavar; *m; m++) fputc(*m == '|' ? ' ' : *m, f);
+                    fputc(')', f);
+                } else fputs(":_files", f);
+            }
+            fputc('\'', f);
+        }
+        fputs(c == N_help ? " \\\n      '2:command:->commands'; _describe command commands;;\n" : " \\\n      '*:file:_files';;\n", f);
+    }
+    fputs("  esac\n}\n_vlm \"$@\"\n", f);
+}
+void vlm_print_completion(FILE *f, const char *shell) { if (!strcmp(shell, "zsh")) zsh(f); else bash(f); }
+
+vlm_status vlm_cmd_help(vlm_args *a) {
+    int command = -1;
+    if (a->args && (a->man || a->completion)) return vlm_usage("help", "--man and --completion are for all commands; leave %s out", a->arg[0]);
+    if (a->args) TRY(vlm_command_find(a->arg[0], &command));
+    if (a->man) vlm_print_man(stdout);
+    else if (a->completion) vlm_print_completion(stdout, a->completion);
+    else vlm_print_help(stdout, command);
+    return VLM_OK;
+}

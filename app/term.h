@@ -1,0 +1,36 @@
+/* The terminal: errors, warnings, progress and timings on standard error; tables and JSON on standard output; stopping. */
+#ifndef VLM_TERM_H
+#define VLM_TERM_H
+#include "cli.h"
+
+/* Colours, the library's warnings and progress, --quiet and --verbose. */
+void vlm_term_open(const vlm_args *a);
+/* The failure that this thread recorded: one line on standard error; with json an object on standard output. */
+void vlm_term_error(vlm_status status, bool json);
+void vlm_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));     /* a line on standard error, unless --quiet */
+void vlm_detail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* with --verbose */
+/* Everything printed has reached its reader; else a failure. */
+vlm_status vlm_flush(void);
+double vlm_now_ms(void);
+
+/* Ctrl-C ends the program at once with exit code 130, except between hold and release (while files are written, or an answer streams): there
+   it is remembered, and vlm_stopped says so. A second one within a second ends it even then. release: VLM_ESTOPPED if one came. */
+void vlm_signals_open(void);
+void vlm_hold(void);
+vlm_status vlm_release(void);
+bool vlm_stopped(void);
+
+/* A table: cells parted by tabs; the head's cells that begin with > are aligned right. Columns are as wide as their widest cell. */
+typedef struct vlm_table { char **row; int n; bool failed; } vlm_table;
+void vlm_table_row(vlm_table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void vlm_table_print(vlm_table *t, FILE *f);   /* frees it */
+
+/* JSON text of bytes that may not be UTF-8 (paths, values from files): what is none becomes U+FFFD. */
+json_t *vlm_json_text(const char *s);
+json_t *vlm_json_ints(const int64_t *v, size_t n);
+/* One line on standard output; takes the value. VLM_ENOMEM if it is NULL. */
+vlm_status vlm_json_out(json_t *value);
+const char *vlm_bytes_text(double bytes, char buf[32]);       /* "1.5 GB" */
+const char *vlm_error_code(vlm_status status); /* "usage", or the status's name */
+json_t *vlm_error_json(vlm_status status);     /* {"code","where","message"} */
+#endif
