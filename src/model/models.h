@@ -1,0 +1,44 @@
+/* A MODEL folder as engines: configs read, every expected tensor found and shaped, weights packed. What it is comes from config.json, never
+   from the folder's name. Immutable once open; any number of threads. */
+#ifndef VLM_MODELS_H
+#define VLM_MODELS_H
+#include "model/family.h"
+
+typedef struct vlm_net_options {
+    unsigned cpu;                      /* VLM_CPU_* that the ops may use */
+    int threads;                       /* for loading */
+    bool fork_maths;                   /* spec of the fork: tanh-GELU in plain DINOv3, K bias */
+    bool structure_only;               /* names, shapes and sources, but no memory and no values: for inspect and plan */
+} vlm_net_options;
+
+typedef struct vlm_net {
+    char *dir;
+    json_t *config, *ours;             /* config.json; vlm.json or NULL */
+    bool nanovlm;                      /* config.json is a flat VLMConfig */
+    bool fork_maths;
+    const vlm_family *vision, *language;       /* NULL: the folder has none */
+    vlm_vit vit;
+    vlm_lm lm;
+    vlm_mat projector;                 /* (language D, vision D · shuffle²) */
+    int64_t shuffle;                   /* 1 without projector */
+    vlm_params params;
+    vlm_weights *weights;              /* mapped; kept for structure_only, NULL otherwise */
+    vlm_ops ops;
+    void *memory;                      /* all parameters */
+    size_t bytes;
+} vlm_net;
+/* VLM_EIO, VLM_EFORMAT, VLM_EUNSUPPORTED name file and key or tensor. */
+vlm_status vlm_net_open(const char *dir, const vlm_net_options *options, vlm_net **out);
+void       vlm_net_close(vlm_net *net);                /* NULL is fine */
+
+/* Fills params from the engines' configs; for programs that make a model rather than read one. */
+vlm_status vlm_net_params(vlm_net *net);
+
+/* nanoVLM's flat config.json (fork and upstream). Fails if a key that is needed is missing. */
+vlm_status vlm_nanovlm_config(const json_t *j, const char *where, const vlm_weights *w, vlm_net *net);
+
+/* ---- Projector: pixel shuffle and one matrix ---- */
+static inline int64_t vlm_tokens_of(vlm_grid g, int64_t shuffle) { return g.h / shuffle * (g.w / shuffle); }
+/* out (tokens, language D) = shuffle(x) W';  x (h·w, vision D) patch rows; tmp (tokens, vision D · s²). h and w are multiples of s. */
+void vlm_project(vlm_ctx *ctx, const vlm_net *net, act *out, const act *x, act *tmp, vlm_grid g);
+#endif
