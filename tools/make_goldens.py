@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Makes every file in tests/golden from seeds; with --check compares a rebuild with the tree. See tools/README.md."""
+
 import argparse
 import os
 import sys

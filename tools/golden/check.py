@@ -1,4 +1,5 @@
 """Compares two trees of golden files: ids, bytes and text exactly, floats to 1e-6 (relative above 1)."""
+
 import json
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Where golden files go, and the seeded numbers they are made of."""
+
 import json
 import zlib
 from pathlib import Path

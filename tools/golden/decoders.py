@@ -1,4 +1,5 @@
 """Language models as transformers writes them, every stage of a forward pass, and greedy answers."""
+
 import numpy as np
 import torch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, LlamaForCausalLM
@@ -11,16 +12,36 @@ PROMPTS = ["What is in this picture? It's 42 cats.", "The", "Der Fuchs springt �
 
 
 CLEAR = 2e-3  # the smallest distance between the best and the second logit that float32 cannot turn round
-QUESTIONS = PROMPTS[:2] + ["What is this?", "Hello", "Where is the cat?", "Name 3 colours.", "Why?", "How many?", "red or blue", "x = 3", "Описание",
-                           "Describe the image.", "猫", "one two three", "yes", "no", "left", "right", "The sky is", *"abcdefghijklmnop"]
+QUESTIONS = PROMPTS[:2] + [
+    "What is this?",
+    "Hello",
+    "Where is the cat?",
+    "Name 3 colours.",
+    "Why?",
+    "How many?",
+    "red or blue",
+    "x = 3",
+    "Описание",
+    "Describe the image.",
+    "猫",
+    "one two three",
+    "yes",
+    "no",
+    "left",
+    "right",
+    "The sky is",
+    *"abcdefghijklmnop",
+]
 
 
 def run(model, rows):
     """embedded rows (T,D) to (hidden after the final norm, raw logits)."""
     with torch.no_grad():
+
         def forward():
             h = model.model(inputs_embeds=rows[None], use_cache=False).last_hidden_state
             return h[0], model.lm_head(h)[0]
+
         if rows.dtype == torch.float64:
             with weights.Float64():
                 return forward()
@@ -63,6 +84,7 @@ def chat(model, tok, template):
     def prepare(q):
         ids = tokens.ids_of(tok, tokens.render(tok, template, [("user", q)]))
         return ids, embed(model, ids)
+
     return prepare
 
 
@@ -71,10 +93,25 @@ def save_tokenizer(out, folder, tok, config, merges="pairs"):
     out.json(f"models/{folder}/tokenizer_config.json", config, indent=2)
 
 
-SMOL_CONFIG = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|im_end|>", "unk_token": "<|endoftext|>",
-               "model_max_length": 8192, "clean_up_tokenization_spaces": False, "tokenizer_class": "GPT2Tokenizer"}
-GEMMA_CONFIG = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>", "add_bos_token": True,
-                "add_eos_token": False, "clean_up_tokenization_spaces": False, "tokenizer_class": "GemmaTokenizer"}
+SMOL_CONFIG = {
+    "bos_token": "<|im_start|>",
+    "eos_token": "<|im_end|>",
+    "pad_token": "<|im_end|>",
+    "unk_token": "<|endoftext|>",
+    "model_max_length": 8192,
+    "clean_up_tokenization_spaces": False,
+    "tokenizer_class": "GPT2Tokenizer",
+}
+GEMMA_CONFIG = {
+    "bos_token": "<bos>",
+    "eos_token": "<eos>",
+    "pad_token": "<pad>",
+    "unk_token": "<unk>",
+    "add_bos_token": True,
+    "add_eos_token": False,
+    "clean_up_tokenization_spaces": False,
+    "tokenizer_class": "GemmaTokenizer",
+}
 
 
 def make_case(out, name, exact, stored, tok, prompt=None, ids=None, suffix="", options=()):
@@ -95,9 +132,22 @@ def make_case(out, name, exact, stored, tok, prompt=None, ids=None, suffix="", o
 
 
 def llama_config(**kw):
-    base = dict(vocab_size=320, hidden_size=36, intermediate_size=64, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=1,
-                max_position_embeddings=256, rope_theta=10000.0, rms_norm_eps=1e-5, tie_word_embeddings=True, bos_token_id=1, eos_token_id=2,
-                pad_token_id=2, hidden_act="silu")
+    base = dict(
+        vocab_size=320,
+        hidden_size=36,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        num_key_value_heads=1,
+        max_position_embeddings=256,
+        rope_theta=10000.0,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+        hidden_act="silu",
+    )
     return LlamaConfig(**{**base, **kw})
 
 
@@ -107,8 +157,19 @@ def make_llama(out):
     small = dict(hidden_size=32, num_attention_heads=2, intermediate_size=64)
     table = [
         ("llama", {}, {}, PROMPTS[2]),
-        ("llama_untied", {}, dict(tie_word_embeddings=False, num_attention_heads=4, num_key_value_heads=2, head_dim=8, hidden_size=32,
-                                  rms_norm_eps=1e-3), PROMPTS[0]),
+        (
+            "llama_untied",
+            {},
+            dict(
+                tie_word_embeddings=False,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                head_dim=8,
+                hidden_size=32,
+                rms_norm_eps=1e-3,
+            ),
+            PROMPTS[0],
+        ),
         ("llama_bf16", dict(dtype="bf16"), small, PROMPTS[0]),
         ("llama_f16", dict(dtype="f16"), small, PROMPTS[0]),
         ("llama_sharded", dict(shard="30KB"), dict(small, num_key_value_heads=2, tie_word_embeddings=False), PROMPTS[0]),
@@ -116,17 +177,21 @@ def make_llama(out):
     for name, how, kw, prompt in table:
         config = llama_config(**kw)
         exact, stored = weights.build(out, LlamaForCausalLM, config, name, **how)
-        chat = {"chat_template": tokens.CHATML} if name == "llama" else {}
-        save_tokenizer(out, name, tok, {**SMOL_CONFIG, **chat}, "strings" if name == "llama_untied" else "pairs")
+        speaks = {"llama": {"chat_template": tokens.CHATML}, "llama_untied": {"chat_template": tokens.SMOLLM2}}.get(name, {})
+        save_tokenizer(out, name, tok, {**SMOL_CONFIG, **speaks}, "strings" if name == "llama_untied" else "pairs")
         make_case(out, name, exact, stored, tok, prompt)
         if name == "llama":
             make_case(out, name, exact, stored, tok, "A", suffix="_one")
             ids = [int(i) for i in rng("ids").randint(0, 320, 60)]
             make_case(out, name, exact, stored, tok, ids=ids, suffix="_ids")
             generate(out, name, name, tok, exact, plain(exact, tok), 24, [2], ["--template", "none"])
+        if name == "llama_untied":
+            generate(out, name, name, tok, exact, chat(exact, tok, "smollm2"), 16, [2], [])
         if name == "llama_f16":  # the older spelling of the rotation's base
+
             def top(c):
                 c["rope_theta"] = c.pop("rope_parameters")["rope_theta"]
+
             edit_config(out, name, top)
 
 
@@ -142,30 +207,81 @@ def generate(out, case, model, tok, lm, prepare, count, stop, options, images=()
             break
     else:
         raise AssertionError(f"{case}: no question gives a clear answer")
-    out.json(f"cases/{case}/generate.json", {
-        "model": f"models/{model}", "images": list(images), "options": list(options), "prompt": question, "max_tokens": count, "prompt_ids": ids,
-        "ids": got, "finish_reason": why, "text": tok.decode(got, skip_special_tokens=False), "margin": round(margin, 6)})
+    out.json(
+        f"cases/{case}/generate.json",
+        {
+            "model": f"models/{model}",
+            "images": list(images),
+            "options": list(options),
+            "prompt": question,
+            "max_tokens": count,
+            "prompt_ids": ids,
+            "ids": got,
+            "finish_reason": why,
+            "text": tok.decode(got, skip_special_tokens=False),
+            "margin": round(margin, 6),
+        },
+    )
     print(f"{case:24} greedy, {why} after {len(got)}, smallest margin {margin:.3g}: {question!r} -> {tok.decode(got)!r}")
 
 
 def gemma_config(**kw):
-    base = dict(vocab_size=420, hidden_size=32, intermediate_size=40, num_hidden_layers=7, num_attention_heads=2, num_key_value_heads=1,
-                head_dim=16, max_position_embeddings=256, sliding_window=12, query_pre_attn_scalar=20, rms_norm_eps=1e-6, bos_token_id=2,
-                eos_token_id=1, pad_token_id=0, tie_word_embeddings=True, hidden_activation="gelu_pytorch_tanh",
-                attn_logit_softcapping=None, final_logit_softcapping=None, use_bidirectional_attention=False)
+    base = dict(
+        vocab_size=420,
+        hidden_size=32,
+        intermediate_size=40,
+        num_hidden_layers=7,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=256,
+        sliding_window=12,
+        query_pre_attn_scalar=20,
+        rms_norm_eps=1e-6,
+        bos_token_id=2,
+        eos_token_id=1,
+        pad_token_id=0,
+        tie_word_embeddings=True,
+        hidden_activation="gelu_pytorch_tanh",
+        attn_logit_softcapping=None,
+        final_logit_softcapping=None,
+        use_bidirectional_attention=False,
+    )
     return Gemma3TextConfig(**{**base, **kw})
 
 
 def make_gemma(out):
     tok = tokens.gemma()
     assert tok.get_vocab_size() == 420
-    table = [("gemma3", {}, {}), ("gemma3_bf16", dict(dtype="bf16"), dict(hidden_size=24, num_hidden_layers=3, query_pre_attn_scalar=16, layer_types=[
-        "sliding_attention", "full_attention", "sliding_attention"]))]
+    table = [
+        ("gemma3", {}, {}),
+        (
+            "gemma3_bf16",
+            dict(dtype="bf16"),
+            dict(
+                hidden_size=24,
+                num_hidden_layers=3,
+                query_pre_attn_scalar=16,
+                layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+            ),
+        ),
+    ]
     for name, how, kw in table:
         exact, stored = weights.build(out, Gemma3ForCausalLM, gemma_config(**kw), name, plus_one=True, **how)
         save_tokenizer(out, name, tok, {**GEMMA_CONFIG, "chat_template": tokens.GEMMA_TEMPLATE})
-        out.json(f"models/{name}/generation_config.json", {"bos_token_id": 2, "eos_token_id": [1, tok.token_to_id("<end_of_turn>")], "pad_token_id": 0,
-                                                           "cache_implementation": "hybrid", "do_sample": True, "top_k": 64, "top_p": 0.95}, indent=2)
+        out.json(
+            f"models/{name}/generation_config.json",
+            {
+                "bos_token_id": 2,
+                "eos_token_id": [1, tok.token_to_id("<end_of_turn>")],
+                "pad_token_id": 0,
+                "cache_implementation": "hybrid",
+                "do_sample": True,
+                "top_k": 64,
+                "top_p": 0.95,
+            },
+            indent=2,
+        )
         make_case(out, name, exact, stored, tok, PROMPTS[2])
         if name == "gemma3":
             make_case(out, name, exact, stored, tok, "The cat", suffix="_short")

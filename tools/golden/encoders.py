@@ -1,4 +1,5 @@
 """Vision encoders as transformers writes them, and every stage of a forward pass."""
+
 import inspect
 import json
 
@@ -6,8 +7,18 @@ import numpy as np
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import (Dinov2Config, Dinov2Model, Dinov2WithRegistersConfig, Dinov2WithRegistersModel, DINOv3ViTConfig,
-                          DINOv3ViTModel, SiglipConfig, SiglipModel, SiglipVisionConfig, SiglipVisionModel)
+from transformers import (
+    Dinov2Config,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
+    SiglipConfig,
+    SiglipModel,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
 from transformers.models.dinov3_vit import modeling_dinov3_vit
 from PIL import Image
 
@@ -94,8 +105,16 @@ def dino(out, name, cls, config, images, max_size=None, **how):
 
 
 def dinov3(**kw):
-    base = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=80, patch_size=16, image_size=64,
-                num_register_tokens=4, layerscale_value=1.0)
+    base = dict(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=80,
+        patch_size=16,
+        image_size=64,
+        num_register_tokens=4,
+        layerscale_value=1.0,
+    )
     gated = dict(use_gated_mlp=True, hidden_act="silu")
     if kw.pop("gated", False):
         base.update(gated)
@@ -113,9 +132,31 @@ def make_dinov3(out):
     M = DINOv3ViTModel
     dino(out, "dinov3_s", M, dinov3(), MANY, 64)
     dino(out, "dinov3_splus", M, dinov3(gated=True, patch_size=8, intermediate_size=72), FEW + ["rgb_96x32.png"], 48)
-    dino(out, "dinov3_lplus", M, dinov3(gated=True, num_hidden_layers=3, num_attention_heads=4, intermediate_size=40, patch_size=8), FEW, 40)
-    dino(out, "dinov3_7b", M, dinov3(gated=True, hidden_size=128, num_attention_heads=1, num_hidden_layers=1, patch_size=4,
-                                     intermediate_size=24, query_bias=False, value_bias=False), FEW, 16)
+    dino(
+        out,
+        "dinov3_lplus",
+        M,
+        dinov3(gated=True, num_hidden_layers=3, num_attention_heads=4, intermediate_size=40, patch_size=8),
+        FEW,
+        40,
+    )
+    dino(
+        out,
+        "dinov3_7b",
+        M,
+        dinov3(
+            gated=True,
+            hidden_size=128,
+            num_attention_heads=1,
+            num_hidden_layers=1,
+            patch_size=4,
+            intermediate_size=24,
+            query_bias=False,
+            value_bias=False,
+        ),
+        FEW,
+        16,
+    )
     dino(out, "dinov3_heads72", M, dinov3(hidden_size=144, num_hidden_layers=1, patch_size=4, intermediate_size=24), FEW, 16)
     small = dict(patch_size=8, num_register_tokens=0, rope_theta=50.0, layer_norm_eps=1e-3)
     dino(out, "dinov3_p8", M, dinov3(**small), ["rgb_40x40.png", "rgb_33x31.png", "exif3.jpg"])
@@ -125,6 +166,7 @@ def make_dinov3(out):
 
     def rope_parameters(c):  # the spelling that other families have in newer files
         c["rope_parameters"] = {"rope_theta": c.pop("rope_theta"), "rope_type": "default"}
+
     edit_config(out, "dinov3_splus", rope_parameters)
 
 
@@ -146,10 +188,20 @@ def make_siglip(out):
         bf16 = {k: v for k, v in bf16.items() if "patches" in k}
         write_case(out, name, {"model": f"models/{name}", "images": [f"images/{i}" for i in images]}, arrays, bf16)
 
-    for name, how, kw in [("siglip", {}, {}), ("siglip_heads72", {}, dict(hidden_size=72, num_attention_heads=1, num_hidden_layers=1, intermediate_size=40, patch_size=4,
-                                                       image_size=16, vision_use_head=False)),
-                          ("siglip_bf16", {"dtype": "bf16", "like": "siglip"}, dict(vision_use_head=False)),
-                          ("siglip_prefix", {}, dict(hidden_size=16, patch_size=16, image_size=32, vision_use_head=False))]:
+    bare = dict(vision_use_head=False)
+    table = [
+        ("siglip", {}, {}),
+        (
+            "siglip_heads72",
+            {},
+            dict(
+                bare, hidden_size=72, num_attention_heads=1, num_hidden_layers=1, intermediate_size=40, patch_size=4, image_size=16
+            ),
+        ),
+        ("siglip_bf16", {"dtype": "bf16", "like": "siglip"}, bare),
+        ("siglip_prefix", {}, dict(bare, hidden_size=16, patch_size=16, image_size=32)),
+    ]
+    for name, how, kw in table:
         config = siglip_config(**kw)
         exact, stored = weights.build(out, SiglipVisionModel, config, name, **how)
         case(name, exact, stored, config.image_size)
@@ -161,8 +213,15 @@ def make_siglip(out):
     keep = ("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "image_size")
     edit_config(out, "siglip_prefix", lambda c: [c.pop(k) for k in list(c) if k not in keep])
 
-    text = dict(hidden_size=32, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=20,
-                max_position_embeddings=4, projection_size=32)
+    text = dict(
+        hidden_size=32,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        vocab_size=20,
+        max_position_embeddings=4,
+        projection_size=32,
+    )
     config = SiglipConfig(vision_config=siglip_config().to_dict(), text_config=text)
     config.vision_config._attn_implementation = config.text_config._attn_implementation = "eager"
     exact, stored = weights.build(out, SiglipModel, config, "siglip_nested")
@@ -173,10 +232,22 @@ def make_dinov2(out):
     base = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, patch_size=14, image_size=56)
     images = ["rgb_53x37.png", "rgb_96x32.png", "rgb_1x1.png", "rgb_40x40.png"]
     dino(out, "dinov2", Dinov2Model, Dinov2Config(**base), images, 84)
-    dino(out, "dinov2_reg", Dinov2WithRegistersModel, Dinov2WithRegistersConfig(**{**base, "hidden_size": 16, "patch_size": 7, "image_size": 42},
-                                                                               num_register_tokens=4), images, 56)
-    dino(out, "dinov2_giant", Dinov2Model, Dinov2Config(**{**base, "hidden_size": 16, "patch_size": 8, "image_size": 40, "mlp_ratio": 4},
-                                                        use_swiglu_ffn=True), FEW, 48)
+    dino(
+        out,
+        "dinov2_reg",
+        Dinov2WithRegistersModel,
+        Dinov2WithRegistersConfig(**{**base, "hidden_size": 16, "patch_size": 7, "image_size": 42}, num_register_tokens=4),
+        images,
+        56,
+    )
+    dino(
+        out,
+        "dinov2_giant",
+        Dinov2Model,
+        Dinov2Config(**{**base, "hidden_size": 16, "patch_size": 8, "image_size": 40, "mlp_ratio": 4}, use_swiglu_ffn=True),
+        FEW,
+        48,
+    )
 
 
 def make(out):

@@ -1,4 +1,5 @@
 """Source pictures (tests/golden/images) and what Pillow decodes them to (cases/decode)."""
+
 import io
 import struct
 import zlib
@@ -18,7 +19,7 @@ def picture(name, w, h, channels=3):
         a, b = r.uniform(-1, 1, 2)
         plane = 128 + 110 * np.sin(3 * (a * x / max(w, 8) + b * y / max(h, 8)) + c)
         cy, cx, rad = r.uniform(0, h), r.uniform(0, w), 0.3 * min(w, h) + 1
-        plane = np.where((y - cy) ** 2 + (x - cx) ** 2 < rad ** 2, 255 - plane, plane)
+        plane = np.where((y - cy) ** 2 + (x - cx) ** 2 < rad**2, 255 - plane, plane)
         planes.append(plane + r.normal(0, 18, (h, w)))
     return np.clip(np.stack(planes, -1), 0, 255).astype(np.uint8)
 
@@ -64,8 +65,13 @@ def png(samples, depth, colour, interlace=False, extra=()):
         return struct.pack(">I", len(body)) + tag + body + struct.pack(">I", zlib.crc32(tag + body))
 
     head = struct.pack(">IIBBBBB", w, h, depth, colour, 0, 0, int(interlace))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + b"".join(chunk(t, b) for t, b in extra)
-            + chunk(b"IDAT", zlib.compress(data, 9)) + chunk(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + b"".join(chunk(t, b) for t, b in extra)
+        + chunk(b"IDAT", zlib.compress(data, 9))
+        + chunk(b"IEND", b"")
+    )
 
 
 # ---------------------------------------------------------------- the reference decoder
@@ -113,12 +119,12 @@ def make(out):
     for depth in (1, 2, 4, 8, 16):
         v = picture(f"g{depth}", 21, 13, 1).astype(np.uint32)
         v = v * 257 + rng("g16").randint(-200, 200, v.shape) if depth == 16 else v >> (8 - depth)
-        v = np.clip(v, 0, 2 ** depth - 1)
+        v = np.clip(v, 0, 2**depth - 1)
         out.bytes(f"images/grey{depth}.png", png(v, depth, 0))
         out.bytes(f"images/grey{depth}_i.png", png(v, depth, 0, True))
     palette = picture("palette", 256, 1)[0]
     for depth in (1, 2, 4, 8):
-        n = 2 ** depth
+        n = 2**depth
         v = picture(f"p{depth}", 19, 14, 1).astype(np.uint32) >> (8 - depth)
         chunks = [(b"PLTE", palette[:n].tobytes()), (b"tRNS", bytes(range(0, min(n, 40))))]
         out.bytes(f"images/palette{depth}.png", png(v, depth, 3, depth == 4, chunks))
@@ -145,6 +151,6 @@ def make(out):
         out.npy(f"cases/decode/{p.name}.npy", decode(p))
         index.append({"image": f"images/{p.name}", "rgb": f"{p.name}.npy"})
     y, x, h, w = box = (100, 150, 40, 60)  # the photograph's decoded pixels would be too many
-    out.npy("cases/decode/cat.jpg.npy", decode(TREE / "examples/cat.jpg")[y:y + h, x:x + w])
+    out.npy("cases/decode/cat.jpg.npy", decode(TREE / "examples/cat.jpg")[y : y + h, x : x + w])
     index.append({"image": "../../examples/cat.jpg", "rgb": "cat.jpg.npy", "crop": list(box)})
     out.json("cases/decode/index.json", index)

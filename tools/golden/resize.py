@@ -1,4 +1,5 @@
 """The resize rule of nanoVLM (spec 2.2), normalisation, and goldens of Pillow's resampling."""
+
 import math
 
 import numpy as np
@@ -7,8 +8,12 @@ from PIL import Image
 from .images import picture
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-NORMALISE = {"imagenet": IMAGENET, "siglip": ((0.5,) * 3, (0.5,) * 3), "sat": ((0.430, 0.411, 0.296), (0.213, 0.156, 0.143)),
-             "none": ((0.0,) * 3, (1.0,) * 3)}
+NORMALISE = {
+    "imagenet": IMAGENET,
+    "siglip": ((0.5,) * 3, (0.5,) * 3),
+    "sat": ((0.430, 0.411, 0.296), (0.213, 0.156, 0.143)),
+    "none": ((0.0,) * 3, (1.0,) * 3),
+}
 
 
 def rule(w, h, p, m, upscale=True, max_side=False):
@@ -58,9 +63,21 @@ def normalise(u8, name):
 
 def make(out):
     pairs = [  # source (w,h), target (w,h)
-        ((53, 37), (64, 48)), ((64, 48), (32, 32)), ((64, 48), (64, 32)), ((64, 48), (48, 48)), ((33, 31), (32, 64)),
-        ((1, 1), (32, 32)), ((1, 40), (16, 48)), ((40, 1), (64, 16)), ((100, 70), (16, 16)), ((97, 45), (31, 17)),
-        ((17, 90), (32, 96)), ((250, 20), (64, 16)), ((7, 5), (1, 1)), ((96, 96), (95, 97)), ((30, 30), (30, 30)),
+        ((53, 37), (64, 48)),
+        ((64, 48), (32, 32)),
+        ((64, 48), (64, 32)),
+        ((64, 48), (48, 48)),
+        ((33, 31), (32, 64)),
+        ((1, 1), (32, 32)),
+        ((1, 40), (16, 48)),
+        ((40, 1), (64, 16)),
+        ((100, 70), (16, 16)),
+        ((97, 45), (31, 17)),
+        ((17, 90), (32, 96)),
+        ((250, 20), (64, 16)),
+        ((7, 5), (1, 1)),
+        ((96, 96), (95, 97)),
+        ((30, 30), (30, 30)),
     ]
     table = []
     for i, ((w, h), (tw, th)) in enumerate(pairs):
@@ -74,9 +91,31 @@ def make(out):
     out.json("cases/resize/pairs.json", table)
 
     rows = []
-    sizes = [(640, 480), (1920, 1080), (1000, 1000), (333, 500), (224, 224), (2000, 50), (31, 33), (1024, 768), (1, 1),
-             (3000, 4000), (200, 200), (147, 147), (500, 500), (33, 33), (546, 728), (728, 546), (900, 1000), (1, 65500),
-             (65500, 65500), (451, 300), (32, 32), (1023, 1025), (5, 31)]
+    sizes = [
+        (640, 480),
+        (1920, 1080),
+        (1000, 1000),
+        (333, 500),
+        (224, 224),
+        (2000, 50),
+        (31, 33),
+        (1024, 768),
+        (1, 1),
+        (3000, 4000),
+        (200, 200),
+        (147, 147),
+        (500, 500),
+        (33, 33),
+        (546, 728),
+        (728, 546),
+        (900, 1000),
+        (1, 65500),
+        (65500, 65500),
+        (451, 300),
+        (32, 32),
+        (1023, 1025),
+        (5, 31),
+    ]
     settings = [(32, 1024), (16, 1024), (28, 1024), (32, 1000), (512, 2048), (224, 1024), (14, 518), (32, 20)]
     for p, m in settings:
         for w, h in sizes:
@@ -85,10 +124,15 @@ def make(out):
                     continue
                 kw = {"upscale": mode != "no_upscale", "max_side": mode == "max_side"}
                 rows.append([mode, p, m, h, w, *rule(w, h, p, m, **kw), *rule_compat(w, h, p, m, **kw)])
-    budget = [["budget", q, n, h, w, *rule_budget(w, h, q, n)] for q in (32, 16) for n in (1, 16, 64, 256, 1024)
-              for w, h in sizes if max(w, h) <= 32 * min(w, h)]
+    budget = [
+        ["budget", q, n, h, w, *rule_budget(w, h, q, n)]
+        for q in (32, 16)
+        for n in (1, 16, 64, 256, 1024)
+        for w, h in sizes
+        if max(w, h) <= 32 * min(w, h)
+    ]
     text = ['{"columns": ["mode", "p", "m", "h", "w", "out_h", "out_w", "compat_h", "compat_w"],', '"rows": [']
     text.append(",\n".join(str(r).replace("'", '"') for r in rows))
-    text += ['],', '"budget_columns": ["mode", "q", "n", "h", "w", "out_h", "out_w"],', '"budget": [']
+    text += ["],", '"budget_columns": ["mode", "q", "n", "h", "w", "out_h", "out_w"],', '"budget": [']
     text.append(",\n".join(str(r).replace("'", '"') for r in budget))
     out.bytes("cases/resize/rule.json", ("\n".join(text) + "\n]}\n").encode())

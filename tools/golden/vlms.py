@@ -1,4 +1,5 @@
 """Whole models in nanoVLM's layout (the fork's and upstream's), composed here of transformers' encoder and decoder in float64."""
+
 import json
 import struct
 import types
@@ -11,14 +12,51 @@ from . import decoders, encoders, tokens, weights
 from .images import decode
 from .resize import normalise, resize, rule
 
-FORK_VIT = dict(vit_architecture="dinov3", vit_model_type="", vit_hidden_dim=0, vit_inter_dim=0, vit_patch_size=16, vit_img_size=64, vit_channels=3,
-                vit_n_heads=0, vit_dropout=0.0, vit_n_blocks=0, vit_ln_eps=1e-5, vit_cls_flag=True, vit_num_registers=4, vit_use_swiglu=False,
-                vit_use_rope=True, vit_use_sincos_pos=False, vit_rope_base=10000.0, vit_layer_scale=True, vit_layer_scale_init=1.0,
-                vit_drop_path_rate=0.0, vit_rope_augment=True)
-LM = dict(lm_architecture="llama", lm_model_type="", lm_tokenizer="", lm_hidden_dim=0, lm_inter_dim=0, lm_rms_eps=1e-5, lm_re_base=100000,
-          lm_max_position_embeddings=0, lm_base_vocab_size=0, extra_token_amount=17, lm_n_heads=0, lm_n_kv_heads=0, lm_head_dim=None,
-          lm_dropout=0.0, lm_n_blocks=0, lm_attn_scaling=1.0, lm_max_length=256, lm_use_tokens=False, lm_tie_weights=True,
-          lm_chat_template=tokens.CHATML)
+FORK_VIT = dict(
+    vit_architecture="dinov3",
+    vit_model_type="",
+    vit_hidden_dim=0,
+    vit_inter_dim=0,
+    vit_patch_size=16,
+    vit_img_size=64,
+    vit_channels=3,
+    vit_n_heads=0,
+    vit_dropout=0.0,
+    vit_n_blocks=0,
+    vit_ln_eps=1e-5,
+    vit_cls_flag=True,
+    vit_num_registers=4,
+    vit_use_swiglu=False,
+    vit_use_rope=True,
+    vit_use_sincos_pos=False,
+    vit_rope_base=10000.0,
+    vit_layer_scale=True,
+    vit_layer_scale_init=1.0,
+    vit_drop_path_rate=0.0,
+    vit_rope_augment=True,
+)
+LM = dict(
+    lm_architecture="llama",
+    lm_model_type="",
+    lm_tokenizer="",
+    lm_hidden_dim=0,
+    lm_inter_dim=0,
+    lm_rms_eps=1e-5,
+    lm_re_base=100000,
+    lm_max_position_embeddings=0,
+    lm_base_vocab_size=0,
+    extra_token_amount=17,
+    lm_n_heads=0,
+    lm_n_kv_heads=0,
+    lm_head_dim=None,
+    lm_dropout=0.0,
+    lm_n_blocks=0,
+    lm_attn_scaling=1.0,
+    lm_max_length=256,
+    lm_use_tokens=False,
+    lm_tie_weights=True,
+    lm_chat_template=tokens.CHATML,
+)
 TAIL = dict(vlm_load_backbone_weights=True, vlm_checkpoint_path="checkpoints", hf_repo_name=None)
 
 
@@ -50,7 +88,9 @@ def vit_names(state, dino, swiglu):
         out[V + "patch_embedding.register_tokens"] = state["embeddings.register_tokens"]
     else:
         out[V + "patch_embedding.position_embedding"] = state["embeddings.position_embedding.weight"][None]
-    layers = 1 + max(int(k.split("layer" + ("." if dino else "s."))[1].split(".")[0]) for k in state if "layer." in k or "layers." in k)
+    layers = 1 + max(
+        int(k.split("layer" + ("." if dino else "s."))[1].split(".")[0]) for k in state if "layer." in k or "layers." in k
+    )
     for i in range(layers):
         h, n = (f"layer.{i}." if dino else f"encoder.layers.{i}."), f"{V}blocks.{i}."
         attn = h + ("attention." if dino else "self_attn.")
@@ -61,7 +101,9 @@ def vit_names(state, dino, swiglu):
             out[f"{n}attn.out_proj.{wb}"] = state[f"{attn}{'o' if dino else 'out'}_proj.{wb}"]
             for a, b in (("norm1", "ln1"), ("norm2", "ln2")):
                 out[f"{n}{b}.{wb}"] = state[f"{h}{a if dino else 'layer_' + a}.{wb}"]
-            pairs = [("gate_proj",) * 2, ("up_proj",) * 2, ("down_proj",) * 2] if swiglu else [("up_proj", "fc1"), ("down_proj", "fc2")]
+            pairs = (
+                [("gate_proj",) * 2, ("up_proj",) * 2, ("down_proj",) * 2] if swiglu else [("up_proj", "fc1"), ("down_proj", "fc2")]
+            )
             for a, b in pairs if dino else [("fc1", "fc1"), ("fc2", "fc2")]:
                 out[f"{n}mlp.{b}.{wb}"] = state[f"{h}mlp.{a}.{wb}"]
         if dino:
@@ -77,8 +119,12 @@ def lm_names(state, config, gemma, stored="decoder.head.weight"):
     D, out = "decoder.", {}
     norms = {"input_layernorm": "norm1", "post_attention_layernorm": "norm2"}
     if gemma:
-        norms = {"input_layernorm": "norm1", "post_attention_layernorm": "post_attn_norm", "pre_feedforward_layernorm": "norm2",
-                 "post_feedforward_layernorm": "post_ffn_norm"}
+        norms = {
+            "input_layernorm": "norm1",
+            "post_attention_layernorm": "post_attn_norm",
+            "pre_feedforward_layernorm": "norm2",
+            "post_feedforward_layernorm": "post_ffn_norm",
+        }
     out[stored], out[D + "norm.weight"] = state["model.embed_tokens.weight"], state["model.norm.weight"]
     dh = config.head_dim
     theta = 1e6 if gemma else config.rope_parameters["rope_theta"]
@@ -108,12 +154,13 @@ class VLM:
 
     def __init__(self, out, name, vit, lm, tok, rules):
         self.out, self.name, self.tok, self.lm_config = out, name, tok, lm[1]
-        self.r = types.SimpleNamespace(shuffle=2, dtype="f32", gemma=False, tiles=None, use_global=False, norm="imagenet", max_side=False,
-                                       like=name)
+        self.r = types.SimpleNamespace(
+            shuffle=2, dtype="f32", gemma=False, tiles=None, use_global=False, norm="imagenet", max_side=False, like=name
+        )
         self.r.__dict__.update(rules)
         self.vit = self._pair(*vit, "vit")
         self.lm = self._pair(*lm, "lm")
-        width = vit[1].hidden_size * self.r.shuffle ** 2
+        width = vit[1].hidden_size * self.r.shuffle**2
         mp = weights.draw(self.r.like, "MP.proj.weight", (lm[1].hidden_size, width)).to(weights.DTYPES[self.r.dtype])
         self.mp = (mp.double(), mp)
         self.patch = vit[1].patch_size
@@ -123,7 +170,9 @@ class VLM:
         config._attn_implementation = "eager"
         torch.manual_seed(0)
         model = cls(config).eval()
-        state = {k: weights.draw(self.r.like + part, k, v.shape, self.r.gemma and part == "lm") for k, v in model.state_dict().items()}
+        state = {
+            k: weights.draw(self.r.like + part, k, v.shape, self.r.gemma and part == "lm") for k, v in model.state_dict().items()
+        }
         if "lm_head.weight" in state:
             state["lm_head.weight"] = state["model.embed_tokens.weight"]
         model = model.to(weights.DTYPES[self.r.dtype])
@@ -160,7 +209,9 @@ class VLM:
             grid = (h // S, w // S)
             tiles = pixels.reshape(3, grid[0], S, grid[1], S).transpose(1, 3, 0, 2, 4).reshape(-1, 3, S, S)
             if self.r.use_global and grid != (1, 1):
-                whole = torch.nn.functional.interpolate(torch.from_numpy(pixels)[None], (S, S), mode="bilinear", antialias=True, align_corners=False)
+                whole = torch.nn.functional.interpolate(
+                    torch.from_numpy(pixels)[None], (S, S), mode="bilinear", antialias=True, align_corners=False
+                )
                 tiles = np.concatenate([whole.numpy(), tiles])
             pixels = tiles
         views = pixels if self.r.tiles else pixels[None]
@@ -216,25 +267,42 @@ class VLM:
             case["options"] = options
         encoders.write_case(self.out, name, case, arrays, low)
         if answer:
+
             def prepare(question):
                 arrays, rows = self.forward(images, question, max_size or config["max_img_size"])
                 return [int(i) for i in arrays["ids"]], rows
+
             t = self.tok.token_to_id
             stop = [t("<eos>"), t("<end_of_turn>")] if self.r.gemma else [t("<|im_end|>")]
             decoders.generate(self.out, name, self.name, self.tok, self.lm[0], prepare, answer, stop, options, case["images"])
 
 
 def vit_fields(c, dino, **kw):
-    f = dict(vit_hidden_dim=c.hidden_size, vit_inter_dim=c.intermediate_size, vit_patch_size=c.patch_size, vit_img_size=c.image_size,
-             vit_n_heads=c.num_attention_heads, vit_n_blocks=c.num_hidden_layers, vit_ln_eps=c.layer_norm_eps)
+    f = dict(
+        vit_hidden_dim=c.hidden_size,
+        vit_inter_dim=c.intermediate_size,
+        vit_patch_size=c.patch_size,
+        vit_img_size=c.image_size,
+        vit_n_heads=c.num_attention_heads,
+        vit_n_blocks=c.num_hidden_layers,
+        vit_ln_eps=c.layer_norm_eps,
+    )
     if dino:
         f.update(vit_num_registers=c.num_register_tokens, vit_use_swiglu=c.use_gated_mlp)
     return {**f, **kw}
 
 
 def lm_fields(c, base, **kw):
-    f = dict(lm_hidden_dim=c.hidden_size, lm_inter_dim=c.intermediate_size, lm_rms_eps=c.rms_norm_eps, lm_max_position_embeddings=c.max_position_embeddings,
-             lm_base_vocab_size=base, lm_n_heads=c.num_attention_heads, lm_n_kv_heads=c.num_key_value_heads, lm_n_blocks=c.num_hidden_layers)
+    f = dict(
+        lm_hidden_dim=c.hidden_size,
+        lm_inter_dim=c.intermediate_size,
+        lm_rms_eps=c.rms_norm_eps,
+        lm_max_position_embeddings=c.max_position_embeddings,
+        lm_base_vocab_size=base,
+        lm_n_heads=c.num_attention_heads,
+        lm_n_kv_heads=c.num_key_value_heads,
+        lm_n_blocks=c.num_hidden_layers,
+    )
     return {**f, **kw}
 
 
@@ -247,15 +315,40 @@ def smol_with(extra):
 def make_fork_dino(out):
     """The fork's folders; lm_vocab_size rounded up to 128, vit_rope_base 10000 stored and (rightly) not used: the base is 100."""
     extra = extra_tokens(4, False)
-    lm = decoders.llama_config(vocab_size=384, hidden_size=24, intermediate_size=48, num_attention_heads=3, num_key_value_heads=1, head_dim=8, rope_theta=100000.0)
-    for name, gated, how in (("vlm_dino", True, {}), ("vlm_dino_plain", False, {}), ("vlm_dino_bf16", True, dict(dtype="bf16", like="vlm_dino"))):
+    lm = decoders.llama_config(
+        vocab_size=384,
+        hidden_size=24,
+        intermediate_size=48,
+        num_attention_heads=3,
+        num_key_value_heads=1,
+        head_dim=8,
+        rope_theta=100000.0,
+    )
+    for name, gated, how in (
+        ("vlm_dino", True, {}),
+        ("vlm_dino_plain", False, {}),
+        ("vlm_dino_bf16", True, dict(dtype="bf16", like="vlm_dino")),
+    ):
         vit = encoders.dinov3(gated=gated, patch_size=8, intermediate_size=64 if gated else 96)
         m = VLM(out, name, (DINOv3ViTModel, vit), (LlamaForCausalLM, lm), smol_with(extra), how)
         kind = "vits16plus" if gated else "vits16"
-        config = {**FORK_VIT, **vit_fields(vit, True), "vit_model_type": f"facebook/dinov3-{kind}-pretrain-lvd1689m", **LM,
-                  **lm_fields(lm, 320, lm_model_type="HuggingFaceTB/SmolLM2-135M-Instruct", lm_tokenizer="HuggingFaceTB/SmolLM2-135M-Instruct"),
-                  "lm_vocab_size": 384, "lm_head_dim": 8 if gated else None, "mp_pixel_shuffle_factor": 2, "mp_image_token_length": 1,
-                  "mp_handle_special_tokens": True, "max_img_size": 64, "vlm_extra_tokens": extra, **TAIL}
+        config = {
+            **FORK_VIT,
+            **vit_fields(vit, True),
+            "vit_model_type": f"facebook/dinov3-{kind}-pretrain-lvd1689m",
+            **LM,
+            **lm_fields(
+                lm, 320, lm_model_type="HuggingFaceTB/SmolLM2-135M-Instruct", lm_tokenizer="HuggingFaceTB/SmolLM2-135M-Instruct"
+            ),
+            "lm_vocab_size": 384,
+            "lm_head_dim": 8 if gated else None,
+            "mp_pixel_shuffle_factor": 2,
+            "mp_image_token_length": 1,
+            "mp_handle_special_tokens": True,
+            "max_img_size": 64,
+            "vlm_extra_tokens": extra,
+            **TAIL,
+        }
         m.save(config, tok_config={**decoders.SMOL_CONFIG, "chat_template": tokens.CHATML})
         if name == "vlm_dino":
             m.case("", ["rgb_53x37.png"], "What is in this picture?", config, answer=16)
@@ -271,16 +364,37 @@ def make_siglip(out):
         up = name.endswith("up")
         extra = extra_tokens(8 if up else 4, up)
         rows = 320 + 66 if up else 384
-        lm = decoders.llama_config(vocab_size=rows, hidden_size=24, intermediate_size=48, num_attention_heads=2, num_key_value_heads=1, rope_theta=100000.0)
+        lm = decoders.llama_config(
+            vocab_size=rows, hidden_size=24, intermediate_size=48, num_attention_heads=2, num_key_value_heads=1, rope_theta=100000.0
+        )
         vit = encoders.siglip_config(vision_use_head=False, image_size=16, patch_size=4)
-        m = VLM(out, name, (SiglipVisionModel, vit), (LlamaForCausalLM, lm), smol_with(extra),
-                dict(tiles=16, use_global=up, norm="none" if up else "imagenet", max_side=up))
+        m = VLM(
+            out,
+            name,
+            (SiglipVisionModel, vit),
+            (LlamaForCausalLM, lm),
+            smol_with(extra),
+            dict(tiles=16, use_global=up, norm="none" if up else "imagenet", max_side=up),
+        )
         fields = vit_fields(vit, False, vit_model_type="google/siglip2-base-patch16-512")
-        config = {**FORK_VIT, "vit_architecture": "siglip", **{k: False for k in FORK_VIT if FORK_VIT[k] is True}, "vit_num_registers": 0,
-                  "vit_rope_augment": True, **fields, **LM, **lm_fields(lm, 320), "lm_vocab_size": rows}
+        config = {
+            **FORK_VIT,
+            "vit_architecture": "siglip",
+            **{k: False for k in FORK_VIT if FORK_VIT[k] is True},
+            "vit_num_registers": 0,
+            "vit_rope_augment": True,
+            **fields,
+            **LM,
+            **lm_fields(lm, 320),
+            "lm_vocab_size": rows,
+        }
         if up:
             only = ("vit_channels", "vit_num_registers", "vit_architecture", "lm_architecture", "lm_head_dim")
-            config = {k: v for k, v in config.items() if k not in only and not k.startswith(("vit_use", "vit_rope", "vit_layer_scale", "vit_drop_path"))}
+            config = {
+                k: v
+                for k, v in config.items()
+                if k not in only and not k.startswith(("vit_use", "vit_rope", "vit_layer_scale", "vit_drop_path"))
+            }
             config["extra_token_amount"] = 66
         config |= {"mp_pixel_shuffle_factor": 2, "mp_image_token_length": 4, "max_img_size": 48 if up else 32}
         config |= {"resize_to_max_side_len": True} if up else {"mp_handle_special_tokens": False}
@@ -304,10 +418,27 @@ def make_gemma(out):
     lm = decoders.gemma_config(vocab_size=512, hidden_size=24, sliding_window=512, query_pre_attn_scalar=16)
     vit = encoders.dinov3(gated=True, patch_size=8, intermediate_size=64)
     m = VLM(out, "vlm_gemma", (DINOv3ViTModel, vit), (Gemma3ForCausalLM, lm), tok, dict(gemma=True))
-    gem = dict(lm_architecture="gemma", lm_model_type="google/gemma-3-270m-it", lm_tokenizer="google/gemma-3-270m-it", lm_re_base=1000000, lm_head_dim=16)
-    config = {**FORK_VIT, **vit_fields(vit, True), "vit_model_type": "facebook/dinov3-vits16plus-pretrain-lvd1689m", **LM, **lm_fields(lm, 420, **gem),
-              "lm_vocab_size": 512, "mp_pixel_shuffle_factor": 2, "mp_image_token_length": 1, "mp_handle_special_tokens": True, "max_img_size": 64,
-              "vlm_extra_tokens": extra, **TAIL}
+    gem = dict(
+        lm_architecture="gemma",
+        lm_model_type="google/gemma-3-270m-it",
+        lm_tokenizer="google/gemma-3-270m-it",
+        lm_re_base=1000000,
+        lm_head_dim=16,
+    )
+    config = {
+        **FORK_VIT,
+        **vit_fields(vit, True),
+        "vit_model_type": "facebook/dinov3-vits16plus-pretrain-lvd1689m",
+        **LM,
+        **lm_fields(lm, 420, **gem),
+        "lm_vocab_size": 512,
+        "mp_pixel_shuffle_factor": 2,
+        "mp_image_token_length": 1,
+        "mp_handle_special_tokens": True,
+        "max_img_size": 64,
+        "vlm_extra_tokens": extra,
+        **TAIL,
+    }
     m.save(config, tok_config={**decoders.GEMMA_CONFIG, "chat_template": tokens.GEMMA_TEMPLATE})
     m.case("", ["rgb_53x37.png"], "What is in this picture?", config, answer=12)
     m.case("_two", ["exif6.jpg", "rgb_96x32.png"], "Which one is red?", config)

@@ -3,6 +3,7 @@
 The default initialisation (biases 0, norms 1, std 0.02) hides errors; here every tensor matters: biases, CLS, registers and
 norm weights are far from their neutral values, matrices have gain 1.2 and queries and keys more, so that attention is sharp.
 """
+
 import math
 import shutil
 
@@ -37,7 +38,9 @@ def draw(model, name, shape, plus_one=False):
     elif name.endswith(".bias"):
         x = 0.3 * x
     elif "position" in leaf or "token" in leaf or "embed_tokens" in leaf:
-        x = {True: 0.12, False: 0.7 if "position" in leaf or "embed" not in leaf else 0.2}[plus_one] * x  # small where a head is tied
+        x = {True: 0.12, False: 0.7 if "position" in leaf or "embed" not in leaf else 0.2}[
+            plus_one
+        ] * x  # small where a head is tied
     elif len(shape) >= 2:
         gain = 1.8 if leaf in ("q_proj", "k_proj", "query", "key") else 1.2
         x = gain * x / math.sqrt(math.prod(shape[1:]))
