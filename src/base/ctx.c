@@ -1,8 +1,11 @@
+#define _GNU_SOURCE                    /* sched_getaffinity */
 #include "base/ctx.h"
 #include <assert.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { SPIN = 1000 };          /* looks before going to sleep: some 20-50 us */
 
@@ -114,4 +117,13 @@ void vlm_ctx_close(vlm_ctx *ctx) {
     pthread_cond_destroy(&t->done);
     free(t);
     free(ctx);
+}
+
+int vlm_cores(void) {
+#ifdef __linux__
+    cpu_set_t set;
+    if (!sched_getaffinity(0, sizeof set, &set)) return CPU_COUNT(&set);
+#endif
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
 }

@@ -1,0 +1,33 @@
+/* What a MODEL folder is to inference: engines, tokenizer, image rule, chat template. The public vlm_model; immutable. */
+#ifndef VLM_INFER_MODEL_H
+#define VLM_INFER_MODEL_H
+#include "data/image.h"
+#include "data/processor.h"
+#include "io/chat.h"
+#include "io/tokenizer.h"
+#include "model/models.h"
+
+struct vlm_model {
+    vlm_net *net;
+    vlm_tokenizer *tok;                /* NULL: none in the folder */
+    vlm_image_rule rule;               /* with a vision encoder */
+    vlm_image_limits limits;
+    vlm_chat_kind chat;
+    bool has_chat;                     /* false: chat_error says why when a template is wanted */
+    vlm_ids stop;                      /* ids that end an answer */
+    unsigned char *known;              /* (V) flags: ids that may be sampled */
+    int64_t context;
+    int64_t image_token, global_token; /* -1: none */
+    int64_t *tile_token;               /* (tile_rows, tile_cols) of <row_i_col_j>, 0: none */
+    int64_t tile_rows, tile_cols;
+    int threads;
+    char isa[16];
+};
+/* As vlm_model_open; structure: no weights in memory, for inspect and plan. */
+vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, bool structure, vlm_model **out);
+/* "ref", "avx2", "avx512", NULL (the best) → flags; VLM_EARG if this machine lacks it. */
+vlm_status vlm_isa_flags(const char *isa, unsigned *cpu);
+const char *vlm_isa_name(unsigned cpu);
+
+struct vlm_image { vlm_bitmap b; };
+#endif

@@ -1,0 +1,56 @@
+/* The only mutable state of inference: threads, random numbers, the cache of keys and values, buffers. */
+#ifndef VLM_SESSION_H
+#define VLM_SESSION_H
+#include "infer/model.h"
+#include "infer/sampler.h"
+
+enum { VLM_CHUNK = 512 };              /* rows of a prompt that go through the decoder at once */
+
+struct vlm_session {
+    const vlm_model *m;
+    vlm_ctx *ctx;
+    vlm_rng rng;
+    vlm_sampler sampler;
+    vlm_kvcache kv;
+    vlm_lm_acts acts;
+    act *logits_dev;
+    float *logits;                     /* (V), host; valid if has_logits */
+    int64_t *ids;                      /* of the positions taken */
+    bool has_logits;
+    void *dev, *host;                  /* memory of all of these */
+    size_t dev_bytes, host_bytes;
+    vlm_chat chat;                     /* the conversation's state (io/chat.h) */
+    bool chatting;
+};
+/* Room for `positions` in all; keeps what is there. VLM_ECONTEXT over the model's context. */
+vlm_status vlm_session_reserve(vlm_session *s, int64_t positions);
+/* Bytes that a session takes for so many positions. */
+size_t vlm_session_bytes(const vlm_model *m, int64_t positions);
+
+/* vlm_prefill that shows its stages: rows [row, row + rows) of the call, host arrays that live during the call. NULL members are not computed. */
+typedef struct vlm_observer {
+    vlm_status (*embed)(void *user, int64_t row, int64_t rows, const float *x);        /* (rows, D) after splicing */
+    vlm_status (*hidden)(void *user, int64_t row, int64_t rows, const float *h);       /* (rows, D) after the final norm */
+    vlm_status (*logits)(void *user, int64_t row, int64_t rows, const float *l);       /* (rows, V), raw */
+    void *user;
+} vlm_observer;
+vlm_status vlm_prefill_observed(vlm_session *s, const int64_t *ids, size_t n, const vlm_features *features, const vlm_observer *o);
+
+/* ---- Features (infer/encode.c) ---- */
+typedef struct vlm_seen {              /* one image */
+    vlm_image_plan plan;
+    int64_t w, h;                      /* of the image, upright */
+    uint8_t *u8;                       /* (resized_h, resized_w, 3); only if asked for */
+    float *pixels;                     /* (tiles, 3, h, w); only if asked for */
+    float *prefix, *patches;           /* (tiles, prefix, D), (tiles, Hp·Wp, D) */
+    float *tokens;                     /* (plan.tokens, language D) or NULL */
+} vlm_seen;
+struct vlm_features { int64_t n; vlm_seen *image; };
+enum { VLM_KEEP_PIXELS = 1, VLM_KEEP_PATCHES = 2 };
+vlm_status vlm_encode_keeping(vlm_session *s, const vlm_image *const *images, int64_t n, int keep, vlm_features **out);
+/* Most bytes that encoding an image takes at once, the features included. */
+vlm_status vlm_encode_bytes(const vlm_model *m, const vlm_image_plan *plan, int64_t w, int64_t h, int keep, size_t *bytes);
+
+/* The ids of one user turn with these images and the generation prompt, in a conversation of its own: what `ask` and `trace --prompt` send. */
+vlm_status vlm_turn_ids(const vlm_model *m, const char *system, const vlm_features *images, const char *text, vlm_ids *out);
+#endif
