@@ -78,6 +78,8 @@ void  vlm_ops_init_avx2(vlm_ops *o);
 void  vlm_ops_init_avx512(vlm_ops *o);
 float vlm_peak_avx2(int64_t n);                /* n rounds of independent FMAs: the yardstick of benchmarks */
 float vlm_peak_avx512(int64_t n);
+float vlm_read_avx2(const float *p, int64_t n);        /* reads n floats, a multiple of 128: the other one */
+float vlm_read_avx512(const float *p, int64_t n);
 enum { VLM_PEAK_FLOP_AVX2 = 2 * 8 * 24, VLM_PEAK_FLOP_AVX512 = 2 * 16 * 24 };  /* of one round */
 #endif
 #endif

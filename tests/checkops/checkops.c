@@ -21,16 +21,21 @@
 
 enum { GUARD = 256, LIVE = 256 };      /* bytes in a band; buffers in a case */
 static struct { unsigned char *p; size_t bytes; } live[2 * LIVE];
-static buf inputs[LIVE];
-static int nlive, ninputs;
+static struct { const void *p; size_t bytes; uint64_t sum; } kept[2 * LIVE];
+static int nlive, nkept;
 static uint64_t rng;
 
-static void poison(void *p, size_t bytes) {            /* quiet NaNs, as float and as double */
-    for (size_t i = 0; i < bytes / 4; i++) memcpy((char *)p + 4 * i, &(uint32_t){ 0x7FFDA5A5 }, 4);
+static void poison(void *p, size_t bytes) {            /* quiet NaNs, as float, double, bf16 and f16 */
+    for (size_t i = 0; i < bytes; i++) ((unsigned char *)p)[i] = i % 2 ? 0x7F : 0xFD;
 }
-static float uniform(void) { rng ^= rng << 13; rng ^= rng >> 7; rng ^= rng << 17; return (float)((double)(rng >> 40) / 8388608.0 - 1.0); }
+static uint64_t hash(uint64_t h, const void *p, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++) h = (h ^ ((const unsigned char *)p)[i]) * 0x100000001B3u;
+    return h;
+}
+float check_random(void) { rng ^= rng << 13; rng ^= rng >> 7; rng ^= rng << 17; return (float)((double)(rng >> 40) / 8388608.0 - 1.0); }
 
-static void *guarded(size_t bytes) {
+void *check_raw(check *k, size_t bytes) {
+    (void)k;
     unsigned char *p = aligned_alloc(64, (bytes + 2 * GUARD + 63) & ~(size_t)63);
     if (!p || nlive == 2 * LIVE) { fprintf(stderr, "checkops: out of memory, or more than %d buffers in a case\n", LIVE); exit(2); }
     poison(p, bytes + 2 * GUARD);
@@ -39,75 +44,97 @@ static void *guarded(size_t bytes) {
     live[nlive].p = p, live[nlive++].bytes = bytes;
     return p + GUARD;
 }
-buf check_out(check *k, int64_t n) {
+void check_keep(check *k, const void *p, size_t bytes) {
     (void)k;
-    return (buf){ .f = guarded((size_t)n * sizeof(float)), .d = guarded((size_t)n * sizeof(double)), .n = n };
+    if (nkept == 2 * LIVE) { fprintf(stderr, "checkops: more than %d buffers in a case\n", LIVE); exit(2); }
+    kept[nkept].p = p, kept[nkept].bytes = bytes, kept[nkept++].sum = hash(0, p, bytes);
 }
-static buf filled(check *k, int64_t n) {
+buf check_out(check *k, int64_t n) {
+    return (buf){ .f = check_raw(k, (size_t)n * sizeof(float)), .d = check_raw(k, (size_t)n * sizeof(double)), .n = n };
+}
+buf check_like(check *k, const float *f, int64_t n) {
     buf b = check_out(k, n);
-    for (int64_t i = 0; i < n; i++) b.d[i] = b.f[i] = uniform();
+    for (int64_t i = 0; i < n; i++) b.d[i] = b.f[i] = f ? f[i] : check_random();
+    check_keep(k, b.f, (size_t)n * sizeof *b.f);
+    check_keep(k, b.d, (size_t)n * sizeof *b.d);
     return b;
 }
-buf check_in(check *k, int64_t n) { return inputs[ninputs++] = filled(k, n); }
-buf check_acc(check *k, int64_t n) {
-    buf b = filled(k, n);
-    b.d0 = guarded((size_t)n * sizeof(double));
-    memcpy(b.d0, b.d, (size_t)n * sizeof(double));
-    return b;
+buf check_in(check *k, int64_t n) { return check_like(k, NULL, n); }
+
+uint16_t check_bf16(float f) {
+    uint32_t u;
+    memcpy(&u, &f, 4);
+    return (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
+}
+uint16_t check_f16(float f) {
+    uint32_t u, sign;
+    memcpy(&u, &f, 4);
+    sign = u >> 16 & 0x8000, u &= 0x7FFFFFFF;
+    if (u < 0x38800000) return (uint16_t)(sign | (uint32_t)rint(fabs((double)f) * 0x1p24));    /* below 2^-14: subnormal */
+    return (uint16_t)(sign | (u - 0x38000000 + 0xFFF + (u >> 13 & 1)) >> 13);
+}
+mat check_mat(check *k, vlm_dtype t, int64_t rows, int64_t cols) {
+    mat m = { .rows = { t, VLM_ROWS, rows, cols, check_raw(k, (size_t)(rows * cols) * vlm_dtype_bytes(t)) },
+              .panels = { t, VLM_PANELS, rows, cols, NULL },
+              .want = { VLM_F64, VLM_ROWS, rows, cols, check_raw(k, (size_t)(rows * cols) * sizeof(double)) } };
+    for (int64_t i = 0; i < rows * cols; i++) {
+        float f = check_random();
+        uint16_t h = t == VLM_BF16 ? check_bf16(f) : check_f16(f);
+        if (t == VLM_F32) ((float *)m.rows.data)[i] = f;
+        else ((uint16_t *)m.rows.data)[i] = h, f = t == VLM_BF16 ? vlm_bf16_float(h) : vlm_f16_float(h);
+        ((double *)m.want.data)[i] = f;
+    }
+    check_keep(k, m.rows.data, (size_t)(rows * cols) * vlm_dtype_bytes(t));
+    m.panels.data = check_raw(k, (size_t)vlm_mat_len(&m.panels) * vlm_dtype_bytes(t));
+    int64_t bad = 0;
+    k->op->linear_pack(k->ctx, &m.panels, 0, &m.rows, &bad);
+    check_keep(k, m.panels.data, (size_t)vlm_mat_len(&m.panels) * vlm_dtype_bytes(t));
+    check_true(k, "no weight is NaN", bad == 0);
+    return m;
 }
 
 static void wrong(check *k, const char *what, int64_t i, double want, double got) {
     if (!k->bad++) printf("    %s[%lld]: want %.9g, got %.9g\n", what, (long long)i, want, got);
 }
-static void compare(check *k, const char *what, int64_t i, double want, double got, double tol) {
-    double e = fabs(want - got) / (tol * (1 + fabs(want)));
-    if (!(e <= 1)) wrong(k, what, i, want, got);               /* NaN is not <= 1 */
-    if (!(e <= k->worst)) k->worst = e;
-    k->compared++;
-}
 void check_same(check *k, const char *what, buf b, double tol) {
-    for (int64_t i = 0; i < b.n; i++) {
-        uint32_t u;
-        memcpy(&u, &b.f[i], 4);
-        k->bits = (k->bits ^ u) * 0x100000001B3u;
-        compare(k, what, i, b.d[i], b.f[i], tol);
+    k->bits = hash(k->bits, b.f, (size_t)b.n * sizeof *b.f);
+    for (int64_t i = 0; i < b.n; i++, k->compared++) {
+        double e = b.d[i] == (double)b.f[i] ? 0 : fabs(b.d[i] - b.f[i]) / (tol * (1 + fabs(b.d[i])));
+        if (!(e <= 1)) wrong(k, what, i, b.d[i], b.f[i]);      /* NaN is not <= 1 */
+        if (!(e <= k->worst)) k->worst = e;
     }
 }
-void check_bits(check *k, const char *what, const float *want, const float *got, int64_t n) {
+void check_bits(check *k, const char *what, const void *want, const void *got, int64_t n) {
+    const float *w = want, *g = got;
     for (int64_t i = 0; i < n; i++, k->compared++)
-        if (memcmp(want + i, got + i, sizeof *want)) wrong(k, what, i, want[i], got[i]);
+        if (memcmp(w + i, g + i, sizeof *w)) wrong(k, what, i, w[i], g[i]);
 }
-void check_grad(check *k, const char *what, buf in, buf grad, double (*loss)(void *), void *arg, double tol) {
-    const double h = 1e-5;
-    for (int64_t i = 0; i < in.n; i++) {
-        double x = in.d[i];
-        in.d[i] = x + h;
-        double up = loss(arg);
-        in.d[i] = x - h;
-        double down = loss(arg);
-        in.d[i] = x;
-        compare(k, what, i, (up - down) / (2 * h), grad.d[i] - (grad.d0 ? grad.d0[i] : 0), 1e-7);
-        k->grads++;
-    }
-    check_same(k, what, grad, tol);
-}
+void check_true(check *k, const char *what, bool yes) { k->compared++; if (!yes) wrong(k, what, 0, 1, 0); }
 void check_free(check *k) {
-    for (int j = 0; j < ninputs; j++)
-        for (int64_t i = 0; i < inputs[j].n; i++)
-            if (!(inputs[j].d[i] == (double)inputs[j].f[i])) wrong(k, "an input was changed: ", i, inputs[j].d[i], inputs[j].f[i]);
+    for (int i = 0; i < nkept; i++)
+        if (hash(0, kept[i].p, kept[i].bytes) != kept[i].sum) wrong(k, "an input was changed: ", i, 0, 0);
     for (int i = 0; i < nlive; i++) {
         unsigned char *p = live[i].p, want[GUARD];
-        poison(want, GUARD);
         ASAN_UNPOISON_MEMORY_REGION(p, live[i].bytes + 2 * GUARD);
-        if (memcmp(p, want, GUARD) || memcmp(p + GUARD + live[i].bytes, want, GUARD)) wrong(k, "wrote out of bounds: buffer", i, 0, 0);
+        poison(want, GUARD);
+        for (size_t j = 0; j < GUARD; j++)
+            if (p[j] != want[j] || p[GUARD + live[i].bytes + j] != want[(live[i].bytes + j) % 2]) {
+                wrong(k, "wrote out of bounds: buffer", i, 0, 0);
+                break;
+            }
         free(p);
     }
-    nlive = ninputs = 0;
+    nlive = nkept = 0;
 }
 double check_now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return (double)t.tv_sec * 1e9 + (double)t.tv_nsec; }
 void check_rate(check *k, const char *what, double ns, double flop) {
-    printf("    %-16s %9.1f us %7.1f GFLOP/s", what, ns / 1e3, flop / ns);
+    printf("    %-24s %9.1f us %7.1f GFLOP/s", what, ns / 1e3, flop / ns);
     if (k->peak > 0) printf("  %.0f %% of peak", 100 * flop / ns / k->peak);
+    printf("\n");
+}
+void check_stream(check *k, const char *what, double ns, double bytes) {
+    printf("    %-24s %9.1f us %7.1f GB/s", what, ns / 1e3, bytes / ns);
+    if (k->read > 0) printf("       %.0f %% of reading", 100 * bytes / ns / k->read);
     printf("\n");
 }
 
@@ -121,10 +148,12 @@ static const oracle want = {
 #include "ops/ops.def"
 #undef OP
 };
-static const struct { const char *name; unsigned flag; float (*peak)(int64_t); double flop; } isas[] = {
-    { "ref", 0, NULL, 0 },
-    { "avx2", VLM_CPU_AVX2, vlm_peak_avx2, VLM_PEAK_FLOP_AVX2 },
-    { "avx512", VLM_CPU_AVX512, vlm_peak_avx512, VLM_PEAK_FLOP_AVX512 },
+static const struct { const char *name; unsigned flag; float (*peak)(int64_t), (*read)(const float *, int64_t); double flop; } isas[] = {
+    { "ref", 0, NULL, NULL, 0 },
+#if defined(__x86_64__)
+    { "avx2", VLM_CPU_AVX2, vlm_peak_avx2, vlm_read_avx2, VLM_PEAK_FLOP_AVX2 },
+    { "avx512", VLM_CPU_AVX512, vlm_peak_avx512, vlm_read_avx512, VLM_PEAK_FLOP_AVX512 },
+#endif
 };
 enum { OPS = sizeof ops / sizeof *ops, ISAS = sizeof isas / sizeof *isas };
 
@@ -137,30 +166,44 @@ static double peak_of(int isa, vlm_ctx *ctx) {
     CHECK_TIME(ns, vlm_parallel(ctx, 1000LL * ctx->threads, 1, peak_part, &fn));
     return 1e6 * ctx->threads * isas[isa].flop / ns;
 }
+typedef struct reading { const float *p; float (*fn)(const float *, int64_t); } reading;
+static void read_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
+    const reading *r = arg;
+    *(float *)scratch = r->fn(r->p + lo * 4096, (hi - lo) * 4096);
+}
+static double read_of(int isa, vlm_ctx *ctx, const vlm_ops *op) {
+    size_t bytes = (size_t)1 << 29;
+    float *p = op->alloc(bytes);
+    if (!p) return 0;
+    memset(p, 1, bytes);
+    reading r = { p, isas[isa].read };
+    double ns;
+    CHECK_TIME(ns, vlm_parallel(ctx, (int64_t)(bytes / 16384), 1, read_part, &r));
+    op->free(p, bytes);
+    return (double)bytes / ns;
+}
 
 static void poison_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
     (void)lo, (void)hi;
     poison(scratch, *(const size_t *)arg);
 }
-/* One op of one table with one thread, with three, and with --bench as many as there are cores. */
-static bool passes(int isa, int op, const vlm_ops *now, const vlm_ops *ref, vlm_ctx *const ctx[3], double peak) {
-    const char *name = ops[op].name, *tail = strrchr(name, '_'), *why = NULL;
-    check k = { 0 };
-    uint64_t bits = 0;
+/* One op of one table with one thread, with three, and with --bench as many as there are cores. bits: of the ISA before, or 0. */
+static bool passes(check k, int isa, int op, const vlm_ops *ref, vlm_ctx *const ctx[3], uint64_t *bits) {
+    const char *why = NULL;
     for (int t = 0; t < 3 && ctx[t] && !why; t++) {
-        k = (check){ .op = now, .want = &want, .ctx = ctx[t], .bench = t == 2, .peak = peak,
-                     .fast = memcmp((const char *)now + ops[op].field, (const char *)ref + ops[op].field, sizeof(void (*)(void))) };
+        k.fast = memcmp((const char *)k.op + ops[op].field, (const char *)ref + ops[op].field, sizeof(void (*)(void)));
+        k.ctx = ctx[t], k.bench = t == 2, k.compared = k.bits = 0;
         vlm_parallel(ctx[t], ctx[t]->threads, 1, poison_part, &ctx[t]->scratch_bytes);
         rng = 88172645463325252u;
         ops[op].run(&k);
         check_free(&k);
         if (k.bad) why = "wrong values";
         else if (!k.compared) why = "compared nothing";
-        else if (tail && !strcmp(tail, "_backward") && !k.grads) why = "no gradient was checked";
-        else if (t && k.bits != bits) why = "bits depend on the number of threads";
-        bits = k.bits;
+        else if (t && k.bits != *bits) why = "bits depend on the number of threads";
+        else if (k.fast && *bits && k.bits != *bits) why = "bits depend on the instruction set";
+        *bits = k.bits;
     }
-    printf("%-7s %-20s %-4s %lld compared, worst %.2f of tolerance", isas[isa].name, name, why ? "FAIL" : "ok", (long long)k.compared, k.worst);
+    printf("%-7s %-20s %-4s %lld compared, worst %.2f of tolerance", isas[isa].name, ops[op].name, why ? "FAIL" : "ok", (long long)k.compared, k.worst);
     if (why) printf(": %s, %d thread%s", why, k.ctx->threads, k.ctx->threads > 1 ? "s" : "");
     printf("\n");
     return !why;
@@ -168,34 +211,40 @@ static bool passes(int isa, int op, const vlm_ops *now, const vlm_ops *ref, vlm_
 
 int main(int argc, char **argv) {
     bool bench = false;
+    const char *only = "";
     unsigned cpu = vlm_cpu_flags();
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--bench")) bench = true;
         else if (!strcmp(argv[i], "--ref")) cpu = 0;                           /* as on a machine without */
         else if (!strcmp(argv[i], "--avx2")) cpu &= VLM_CPU_AVX2;
-        else { fprintf(stderr, "usage: checkops [--bench] [--ref | --avx2]\n"); return 2; }
+        else if (argv[i][0] != '-') only = argv[i];
+        else { fprintf(stderr, "usage: checkops [--bench] [--ref | --avx2] [PART-OF-AN-OP'S-NAME]\n"); return 2; }
     }
     vlm_ctx *ctx[3] = { vlm_ctx_open(1, VLM_SCRATCH_BYTES), vlm_ctx_open(3, VLM_SCRATCH_BYTES),
                         bench ? vlm_ctx_open((int)sysconf(_SC_NPROCESSORS_ONLN), VLM_SCRATCH_BYTES) : NULL };
     if (!ctx[0] || !ctx[1] || (bench && !ctx[2])) { fprintf(stderr, "checkops: no threads\n"); return 2; }
     ctx[1]->eager = true;
     int passed = 0, failed = 0, skipped = 0;
+    uint64_t bits[OPS] = { 0 };
     vlm_ops ref, prev, now;
     vlm_ops_init(&ref, 0);
     prev = ref;
-    for (int i = 0; i < ISAS; i++) {
+    for (int i = 0; i < (int)ISAS; i++) {
         if (isas[i].flag & ~cpu) {
             printf("%-7s NOT RUN: this CPU lacks it\n", isas[i].name);
             skipped += OPS;
             continue;
         }
         vlm_ops_init(&now, isas[i].flag ? isas[i].flag | (isas[i].flag - 1) : 0);
-        double peak = bench && isas[i].peak ? peak_of(i, ctx[2]) : 0;
-        if (peak > 0) printf("%-7s peak of FMA: %.1f GFLOP/s on %d threads\n", isas[i].name, peak, ctx[2]->threads);
-        for (int j = 0; j < OPS; j++) {
+        check k = { .op = &now, .want = &want, .peak = bench && isas[i].peak ? peak_of(i, ctx[2]) : 0,
+                    .read = bench && isas[i].read ? read_of(i, ctx[2], &now) : 0 };
+        if (k.peak > 0) printf("%-7s peak of FMA %.1f GFLOP/s, of reading %.1f GB/s on %d threads\n", isas[i].name, k.peak, k.read, ctx[2]->threads);
+        for (int j = 0; j < (int)OPS; j++) {
+            if (!strstr(ops[j].name, only)) continue;
             if (isas[i].flag && !memcmp((char *)&now + ops[j].field, (char *)&prev + ops[j].field, sizeof(void (*)(void))))
                 continue;                              /* no implementation of its own: tested above */
-            if (passes(i, j, &now, &ref, ctx, peak)) passed++; else failed++;
+            if (i <= 1) bits[j] = 0;                   /* the reference adds up in another order */
+            if (passes(k, i, j, &ref, ctx, &bits[j])) passed++; else failed++;
         }
         prev = now;
     }

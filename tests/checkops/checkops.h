@@ -1,5 +1,7 @@
 /* The harness. An op's check makes buffers, calls k->op (the table under test) and k->want (the oracle: ref/ in double)
-   on the same numbers, and compares. The rest is unasked: see README.md. */
+   on the same numbers, and compares. Unasked, the harness tests the reference itself, then each instruction set of this machine;
+   fills outputs and scratch with NaN; puts guard bands round every buffer; demands that inputs come back unchanged and that the
+   bits are the same with 1 and 3 threads and under every fast ISA; fails a check that compared nothing. */
 #ifndef CHECKOPS_H
 #define CHECKOPS_H
 #include "ops/ops.h"
@@ -23,22 +25,30 @@ typedef struct check {
     vlm_ctx *ctx;
     bool fast;                 /* op is not the reference: the canonical bits are due */
     bool bench;
-    double peak;               /* GFLOP/s of this ISA on all threads, when bench */
-    int64_t compared, grads, bad;
+    double peak, read;         /* GFLOP/s and GB/s of this ISA on all threads, when bench */
+    int64_t compared, bad;
     double worst;              /* largest error seen, in units of the allowed error */
     uint64_t bits;             /* hash of all compared outputs */
 } check;
-typedef struct buf { float *f; double *d, *d0; int64_t n; } buf;       /* the same buffer for op, for want; d0: its first value */
+typedef struct buf { float *f; double *d; int64_t n; } buf;            /* the same buffer for op, for want */
+/* A weight of a dtype: rows as they come and panels as packed for op, the same numbers for want. */
+typedef struct mat { vlm_mat rows, panels, want; } mat;
 
-buf  check_in(check *k, int64_t n);    /* random in [-1, 1); must come back unchanged */
-buf  check_out(check *k, int64_t n);   /* NaN: to be overwritten */
-buf  check_acc(check *k, int64_t n);   /* random: to be added to */
-void check_same(check *k, const char *what, buf b, double tol);        /* |f - d| <= tol (1 + |d|), NaN fails */
-void check_bits(check *k, const char *what, const float *want, const float *got, int64_t n);
-/* d loss / d in by central differences of want against grad.d - grad.d0, then grad.f against grad.d. */
-void check_grad(check *k, const char *what, buf in, buf grad, double (*loss)(void *), void *arg, double tol);
-void check_free(check *k);             /* ends a case: guard bands, inputs unchanged */
-void check_rate(check *k, const char *what, double ns, double flop);
+float check_random(void);              /* in [-1, 1) */
+buf   check_in(check *k, int64_t n);   /* random in [-1, 1); must come back unchanged */
+buf   check_like(check *k, const float *f, int64_t n);                 /* the same, with these values */
+buf   check_out(check *k, int64_t n);  /* NaN: to be overwritten */
+void *check_raw(check *k, size_t bytes);                               /* guarded bytes */
+void  check_keep(check *k, const void *p, size_t bytes);               /* must stay as they are now */
+mat   check_mat(check *k, vlm_dtype t, int64_t rows, int64_t cols);    /* random, rounded to t */
+uint16_t check_bf16(float f);          /* nearest, ties to even; finite, |f| < 65504 for f16 */
+uint16_t check_f16(float f);
+void  check_same(check *k, const char *what, buf b, double tol);       /* |f - d| <= tol (1 + |d|), NaN fails; inf equals itself */
+void  check_bits(check *k, const char *what, const void *want, const void *got, int64_t floats);
+void  check_true(check *k, const char *what, bool yes);
+void  check_free(check *k);            /* ends a case: guard bands, inputs unchanged */
+void  check_rate(check *k, const char *what, double ns, double flop);
+void  check_stream(check *k, const char *what, double ns, double bytes);
 double check_now(void);                /* ns */
 
 #define OP(name, ...) void check_##name(check *k);

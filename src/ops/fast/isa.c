@@ -43,3 +43,14 @@ float CAT(vlm_peak_, ISA)(int64_t n) {
     EACH12(ADD, 0) EACH12(ADD, 1)
     return vf_lane0(c);
 }
+
+float CAT(vlm_read_, ISA)(const float *p, int64_t n) {
+    vf a = vf_set(0), b = a, c = a, d = a;
+    for (int64_t i = 0; i < n; i += 4 * VF_N) {
+        a = vf_add(a, vf_load(p + i));
+        b = vf_add(b, vf_load(p + i + VF_N));
+        c = vf_add(c, vf_load(p + i + 2 * VF_N));
+        d = vf_add(d, vf_load(p + i + 3 * VF_N));
+    }
+    return vf_lane0(vf_add(vf_add(a, b), vf_add(c, d)));
+}

@@ -1,0 +1,51 @@
+#include "checkops.h"
+#include <math.h>
+#include <string.h>
+
+void check_rope_forward(check *k) {
+    static const int64_t S[][3] = { {1, 1, 2}, {3, 2, 8}, {2, 3, 64}, {5, 1, 72}, {4, 2, 34}, {7, 4, 128}, {2, 1, 256}, {0, 1, 4} };   /* R N D */
+    for (int i = 0; i < 8; i++) {
+        int64_t R = S[i][0], N = S[i][1], D = S[i][2], row = N * D + i % 3 * 7;
+        buf x = check_in(k, R * row), c = check_in(k, R * D / 2), s = check_in(k, R * D / 2), out = check_out(k, R * row), in = check_out(k, R * row);
+        for (int64_t j = 0; j < out.n; j++) out.d[j] = out.f[j] = 7;           /* the rest of a row is left */
+        k->op->rope_forward(k->ctx, out.f, x.f, c.f, s.f, R, N, D, row);
+        k->want->rope_forward(k->ctx, out.d, x.d, c.d, s.d, R, N, D, row);
+        check_same(k, "out", out, 3e-7);
+        memcpy(in.f, x.f, (size_t)(R * row) * sizeof(float));
+        k->op->rope_forward(k->ctx, in.f, in.f, c.f, s.f, R, N, D, row);
+        for (int64_t r = 0; r < R; r++) {
+            check_bits(k, "in place", out.f + r * row, in.f + r * row, N * D);
+            check_bits(k, "in place, the rest", x.f + r * row + N * D, in.f + r * row + N * D, row - N * D);
+        }
+        check_free(k);
+    }
+}
+
+/* The oracle is the same formula, so two facts that need none: a constant stays, and so does the grid itself;
+   and two values worked out by hand. */
+void check_posresize_forward(check *k) {
+    static const int64_t S[][5] = { {1,1,1,1,1}, {2,3,2,3,4}, {5,7,4,4,3}, {3,2,7,6,5}, {1,9,4,3,17}, {14,11,8,8,33}, {4,16,16,5,16}, {2,2,1,1,70} };
+    for (int i = 0; i < 8; i++)
+        for (int anti = 0; anti < 2; anti++) {
+            int64_t Hp = S[i][0], Wp = S[i][1], gh = S[i][2], gw = S[i][3], C = S[i][4];
+            buf x = check_in(k, gh * gw * C), out = check_out(k, Hp * Wp * C);
+            k->op->posresize_forward(k->ctx, out.f, x.f, Hp, Wp, gh, gw, C, anti);
+            k->want->posresize_forward(k->ctx, out.d, x.d, Hp, Wp, gh, gw, C, anti);
+            check_same(k, "out", out, 1e-6);
+            if (Hp == gh && Wp == gw) check_bits(k, "same grid", x.f, out.f, x.n);
+            buf one = check_out(k, gh * gw * C);
+            for (int64_t j = 0; j < one.n; j++) one.f[j] = 3;
+            k->op->posresize_forward(k->ctx, out.f, one.f, Hp, Wp, gh, gw, C, anti);
+            for (int64_t j = 0; j < out.n; j++) check_true(k, "a constant stays", fabsf(out.f[j] - 3) < 1e-5f);
+            check_free(k);
+        }
+    /* 2 -> 4 cells in a row, a = -0.75, (0, 1): out 0 is at -0.25: taps at -2..1 clamped; only the last, at distance 1.25, is 1:
+       w = a (t³ - 5t² + 8t - 4) = -0.10546875.  Shrinking 4 -> 2 with a = -0.5: support 4, out 0 at centre 1. */
+    float two[] = { 0, 1 }, four[] = { 1, 0, 0, 0 };
+    buf x = check_like(k, two, 2), y = check_like(k, four, 4), out = check_out(k, 4), small = check_out(k, 2);
+    k->op->posresize_forward(k->ctx, out.f, x.f, 1, 4, 1, 2, 1, 0);
+    check_true(k, "by hand, growing", fabsf(out.f[0] - -0.10546875f) < 1e-6f);
+    k->op->posresize_forward(k->ctx, small.f, y.f, 1, 2, 1, 4, 1, 1);
+    /* distances of cells 0..3 from centre 1 in halves: .25 .25 .75 1.25: weights 0.8671875 0.8671875 0.2265625 -0.0703125 */
+    check_true(k, "by hand, shrinking", fabsf(small.f[0] - 0.8671875f / 1.890625f) < 1e-6f);
+}
