@@ -26,7 +26,7 @@ int64_t vlm_tensor_len(const vlm_tensor *t) { return (int64_t)(t->bytes / dtypes
 vlm_status vlm_tensor_to_float(const vlm_tensor *t, int64_t first, int64_t n, float *out) {
     int64_t len = vlm_tensor_len(t);
     if (first < 0 || n < 0 || first > len || n > len - first)
-        return vlm_fail(VLM_EARG, t->name, "elements %" PRId64 " to %" PRId64 " asked for, the tensor has %" PRId64, first, first + n, len);
+        return vlm_fail(VLM_EARG, t->name, "%" PRId64 " elements from %" PRId64 " on asked for, the tensor has %" PRId64, n, first, len);
     const unsigned char *p = t->data + (size_t)first * dtypes[t->dtype].bytes;
     uint16_t h;
     double d;
