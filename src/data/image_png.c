@@ -13,7 +13,7 @@ static vlm_status fail(int e, const char *where) {
 static uint32_t be32(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
 
 /* Chunks that say how to look at the pixels. They may stand behind them; spng has no way to ask for them without decoding. */
-typedef struct extras { const uint8_t *exif, *xmp; size_t exif_n, xmp_n; uint32_t frames; } extras;
+typedef struct extras { const uint8_t *exif, *xmp; size_t exif_n, xmp_n; uint32_t frames; bool ended; } extras;
 static extras find_extras(const uint8_t *data, size_t n) {
     static const char key[] = "XML:com.adobe.xmp\0\0";         /* keyword, NUL, not compressed; then method, language NUL, keyword NUL */
     extras x = { 0 };
@@ -24,6 +24,7 @@ static extras find_extras(const uint8_t *data, size_t n) {
         if (!memcmp(type, "eXIf", 4)) x.exif = body, x.exif_n = len;
         if (!memcmp(type, "acTL", 4) && len >= 4) x.frames = be32(body);
         if (!memcmp(type, "iTXt", 4) && len > sizeof key && !memcmp(body, key, sizeof key - 1)) x.xmp = body + sizeof key, x.xmp_n = len - sizeof key;
+        if (!memcmp(type, "IEND", 4)) { x.ended = true; break; }
         at += 12 + (size_t)len;
     }
     return x;
@@ -53,7 +54,8 @@ vlm_status vlm_png_decode(const uint8_t *data, size_t n, const char *where, cons
     if (!e) e = spng_set_chunk_limits(c, room, room);
     if (!e) e = spng_set_png_buffer(c, data, n);
     if (!e) e = spng_decode_image(c, rgb, bytes, SPNG_FMT_RGB8, 0);    /* the high byte of 16 bits; alpha left out; no gamma */
-    if (!e) e = spng_decode_chunks(c);                                 /* to the end, so that a file cut short behind the pixels is noticed */
+    if (!e) e = spng_decode_chunks(c);                                 /* what stands behind the pixels: its checksums too */
+    if (!e && !find_extras(data, n).ended) e = SPNG_IO_EOF;
     spng_ctx_free(c);
     return e ? fail(e, where) : VLM_OK;
 }
