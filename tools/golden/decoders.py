@@ -31,6 +31,7 @@ QUESTIONS = PROMPTS[:2] + [
     "right",
     "The sky is",
     *"abcdefghijklmnop",
+    *map(str, range(100)),
 ]
 
 
@@ -140,7 +141,7 @@ def llama_config(**kw):
         num_attention_heads=3,
         num_key_value_heads=1,
         max_position_embeddings=256,
-        rope_theta=10000.0,
+        rope_theta=25000.0,
         rms_norm_eps=1e-5,
         tie_word_embeddings=True,
         bos_token_id=1,
@@ -172,7 +173,7 @@ def make_llama(out):
         ),
         ("llama_bf16", dict(dtype="bf16"), small, PROMPTS[0]),
         ("llama_f16", dict(dtype="f16"), small, PROMPTS[0]),
-        ("llama_sharded", dict(shard="30KB"), dict(small, num_key_value_heads=2, tie_word_embeddings=False), PROMPTS[0]),
+        ("llama_sharded", dict(shard="30KB"), dict(small, num_key_value_heads=2), PROMPTS[0]),
     ]
     for name, how, kw, prompt in table:
         config = llama_config(**kw)
@@ -185,8 +186,13 @@ def make_llama(out):
             ids = [int(i) for i in rng("ids").randint(0, 320, 60)]
             make_case(out, name, exact, stored, tok, ids=ids, suffix="_ids")
             generate(out, name, name, tok, exact, plain(exact, tok), 24, [2], ["--template", "none"])
+            generate(out, name + "_one", name, tok, exact, chat(exact, tok, "chatml"), 12, [2], [])
         if name == "llama_untied":
-            generate(out, name, name, tok, exact, chat(exact, tok, "smollm2"), 16, [2], [])
+            # A second stop id, as instruct models have, so chosen that the answer ends there.
+            long = generate(out, name, name, tok, exact, chat(exact, tok, "smollm2"), 16, [2], [])
+            stop = [2, next(i for i in long[8:] if i not in long[:8])]
+            generate(out, name, name, tok, exact, chat(exact, tok, "smollm2"), 16, stop, [])
+            out.json(f"models/{name}/generation_config.json", {"bos_token_id": 1, "eos_token_id": stop, "pad_token_id": 2}, indent=2)
         if name == "llama_f16":  # the older spelling of the rotation's base
 
             def top(c):
@@ -203,7 +209,7 @@ def generate(out, case, model, tok, lm, prepare, count, stop, options, images=()
     for question in QUESTIONS:
         ids, rows = prepare(question)
         got, why, margin = greedy(lm, rows, count, stop, tok.get_vocab_size())
-        if margin > CLEAR and len(set(got)) >= min(5, count) and len(got) > 3:
+        if margin > CLEAR and len(set(got)) >= min(5, count):
             break
     else:
         raise AssertionError(f"{case}: no question gives a clear answer")
@@ -223,6 +229,7 @@ def generate(out, case, model, tok, lm, prepare, count, stop, options, images=()
         },
     )
     print(f"{case:24} greedy, {why} after {len(got)}, smallest margin {margin:.3g}: {question!r} -> {tok.decode(got)!r}")
+    return got
 
 
 def gemma_config(**kw):
@@ -246,6 +253,10 @@ def gemma_config(**kw):
         attn_logit_softcapping=None,
         final_logit_softcapping=None,
         use_bidirectional_attention=False,
+        rope_parameters={
+            "full_attention": {"rope_type": "default", "rope_theta": 500000.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 5000.0},
+        },
     )
     return Gemma3TextConfig(**{**base, **kw})
 
@@ -283,6 +294,18 @@ def make_gemma(out):
             indent=2,
         )
         make_case(out, name, exact, stored, tok, PROMPTS[2])
+        if name == "gemma3_bf16":  # the older spelling: sliding, full, sliding
+
+            def older(c):
+                rope = c.pop("rope_parameters")
+                c["rope_theta"], c["rope_local_base_freq"] = (
+                    rope["full_attention"]["rope_theta"],
+                    rope["sliding_attention"]["rope_theta"],
+                )
+                c["torch_dtype"], c["sliding_window_pattern"] = c.pop("dtype"), 2
+                c.pop("layer_types"), c.pop("_sliding_window_pattern", None)
+
+            edit_config(out, name, older)
         if name == "gemma3":
             make_case(out, name, exact, stored, tok, "The cat", suffix="_short")
             stop = [1, tok.token_to_id("<end_of_turn>")]

@@ -23,7 +23,7 @@ from transformers.models.dinov3_vit import modeling_dinov3_vit
 from PIL import Image
 
 from . import weights
-from .common import rms
+from .common import TREE, rms
 from .images import decode
 from .resize import normalise, resize, rule
 
@@ -69,7 +69,7 @@ def trace(out, model, images, prefix, view, norm):
     """All image stages. view(u8 of the source) is the resized u8."""
     arrays = {}
     for k, image in enumerate(images):
-        u8 = view(decode(out.path(f"images/{image}")))
+        u8 = view(decode(TREE / image.lstrip("./") if image.startswith("..") else out.path(f"images/{image}")))
         pixels = normalise(u8, norm)
         first, patches = encode(model, pixels, prefix)
         arrays[f"image.{k}.u8"] = u8
@@ -102,6 +102,19 @@ def dino(out, name, cls, config, images, max_size=None, **how):
     if max_size:
         case["options"] = ["--max-size", str(max_size)]
     write_case(out, name, case, arrays, low(stored, arrays, prefix) if stored.dtype == torch.bfloat16 else None)
+
+
+def again(out, name, suffix, cls, config, images, options, m=1024, upscale=True):
+    """Another case of a DINOv3 that lies there."""
+    config._attn_implementation = "eager"
+    exact = weights.exact(cls, config, weights.drawn(cls(config), name))
+
+    def view(u8):
+        return resize(u8, *rule(u8.shape[1], u8.shape[0], config.patch_size, m, upscale))
+
+    arrays = trace(out, exact, images, 1 + config.num_register_tokens, view, "imagenet")
+    paths = [i.removeprefix("../") if i.startswith("..") else f"images/{i}" for i in images]
+    write_case(out, name + suffix, {"model": f"models/{name}", "images": paths, "options": options}, arrays)
 
 
 def dinov3(**kw):
@@ -157,12 +170,14 @@ def make_dinov3(out):
         FEW,
         16,
     )
-    dino(out, "dinov3_heads72", M, dinov3(hidden_size=144, num_hidden_layers=1, patch_size=4, intermediate_size=24), FEW, 16)
+    heads72 = dinov3(hidden_size=144, num_hidden_layers=1, patch_size=4, intermediate_size=24)
+    dino(out, "dinov3_heads72_f16", M, heads72, FEW, 16, dtype="f16")
     small = dict(patch_size=8, num_register_tokens=0, rope_theta=50.0, layer_norm_eps=1e-3)
-    dino(out, "dinov3_p8", M, dinov3(**small), ["rgb_40x40.png", "rgb_33x31.png", "exif3.jpg"])
+    dino(out, "dinov3_p8", M, dinov3(**small), ["rgb_40x40.png", "rgb_33x31.png", "exif3.jpg", "rgb_7x120.png"])
+    again(out, "dinov3_p8", "_no_upscale", M, dinov3(**small), FEW, ["--no-upscale"], upscale=False)
+    again(out, "dinov3_p8", "_cat", M, dinov3(**small), ["../../../examples/cat.jpg"], ["--max-size", "64"], m=64)
     dino(out, "dinov3_sharded", M, dinov3(patch_size=8), FEW, 32, shard="40KB")
     dino(out, "dinov3_bf16", M, dinov3(patch_size=8), FEW, 32, dtype="bf16", like="dinov3_sharded")
-    dino(out, "dinov3_f16", M, dinov3(gated=True, patch_size=8), FEW, 32, dtype="f16")
 
     def rope_parameters(c):  # the spelling that other families have in newer files
         c["rope_parameters"] = {"rope_theta": c.pop("rope_theta"), "rope_type": "default"}
@@ -214,22 +229,22 @@ def make_siglip(out):
     edit_config(out, "siglip_prefix", lambda c: [c.pop(k) for k in list(c) if k not in keep])
 
     text = dict(
-        hidden_size=32,
+        hidden_size=16,
         intermediate_size=16,
         num_hidden_layers=1,
         num_attention_heads=2,
         vocab_size=20,
         max_position_embeddings=4,
-        projection_size=32,
+        projection_size=16,
     )
-    config = SiglipConfig(vision_config=siglip_config().to_dict(), text_config=text)
+    config = SiglipConfig(vision_config=siglip_config(hidden_size=16).to_dict(), text_config=text)
     config.vision_config._attn_implementation = config.text_config._attn_implementation = "eager"
     exact, stored = weights.build(out, SiglipModel, config, "siglip_nested")
     case("siglip_nested", exact.vision_model, stored.vision_model, 32)
 
 
 def make_dinov2(out):
-    base = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, patch_size=14, image_size=56)
+    base = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, patch_size=14, image_size=42)
     images = ["rgb_53x37.png", "rgb_96x32.png", "rgb_1x1.png", "rgb_40x40.png"]
     dino(out, "dinov2", Dinov2Model, Dinov2Config(**base), images, 84)
     dino(

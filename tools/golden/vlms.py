@@ -170,11 +170,7 @@ class VLM:
         config._attn_implementation = "eager"
         torch.manual_seed(0)
         model = cls(config).eval()
-        state = {
-            k: weights.draw(self.r.like + part, k, v.shape, self.r.gemma and part == "lm") for k, v in model.state_dict().items()
-        }
-        if "lm_head.weight" in state:
-            state["lm_head.weight"] = state["model.embed_tokens.weight"]
+        state = weights.drawn(model, self.r.like + part, self.r.gemma and part == "lm")
         model = model.to(weights.DTYPES[self.r.dtype])
         model.load_state_dict(state)
         return weights.exact(cls, config, model.state_dict()), model
@@ -254,7 +250,7 @@ class VLM:
             embed[where] = torch.cat(rows)
         return arrays | decoders.stages(self.lm[which], ids, embed), embed
 
-    def case(self, suffix, images, prompt, config, max_size=None, answer=0):
+    def case(self, suffix, images, prompt, config, max_size=None, answer=0, options=()):
         name = self.name + suffix
         arrays, rows = self.forward(images, prompt, max_size or config["max_img_size"])
         low = None
@@ -262,7 +258,7 @@ class VLM:
             low = self.forward(images, prompt, max_size or config["max_img_size"], 1)[0]
             low = {k: v for k, v in low.items() if k.split(".")[-1] not in ("u8", "pixels", "ids")}
         case = {"model": f"models/{self.name}", "images": [f"images/{i}" for i in images], "prompt": prompt}
-        options = ["--max-size", str(max_size)] if max_size else []
+        options = [*options, *(["--max-size", str(max_size)] if max_size else [])]
         if options:
             case["options"] = options
         encoders.write_case(self.out, name, case, arrays, low)
@@ -328,8 +324,11 @@ def make_fork_dino(out):
         ("vlm_dino", True, {}),
         ("vlm_dino_plain", False, {}),
         ("vlm_dino_bf16", True, dict(dtype="bf16", like="vlm_dino")),
+        ("vlm_fork_maths", False, {}),
     ):
-        vit = encoders.dinov3(gated=gated, patch_size=8, intermediate_size=64 if gated else 96)
+        vit = encoders.dinov3(gated=gated, patch_size=8, intermediate_size=64 if gated else 96, num_hidden_layers=2 if gated else 1)
+        if name == "vlm_fork_maths":  # as the fork computed: tanh-GELU, and a K bias that has been trained
+            vit.hidden_act, vit.key_bias = "gelu_pytorch_tanh", True
         m = VLM(out, name, (DINOv3ViTModel, vit), (LlamaForCausalLM, lm), smol_with(extra), how)
         kind = "vits16plus" if gated else "vits16"
         config = {
@@ -356,7 +355,7 @@ def make_fork_dino(out):
             m.case("_text", [], "Is it 42? <|image|> <|im_end|>", config)
             m.case("_small", ["rgb_7x120.png"], "Describe the image.", config, 32)
         else:
-            m.case("", ["rgb_40x40.png"], "What is this?", config)
+            m.case("", ["rgb_40x40.png"], "What is this?", config, options=["--fork-maths"] if name == "vlm_fork_maths" else [])
 
 
 def make_siglip(out):
@@ -396,14 +395,14 @@ def make_siglip(out):
                 if k not in only and not k.startswith(("vit_use", "vit_rope", "vit_layer_scale", "vit_drop_path"))
             }
             config["extra_token_amount"] = 66
-        config |= {"mp_pixel_shuffle_factor": 2, "mp_image_token_length": 4, "max_img_size": 48 if up else 32}
+        config |= {"mp_pixel_shuffle_factor": 2, "mp_image_token_length": 4, "max_img_size": 32}
         config |= {"resize_to_max_side_len": True} if up else {"mp_handle_special_tokens": False}
         config |= {"vlm_extra_tokens": extra, **TAIL}
         stored = "decoder.head.weight" if up else "decoder.token_embedding.weight"
         m.save(config, stored, "" if up else "tokenizer/", {**decoders.SMOL_CONFIG, "chat_template": tokens.CHATML})
         if up:
             m.case("", ["rgb_53x37.png"], "What is in this picture?", config, answer=16)
-            m.case("_two", ["rgb_33x31.png", "rgb_150x9.png"], "Which?", config, 32)
+            m.case("_two", ["rgb_33x31.png", "rgb_96x32.png"], "Which?", config, 48)
             m.case("_one", ["rgb_1x1.png"], "What?", config, 16)
         else:
             m.case("", ["rgb_53x37.png", "rgb_7x120.png"], "What is in this picture?", config)
@@ -416,7 +415,7 @@ def make_gemma(out):
     tok.add_special_tokens(tokens.special("<image_soft_token>", *extra.values()))
     assert tok.token_to_id("<|image|>") == 421
     lm = decoders.gemma_config(vocab_size=512, hidden_size=24, sliding_window=512, query_pre_attn_scalar=16)
-    vit = encoders.dinov3(gated=True, patch_size=8, intermediate_size=64)
+    vit = encoders.dinov3(gated=True, patch_size=8, intermediate_size=40, num_hidden_layers=1)
     m = VLM(out, "vlm_gemma", (DINOv3ViTModel, vit), (Gemma3ForCausalLM, lm), tok, dict(gemma=True))
     gem = dict(
         lm_architecture="gemma",

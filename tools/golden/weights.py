@@ -47,6 +47,14 @@ def draw(model, name, shape, plus_one=False):
     return torch.from_numpy(x).float()
 
 
+def drawn(model, name, plus_one=False):
+    """A whole state dict; a tied head is the embedding."""
+    state = {k: draw(name, k, v.shape, plus_one) for k, v in model.state_dict().items()}
+    if getattr(model.config, "tie_word_embeddings", False) and "lm_head.weight" in state:
+        state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    return state
+
+
 def build(out, cls, config, folder, dtype="f32", like=None, shard=None, plus_one=False):
     """Draws a model, saves it to folder with save_pretrained, and returns (float64 model, state dict as stored).
 
@@ -55,9 +63,7 @@ def build(out, cls, config, folder, dtype="f32", like=None, shard=None, plus_one
     config._attn_implementation = "eager"
     torch.manual_seed(0)
     model = cls(config).eval()
-    state = {k: draw(like or folder, k, v.shape, plus_one) for k, v in model.state_dict().items()}
-    for a, b in getattr(model, "_tied_weights_keys", None).items() if getattr(config, "tie_word_embeddings", False) else ():
-        state[a] = state[b]
+    state = drawn(model, like or folder, plus_one)
     model = model.to(DTYPES[dtype])
     model.load_state_dict(state)
     path = out.path(f"models/{folder}/config.json").parent
