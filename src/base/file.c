@@ -17,7 +17,8 @@ vlm_status vlm_map_open(const char *path, size_t limit, vlm_map *out) {
     else if (!S_ISREG(st.st_mode)) status = vlm_fail(VLM_EIO, path, "is not a regular file; name a file");
     else if (st.st_size == 0) status = vlm_fail(VLM_EFORMAT, path, "is empty; get the file again");
     else if (limit && (uint64_t)st.st_size > limit)
-        status = vlm_fail(VLM_ELIMIT, path, "has %lld bytes, over the limit of %zu; check that it is the right file", (long long)st.st_size, limit);
+        status = vlm_fail(VLM_ELIMIT, path, "has %lld bytes, over the limit of %zu; check that it is the right file",
+                          (long long)st.st_size, limit);
     else {
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED) status = vlm_fail_errno(path, "map");
@@ -50,7 +51,7 @@ vlm_status vlm_read(const char *path, size_t limit, unsigned char **out, size_t 
     for (;;) {
         if (n + 1 >= room) {
             size_t more = room ? room * 2 : 1 << 16;
-            if (more > limit + 2) more = limit + 2;
+            if (limit < SIZE_MAX - 2 && more > limit + 2) more = limit + 2;
             unsigned char *p = realloc(data, more);
             if (!p) { status = vlm_fail_memory(name, more); break; }
             data = p;
@@ -112,8 +113,13 @@ vlm_status vlm_writer_open(const char *path, vlm_writer *out) {
 }
 vlm_status vlm_writer_commit(vlm_writer *w) {
     vlm_status status = VLM_OK;
-    bool bad = ferror(w->f) || fflush(w->f) || fsync(fileno(w->f));
-    if (fclose(w->f) || bad || rename(w->temp, w->path)) {
+    int e = 0;                                 /* the first thing that went wrong, not what closing says about it */
+    if (fflush(w->f) || fsync(fileno(w->f))) e = errno;
+    else if (ferror(w->f)) e = EIO;            /* a write before this call failed */
+    if (fclose(w->f) && !e) e = errno;
+    if (!e && rename(w->temp, w->path)) e = errno;
+    if (e) {
+        errno = e;
         status = vlm_fail_errno(w->path, "write");
         unlink(w->temp);
     } else status = sync_parent(w->path);
@@ -154,8 +160,8 @@ static void remove_dir(const char *path, int depth) {
     closedir(d);
     rmdir(path);
 }
-/* What a --force may take away: see file.h. */
-static vlm_status check_replaceable(const char *path) {
+/* What a --force may take away: see file.h. `top`: tokenizer/ may be there, too. */
+static vlm_status check_replaceable(const char *path, bool top) {
     static const char *const ours[] = { ".json", ".safetensors", ".npy", ".txt" };
     vlm_status status = VLM_OK;
     DIR *d = opendir(path);
@@ -163,16 +169,25 @@ static vlm_status check_replaceable(const char *path) {
     if (!d) return vlm_fail_errno(path, "replace");
     while (!status && (e = readdir(d))) {
         const char *name = e->d_name, *dot = strrchr(name, '.');
-        bool ok = !strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, "tokenizer");
-        for (int i = 0; dot && i < 4; i++) ok = ok || !strcmp(dot, ours[i]);
-        if (!ok) status = vlm_fail(VLM_EIO, path, "holds %s, which this program does not write; --force leaves such a folder alone, remove it yourself", name);
+        bool ok = false;
+        struct stat st;
+        if (!strcmp(name, ".") || !strcmp(name, "..")) continue;
+        char *p = vlm_join(path, name);
+        if (!p || lstat(p, &st)) status = vlm_fail_errno(path, "replace");
+        else if (S_ISREG(st.st_mode))
+            for (int i = 0; dot && i < 4; i++) ok = ok || !strcmp(dot, ours[i]);
+        else if ((ok = top && S_ISDIR(st.st_mode) && !strcmp(name, "tokenizer"))) status = check_replaceable(p, false);
+        if (!status && !ok)
+            status = vlm_fail(VLM_EIO, path, "holds %s, which this program does not write; --force spares such a folder: remove it",
+                              name);
+        free(p);
     }
     closedir(d);
     return status;
 }
 vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_writer *out) {
     if (!replace && vlm_exists(path)) return vlm_fail(VLM_EIO, path, "exists already; name another folder or give --force to replace it");
-    if (replace && vlm_exists(path)) TRY(check_replaceable(path));
+    if (replace && vlm_exists(path)) TRY(check_replaceable(path, true));
     vlm_dir_writer w = { .path = strdup(path), .temp = beside(path), .replace = replace };
     if (!w.path || !w.temp) { free(w.path); free(w.temp); return vlm_fail_memory(path, strlen(path)); }
     for (size_t n = strlen(w.path); n > 1 && w.path[n - 1] == '/'; n--) w.path[n - 1] = 0;

@@ -1,17 +1,35 @@
 #include "base/status.h"
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { WHERE = 1024, MESSAGE = 2048 };
 static _Thread_local char error_where[WHERE], error_message[MESSAGE];
 
-/* Control characters in names from files must not reach a terminal or break the one line. */
+/* Bytes of the UTF-8 character at p; 0: none, or a control character. */
+static size_t printable(const unsigned char *p) {
+    if (*p < 0x80) return *p >= 32 && *p != 127;
+    size_t n = *p >= 0xF0 ? 4 : *p >= 0xE0 ? 3 : 2;
+    if (*p < 0xC2 || *p > 0xF4) return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xC0) != 0x80) return 0;
+    bool low = (*p == 0xC2 && p[1] < 0xA0) || (*p == 0xE0 && p[1] < 0xA0) || (*p == 0xF0 && p[1] < 0x90);  /* C1 controls, overlong */
+    return low || (*p == 0xED && p[1] > 0x9F) || (*p == 0xF4 && p[1] > 0x8F) ? 0 : n;
+}
+/* Names from files must not reach a terminal as control characters, break the one line, or break the JSON that quotes it:
+   what is not a printable UTF-8 character, half of one at the end included, becomes '?'. */
 static void copy_line(char *to, size_t size, const char *from) {
-    size_t i = 0;
-    for (; from[i] && i + 1 < size; i++) to[i] = (unsigned char)from[i] < 32 || from[i] == 127 ? '?' : from[i];
-    while (i && from[i] && ((unsigned char)from[i] & 0xC0) == 0x80) i--;      /* never half a UTF-8 character */
-    to[i] = 0;
+    size_t at = 0;
+    while (*from) {
+        size_t n = printable((const unsigned char *)from), step = n ? n : 1;
+        if (at + step >= size) break;
+        if (n) memcpy(to + at, from, n);
+        else to[at] = '?';
+        at += step;
+        from += step;
+    }
+    to[at] = 0;
 }
 
 vlm_status vlm_failv(vlm_status code, const char *where, const char *fmt, va_list args) {
@@ -30,7 +48,8 @@ vlm_status vlm_fail(vlm_status code, const char *where, const char *fmt, ...) {
     return code;
 }
 vlm_status vlm_fail_memory(const char *where, size_t bytes) {
-    return vlm_fail(VLM_ENOMEM, where, "no memory for %.1f MB; close other programs or use a smaller model, image or context", (double)bytes / 1e6);
+    return vlm_fail(VLM_ENOMEM, where, "no memory for %.1f MB; close other programs or use a smaller model, image or context",
+                    (double)bytes / 1e6);
 }
 vlm_status vlm_fail_errno(const char *where, const char *doing) {
     int e = errno;

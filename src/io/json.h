@@ -5,7 +5,10 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-enum { VLM_JSON_LIMIT = 128 << 20 };   /* bytes of a JSON file; tokenizer.json of 262,144 entries has 33 MB */
+enum {
+    VLM_JSON_LIMIT = 128 << 20,        /* bytes of a JSON file; tokenizer.json of 262,144 entries has 33 MB */
+    VLM_JSON_VALUES = 8 << 20          /* and values in it, counted from above; the same file has 2 million */
+};
 
 /* *out is the caller's: json_decref. */
 vlm_status vlm_json_read(const char *path, json_t **out);
@@ -13,8 +16,9 @@ vlm_status vlm_json_parse(const void *data, size_t size, const char *where, json
 /* Two-space indented, keys in insertion order, newline at the end; atomic (vlm_writer). */
 vlm_status vlm_json_write(const char *path, const json_t *value);
 
-/* A member of object `o`. Absent or null leaves *io as it is (the default). Of another type, or outside [lo, hi]: VLM_EFORMAT.
-   `where` is the file. A 2.0 is an integer too. Strings stay the object's. */
+/* A member of object `o` (NULL and null are empty objects; anything else that is not an object: VLM_EFORMAT). Absent or null leaves *io
+   as it is (the default). Of another type, or outside [lo, hi]: VLM_EFORMAT. `where` is the file. A 2.0 is an integer too.
+   Strings stay the object's. */
 vlm_status vlm_json_int(const json_t *o, const char *where, const char *key, int64_t lo, int64_t hi, int64_t *io);
 vlm_status vlm_json_real(const json_t *o, const char *where, const char *key, double lo, double hi, double *io);
 vlm_status vlm_json_bool(const json_t *o, const char *where, const char *key, bool *io);
