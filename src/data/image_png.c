@@ -7,6 +7,7 @@ enum { ROOM = 64 << 20 };      /* bytes that texts and profiles may unpack to, b
 static vlm_status fail(int e, const char *where) {
     if (e == SPNG_EMEM) return vlm_fail(VLM_ENOMEM, where, "no memory to read it; close other programs or make it smaller");
     if (e == SPNG_IO_EOF || e == SPNG_EIDAT_TOO_SHORT) return vlm_fail(VLM_EFORMAT, where, "is a PNG that is cut short (%s); get the file again", spng_strerror(e));
+    if (e == SPNG_EOVERFLOW) return vlm_fail(VLM_ELIMIT, where, "is a PNG of more pixels than can be read; make it smaller");
     if (e == SPNG_ECHUNK_LIMITS) return vlm_fail(VLM_ELIMIT, where, "is a PNG with more text or profiles than pixels; save it anew");
     return vlm_fail(VLM_EFORMAT, where, "is a damaged PNG: %s; get the file again or save it anew", spng_strerror(e));
 }
@@ -52,6 +53,7 @@ vlm_status vlm_png_decode(const uint8_t *data, size_t n, const char *where, cons
     size_t bytes = (size_t)(info->stored_w * info->stored_h * 3), room = n + ROOM;
     int e = spng_set_image_limits(c, (uint32_t)info->stored_w, (uint32_t)info->stored_h);
     if (!e) e = spng_set_chunk_limits(c, room, room);
+    if (!e) e = spng_set_crc_action(c, SPNG_CRC_ERROR, SPNG_CRC_ERROR);
     if (!e) e = spng_set_png_buffer(c, data, n);
     if (!e) e = spng_decode_image(c, rgb, bytes, SPNG_FMT_RGB8, 0);    /* the high byte of 16 bits; alpha left out; no gamma */
     if (!e) e = spng_decode_chunks(c);                                 /* what stands behind the pixels: its checksums too */
