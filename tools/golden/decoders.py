@@ -192,7 +192,9 @@ def make_llama(out):
             long = generate(out, name, name, tok, exact, chat(exact, tok, "smollm2"), 16, [2], [])
             stop = [2, next(i for i in long[8:] if i not in long[:8])]
             generate(out, name, name, tok, exact, chat(exact, tok, "smollm2"), 16, stop, [])
-            out.json(f"models/{name}/generation_config.json", {"bos_token_id": 1, "eos_token_id": stop, "pad_token_id": 2}, indent=2)
+            out.json(
+                f"models/{name}/generation_config.json", {"bos_token_id": 1, "eos_token_id": stop, "pad_token_id": 2}, indent=2
+            )
         if name == "llama_f16":  # the older spelling of the rotation's base
 
             def top(c):
@@ -244,7 +246,7 @@ def gemma_config(**kw):
         max_position_embeddings=256,
         sliding_window=12,
         query_pre_attn_scalar=20,
-        rms_norm_eps=1e-6,
+        rms_norm_eps=1e-4,
         bos_token_id=2,
         eos_token_id=1,
         pad_token_id=0,

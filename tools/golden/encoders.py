@@ -210,7 +210,14 @@ def make_siglip(out):
             "siglip_heads72",
             {},
             dict(
-                bare, hidden_size=72, num_attention_heads=1, num_hidden_layers=1, intermediate_size=40, patch_size=4, image_size=16
+                bare,
+                layer_norm_eps=1e-3,
+                hidden_size=72,
+                num_attention_heads=1,
+                num_hidden_layers=1,
+                intermediate_size=40,
+                patch_size=4,
+                image_size=16,
             ),
         ),
         ("siglip_bf16", {"dtype": "bf16", "like": "siglip"}, bare),
@@ -259,7 +266,10 @@ def make_dinov2(out):
         out,
         "dinov2_giant",
         Dinov2Model,
-        Dinov2Config(**{**base, "hidden_size": 16, "patch_size": 8, "image_size": 40, "mlp_ratio": 4}, use_swiglu_ffn=True),
+        Dinov2Config(
+            **{**base, "hidden_size": 16, "patch_size": 8, "image_size": 40, "mlp_ratio": 4, "layer_norm_eps": 1e-3},
+            use_swiglu_ffn=True,
+        ),
         FEW,
         48,
     )

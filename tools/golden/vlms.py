@@ -319,6 +319,7 @@ def make_fork_dino(out):
         num_key_value_heads=1,
         head_dim=8,
         rope_theta=100000.0,
+        rms_norm_eps=1e-3,
     )
     for name, gated, how in (
         ("vlm_dino", True, {}),
@@ -326,7 +327,13 @@ def make_fork_dino(out):
         ("vlm_dino_bf16", True, dict(dtype="bf16", like="vlm_dino")),
         ("vlm_fork_maths", False, {}),
     ):
-        vit = encoders.dinov3(gated=gated, patch_size=8, intermediate_size=64 if gated else 96, num_hidden_layers=2 if gated else 1)
+        vit = encoders.dinov3(
+            gated=gated,
+            patch_size=8,
+            intermediate_size=64 if gated else 96,
+            num_hidden_layers=2 if gated else 1,
+            layer_norm_eps=1e-3,
+        )
         if name == "vlm_fork_maths":  # as the fork computed: tanh-GELU, and a K bias that has been trained
             vit.hidden_act, vit.key_bias = "gelu_pytorch_tanh", True
         m = VLM(out, name, (DINOv3ViTModel, vit), (LlamaForCausalLM, lm), smol_with(extra), how)
@@ -366,7 +373,7 @@ def make_siglip(out):
         lm = decoders.llama_config(
             vocab_size=rows, hidden_size=24, intermediate_size=48, num_attention_heads=2, num_key_value_heads=1, rope_theta=100000.0
         )
-        vit = encoders.siglip_config(vision_use_head=False, image_size=16, patch_size=4)
+        vit = encoders.siglip_config(vision_use_head=False, image_size=16, patch_size=4, layer_norm_eps=1e-3)
         m = VLM(
             out,
             name,

@@ -1,7 +1,7 @@
 """Small models with loud weights, written by transformers and computed in float64.
 
 The default initialisation (biases 0, norms 1, std 0.02) hides errors; here every tensor matters: biases, CLS, registers and
-norm weights are far from their neutral values, matrices have gain 1.2 and queries and keys more, so that attention is sharp.
+norm weights are far from their neutral values, matrices have gain 1.2 and queries and keys more, so that attention is sharp, and so has what goes into a GELU, so that its two kinds differ.
 """
 
 import math
@@ -37,12 +37,12 @@ def draw(model, name, shape, plus_one=False):
         x = 0.3 * x + (0.0 if name.endswith(".bias") or plus_one else 1.0)
     elif name.endswith(".bias"):
         x = 0.3 * x
-    elif "position" in leaf or "token" in leaf or "embed_tokens" in leaf:
-        x = {True: 0.12, False: 0.7 if "position" in leaf or "embed" not in leaf else 0.2}[
-            plus_one
-        ] * x  # small where a head is tied
+    elif leaf == "embed_tokens":
+        x = (0.12 if plus_one else 0.2) * x  # small: with a tied head a loud table would repeat the last token for ever
+    elif "position" in leaf or "token" in leaf:
+        x = 0.7 * x
     elif len(shape) >= 2:
-        gain = 1.8 if leaf in ("q_proj", "k_proj", "query", "key") else 1.2
+        gain = 1.8 if leaf in ("q_proj", "k_proj", "query", "key", "up_proj", "fc1") else 1.2
         x = gain * x / math.sqrt(math.prod(shape[1:]))
     return torch.from_numpy(x).float()
 
