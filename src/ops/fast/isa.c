@@ -13,6 +13,7 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 #include "elementwise.c"
 #include "position.c"
 #include "image.c"
+#include "attention.c"
 #define CAT2(a, b) a##b
 #define CAT(a, b) CAT2(a, b)
 
@@ -29,6 +30,7 @@ void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
     o->patches_forward    = patches_forward;
     o->shuffle_forward    = shuffle_forward;
     o->embed_forward      = embed_forward;
+    o->attention_forward  = attention_forward;
 }
 
 float CAT(vlm_peak_, ISA)(int64_t n) {

@@ -47,8 +47,9 @@ INLINE void tile(vlm_dtype t, int m, int n, const sums *z, const float *x, const
 }
 #define CASE(T, M) \
     case M: \
-        if (NS(M) > 1 && n > 1) { tile(T, M, NS(M), z, x, w, kc); } \
-        else                    { tile(T, M, 1, z, x, w, kc); } \
+        if (NS(M) > 2 && n > 2)      { tile(T, M, NS(M), z, x, w, kc); } \
+        else if (NS(M) > 1 && n > 1) { tile(T, M, 2, z, x, w, kc); } \
+        else                         { tile(T, M, 1, z, x, w, kc); } \
         break;
 #if VF_N == 16
 #define CASES(T) CASE(T, 1) CASE(T, 2) CASE(T, 3) CASE(T, 4) CASE(T, 5) CASE(T, 6) \
@@ -56,7 +57,8 @@ INLINE void tile(vlm_dtype t, int m, int n, const sums *z, const float *x, const
 #else
 #define CASES(T) CASE(T, 1) CASE(T, 2) CASE(T, 3) CASE(T, 4) CASE(T, 5) CASE(T, 6)
 #endif
-/* n is 1 or NS(m). */
+/* How many of `left` strips go together: NS(m), else 2, else 1. */
+static int64_t strips_for(int64_t m, int64_t left) { return left >= NS(m) ? NS(m) : left >= 2 && NS(m) > 2 ? 2 : 1; }
 static void tile_f32(int m, int n, const sums *z, const float *x, const void *const *w, int64_t kc) { switch (m) { CASES(VLM_F32) } }
 static void tile_bf16(int m, int n, const sums *z, const float *x, const void *const *w, int64_t kc) { switch (m) { CASES(VLM_BF16) } }
 static void tile_f16(int m, int n, const sums *z, const float *x, const void *const *w, int64_t kc) { switch (m) { CASES(VLM_F16) } }
