@@ -1,7 +1,8 @@
 """Small models with loud weights, written by transformers and computed in float64.
 
-The default initialisation (biases 0, norms 1, std 0.02) hides errors; here every tensor matters: biases, CLS, registers and
-norm weights are far from their neutral values, matrices have gain 1.2 and queries and keys more, so that attention is sharp, and so has what goes into a GELU, so that its two kinds differ.
+The default initialisation (biases 0, norms 1, std 0.02) hides errors. Here every tensor matters: biases, CLS, registers and norm
+weights are far from their neutral values; queries, keys and what goes into a GELU have a larger gain than other products, so that
+attention is sharp and the two kinds of GELU differ.
 """
 
 import math
