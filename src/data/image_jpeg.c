@@ -7,7 +7,7 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
-enum { MAX_SCANS = 1000 };     /* a progressive file may ask for the whole picture's work any number of times */
+enum { MAX_SCANS = 500 };      /* a progressive file may ask for the whole picture's work any number of times */
 
 /* All that lives across a longjmp is in here, none of it in registers. */
 typedef struct reader {
@@ -46,7 +46,8 @@ static void on_message(j_common_ptr c, int level) {
     if (level >= 0) return;
     switch (r->err.msg_code) {
     case JWRN_EXTRANEOUS_DATA: case JWRN_ADOBE_XFORM: case JWRN_JFIF_MAJOR: case JWRN_BOGUS_PROGRESSION: case JWRN_NOT_SEQUENTIAL:
-        if (r->warn) {
+        if (r->warn) {         /* once a file: it may come at every restart */
+            r->warn = false;
             char text[JMSG_LENGTH_MAX];
             r->err.format_message(c, text);
             vlm_warn(r->where, "%s; look at the picture, or save it anew", text);

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "data/codec.h"
 #include "io/npy.h"
+#include <fcntl.h>
 
 typedef struct bytes { unsigned char *p; size_t n; } bytes;
 static bytes load(const char *path) {
@@ -91,6 +92,28 @@ static void damaged(void **state) {
     assert_true(all > 1000 && failed == all);
 }
 
+/* Bytes too many: every pixel is the file's own, so it is read, but not in silence. */
+static int warnings;
+static void count(void *user, const char *where, const char *message) {
+    (void)user, (void)where;
+    warnings += !!strstr(message, "extraneous bytes");
+}
+static void too_many_bytes(void **state) {
+    (void)state;
+    bytes a = load("tests/fuzz/corpus/image/exif6.jpg"), b = load("tests/fuzz/corpus/image/extra.jpg");
+    vlm_bitmap x, y;
+    vlm_log_set(count, NULL, NULL);
+    assert_ok(vlm_image_decode(a.p, a.n, "it", NULL, &x));
+    assert_int_equal(warnings, 0);
+    assert_ok(vlm_image_decode(b.p, b.n, "it", NULL, &y));
+    assert_int_equal(warnings, 1);
+    vlm_log_set(NULL, NULL, NULL);
+    assert_true(x.w == y.w && x.h == y.h);
+    assert_memory_equal(x.rgb, y.rgb, (size_t)(x.w * x.h * 3));
+    vlm_bitmap_close(&x), vlm_bitmap_close(&y);
+    free(a.p), free(b.p);
+}
+
 static void limits(void **state) {
     (void)state;
     vlm_bitmap out = { -1, -1, NULL };
@@ -110,6 +133,16 @@ static void limits(void **state) {
     assert_failure(vlm_image_decode(huge, sizeof huge - 1, "it", NULL, &out), VLM_ELIMIT, "it", "--max-side");
     assert_failure(vlm_image_decode(huge, sizeof huge - 1, "it", &(vlm_image_limits){ 128000000, 100000, 9999 }, &out), VLM_ELIMIT, "it", "--max-pixels");
     assert_failure(vlm_image_decode(absurd, sizeof absurd - 1, "it", &(vlm_image_limits){ INT64_MAX, INT64_MAX, INT64_MAX }, &out), VLM_ELIMIT, "it", "pixels");
+
+    int fd = open("tests/golden/images/rgb_1x1.png", O_RDONLY), keep = dup(0);
+    assert_true(fd > 0 && dup2(fd, 0) == 0);
+    assert_ok(vlm_bitmap_open("-", NULL, &out));
+    assert_true(out.w == 1 && out.h == 1);
+    vlm_bitmap_close(&out);
+    assert_failure(vlm_bitmap_open("-", NULL, &out), VLM_EFORMAT, "standard input", "empty");
+    dup2(keep, 0);
+    close(keep), close(fd);
+
     assert_failure(vlm_bitmap_open("tests/no", NULL, &out), VLM_EIO, "tests/no", "check the path");
     assert_failure(vlm_bitmap_open("tests", NULL, &out), VLM_EIO, "tests", "irectory");
     assert_failure(vlm_image_probe_file("tests", NULL, &info), VLM_EIO, "tests", "");
@@ -184,8 +217,8 @@ static void orientation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(goldens), cmocka_unit_test(cut_short), cmocka_unit_test(damaged), cmocka_unit_test(limits), cmocka_unit_test(foreign),
-        cmocka_unit_test(orientation),
+        cmocka_unit_test(goldens), cmocka_unit_test(cut_short), cmocka_unit_test(damaged), cmocka_unit_test(too_many_bytes),
+        cmocka_unit_test(limits), cmocka_unit_test(foreign), cmocka_unit_test(orientation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
