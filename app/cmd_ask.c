@@ -1,5 +1,47 @@
-#include "cli.h"
+/* vlm ask: one answer, or with --batch one a line. */
+#include "answer.h"
+#include "base/file.h"
+#include <stdlib.h>
+#include <string.h>
+
+static vlm_status single(vlm_args *a) {
+    vlm_model *m = NULL;
+    vlm_session *s = NULL;
+    vlm_pictures p = { 0 };
+    vlm_question q = { .system = a->system, .text = a->arg[1] };
+    unsigned char *in = NULL;
+    size_t size = 0;
+    vlm_status status;
+    double t0 = vlm_now_ms();
+    if (!strcmp(q.text, "-")) {
+        TRY(vlm_read("-", 16 << 20, &in, &size));
+        if (strlen((char *)in) != size) { free(in); return vlm_fail(VLM_EFORMAT, "standard input", "holds a NUL; give text"); }
+        q.text = (char *)in;
+    }
+    TRY_DONE(vlm_open_model(a, &m));
+    TRY_DONE(vlm_open_session(a, m, &s));
+    q.load_ms = vlm_now_ms() - t0;
+    for (int i = 0; i < a->image.n; i++) TRY_DONE(vlm_pictures_add(&p, a, m, a->image.v[i], a->max_images));
+    q.preprocess_ms = vlm_now_ms() - t0 - q.load_ms;
+    q.pictures = &p;
+    TRY_DONE(vlm_answer_question(a, m, s, &q, !a->json, NULL));
+    if (a->json) status = vlm_json_out(vlm_question_json(m, &q));
+    else vlm_question_timings(&q);
+done:
+    vlm_question_free(&q);
+    vlm_pictures_free(&p);
+    vlm_session_close(s);
+    vlm_model_close(m);
+    free(in);
+    return status;
+}
 
 vlm_status vlm_cmd_ask(vlm_args *a) {
-    return vlm_fail(VLM_EUNSUPPORTED, vlm_commands[a->command].name, "is not built yet; see the next version");
+    int from_stdin = a->args > 1 && !strcmp(a->arg[1], "-");
+    for (int i = 0; i < a->image.n; i++) from_stdin += !strcmp(a->image.v[i], "-");
+    if (from_stdin > 1) return vlm_usage("-", "standard input can be read once; name a file for the others");
+    if (a->batch && (a->args > 1 || a->image.n)) return vlm_usage("--batch", "brings its own prompts and images; leave PROMPT and -i out");
+    if (a->batch) return vlm_ask_batch(a);
+    if (a->args < 2) return vlm_usage("ask", "PROMPT is missing; usage: vlm ask MODEL [-i IMAGE] PROMPT");
+    return single(a);
 }

@@ -1,5 +1,33 @@
-#include "cli.h"
+#include "term.h"
+#include "infer/new.h"
+#include <string.h>
 
+static vlm_status list_presets(const vlm_args *a) {
+    int n;
+    const vlm_preset *p = vlm_presets(&n);
+    if (a->json) {
+        json_t *list = json_array();
+        for (int i = 0; i < n; i++) json_array_append_new(list, json_pack("{s:s,s:s}", "name", p[i].name, "about", p[i].about));
+        return vlm_json_out(json_pack("{s:o}", "presets", list));
+    }
+    for (int i = 0; i < n; i++) printf("%-16s %s\n", p[i].name, p[i].about);
+    return VLM_OK;
+}
 vlm_status vlm_cmd_new(vlm_args *a) {
-    return vlm_fail(VLM_EUNSUPPORTED, vlm_commands[a->command].name, "is not built yet; see the next version");
+    if (a->preset && !strcmp(a->preset, "help")) return list_presets(a);
+    if (a->preset && (a->vision || a->language)) return vlm_usage("--preset", "brings its own backbones; leave --vision and --language out");
+    if (!a->preset && (!a->vision || !a->language))
+        return vlm_usage(a->vision ? "--language" : "--vision", "is missing; give --vision DIR and --language DIR, or --preset NAME (`--preset help` lists them)");
+    if (!a->output) return vlm_usage("--output", "is missing; say with -o which folder to make");
+    vlm_new_options o = {
+        .vision = a->vision, .language = a->language, .preset = a->preset, .out = a->output, .force = a->force, .seed = (uint64_t)a->seed, .shuffle = a->shuffle,
+        .max_size_px = a->max_size, .max_image_tokens = a->max_image_tokens, .context = a->context, .no_upscale = a->no_upscale,
+        .bf16 = a->dtype && !strcmp(a->dtype, "bf16"), .chat_template = a->template_ };
+    vlm_hold();
+    vlm_status status = vlm_new(&o), stopped = vlm_release();
+    if (!status) status = stopped;
+    if (status) return status;
+    if (a->json) return vlm_json_out(json_pack("{s:o}", "path", vlm_json_text(a->output)));
+    printf("%s\n", a->output);
+    return VLM_OK;
 }

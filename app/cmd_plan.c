@@ -1,5 +1,110 @@
-#include "cli.h"
+/* vlm plan: everything from headers. */
+#include "open.h"
+
+typedef struct row {
+    vlm_image_info info;
+    vlm_image_plan plan;
+    double gflop;
+    size_t bytes;
+} row;
+typedef struct totals { int64_t images, bad, tokens; double gflop; size_t bytes; } totals;
+
+static vlm_status plan_image(const vlm_model *m, const char *path, row *r) {
+    TRY(vlm_image_probe_file(path, &m->limits, &r->info));
+    TRY(vlm_image_check(&r->info, path, &m->limits));
+    TRY(vlm_image_plan_make(&m->rule, r->info.w, r->info.h, path, &r->plan));
+    r->gflop = vlm_vit_flop(&m->net->vit.cfg, r->plan.patches) * (double)r->plan.n / 1e9;
+    if (m->net->language) r->gflop += vlm_lm_flop(&m->net->lm.cfg, r->plan.image_tokens, 0) / 1e9;
+    return vlm_encode_bytes(m, &r->plan, VLM_KEEP_PATCHES, &r->bytes);
+}
+static json_t *row_json(const vlm_model *m, const char *path, const row *r) {
+    json_t *j = json_pack("{s:o,s:I,s:I,s:s,s:i}", "path", vlm_json_text(path), "width", (json_int_t)r->info.w, "height", (json_int_t)r->info.h, "format",
+                          r->info.format, "exif", r->info.orientation), *rest = vlm_plan_json(m, &r->plan);
+    json_object_update(j, rest);
+    json_decref(rest);
+    json_object_set_new(j, "stretch", json_real(r->plan.stretch));
+    json_object_set_new(j, "gflop", json_real(r->gflop));
+    json_object_set_new(j, "memory_bytes", json_integer((json_int_t)r->bytes));
+    return j;
+}
+static void print_row(vlm_table *t, const vlm_model *m, const char *path, const row *r) {
+    char bytes[32], grid[64];
+    const vlm_image_plan *p = &r->plan;
+    if (m->rule.kind == VLM_RULE_TILES) snprintf(grid, sizeof grid, "%lldx%lld tiles, %lld", (long long)p->rows, (long long)p->cols, (long long)p->n);
+    else snprintf(grid, sizeof grid, "%lldx%lld", (long long)p->tokens.h, (long long)p->tokens.w);
+    vlm_table_row(t, "%s\t%lldx%lld\t%d\t%lldx%lld\t%lldx%lld\t%s\t%lld\t%+.1f%%\t%.2f\t%s", path, (long long)r->info.w, (long long)r->info.h, r->info.orientation,
+                  (long long)p->W, (long long)p->H, (long long)p->patches.h, (long long)p->patches.w, grid, (long long)p->image_tokens,
+                  (p->stretch - 1) * 100, r->gflop, vlm_bytes_text((double)r->bytes, bytes));
+}
+
+static size_t weight_bytes(const vlm_model *m) {
+    if (m->net->bytes) return m->net->bytes;
+    vlm_arena a = { 0 };
+    vlm_params_place(&m->net->params, &a);
+    return a.peak;
+}
+
+static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *images, const totals *sum) {
+    char one[32], two[32], three[32], four[32];
+    bool vlm = m->net->language && m->net->vision, full = vlm && sum->tokens >= m->context;
+    size_t weights = weight_bytes(m), session = m->net->language ? vlm_session_bytes(m, sum->tokens < m->context ? sum->tokens : m->context) : 0;
+    size_t all = weights + session + sum->bytes;
+    if (a->json) {
+        json_t *limits = json_array();
+        if (full) json_array_append_new(limits, json_string("context"));
+        if (sum->bad) json_array_append_new(limits, json_string("images"));
+        TRY(vlm_json_out(json_pack("{s:o,s:{s:I,s:I,s:f},s:{s:I,s:I,s:I,s:I},s:I,s:o}", "images", images, "totals", "images", (json_int_t)sum->images, "tokens",
+                                   (json_int_t)sum->tokens, "gflop", sum->gflop, "memory", "weights_bytes", (json_int_t)weights, "images_bytes",
+                                   (json_int_t)sum->bytes, "session_bytes", (json_int_t)session, "total_bytes", (json_int_t)all, "context", (json_int_t)m->context,
+                                   "broken_limits", limits)));
+    } else {
+        json_decref(images);
+        if (sum->images) {
+            vlm_table_print(t, stdout);
+            printf("\ntotal    %lld image%s, %lld tokens, %.2f GFLOP\n", (long long)sum->images, sum->images == 1 ? "" : "s", (long long)sum->tokens, sum->gflop);
+        }
+        printf("memory   %s weights + %s largest image + %s session = %s\n", vlm_bytes_text((double)weights, one), vlm_bytes_text((double)sum->bytes, two),
+               vlm_bytes_text((double)session, three), vlm_bytes_text((double)all, four));
+        if (vlm) printf("context  %lld of %lld positions in images\n", (long long)sum->tokens, (long long)m->context);
+    }
+    if (!full && !sum->bad) return VLM_OK;
+    a->reported = true;
+    if (sum->bad) return vlm_fail(VLM_ELIMIT, "plan", "%lld of %lld images cannot be taken; see their rows", (long long)sum->bad, (long long)(sum->images + sum->bad));
+    return vlm_fail(VLM_ECONTEXT, a->arg[0], "%lld image tokens leave no room in a context of %lld; use fewer images, --max-size or --max-image-tokens",
+                    (long long)sum->tokens, (long long)m->context);
+}
 
 vlm_status vlm_cmd_plan(vlm_args *a) {
-    return vlm_fail(VLM_EUNSUPPORTED, vlm_commands[a->command].name, "is not built yet; see the next version");
+    vlm_model_options o = vlm_options_of(a);
+    vlm_model *m = NULL;
+    vlm_table t = { 0 };
+    totals sum = { 0 };
+    json_t *images = json_array();
+    vlm_status status;
+    TRY_DONE(vlm_model_open_as(a->arg[0], &o, true, &m));
+    if (a->args > 1) TRY_DONE(vlm_need_vision(a, m));
+    vlm_table_row(&t, "image\t>size\t>EXIF\t>resized\t>patches\t>grid\t>tokens\t>stretch\t>GFLOP\t>memory");
+    for (int i = 1; i < a->args; i++) {
+        row r = { 0 };
+        vlm_status bad = plan_image(m, a->arg[i], &r);
+        if (bad) {
+            sum.bad++;
+            json_array_append_new(images, json_pack("{s:o,s:o}", "path", vlm_json_text(a->arg[i]), "error", vlm_error_json(bad)));
+            if (!a->json) vlm_term_error(bad, false);
+            continue;
+        }
+        sum.images++;
+        sum.tokens += r.plan.image_tokens;
+        sum.gflop += r.gflop;
+        if (sum.bytes < r.bytes) sum.bytes = r.bytes;
+        if (a->json) json_array_append_new(images, row_json(m, a->arg[i], &r));
+        else print_row(&t, m, a->arg[i], &r);
+    }
+    status = finish(a, m, &t, images, &sum);
+    images = NULL;
+done:
+    json_decref(images);
+    vlm_table_free(&t);
+    vlm_model_close(m);
+    return status;
 }

@@ -102,13 +102,10 @@ vlm_status vlm_flush(void) {
 
 /* ---- stopping ------------------------------------------------------------------------------------------------------ */
 static volatile sig_atomic_t held, stops;
-static volatile time_t stop_time;
 static void on_stop(int signal) {
     (void)signal;
-    time_t now = time(NULL);
-    if (!held || (stops && now - stop_time <= 1)) _exit(130);
+    if (!held || stops) _exit(130);
     stops = 1;
-    stop_time = now;
 }
 void vlm_signals_open(void) {
     struct sigaction sa = { .sa_handler = on_stop };
@@ -178,8 +175,11 @@ void vlm_table_print(vlm_table *t, FILE *f) {
             p += n + 1;
         }
         fputc('\n', f);
-        free(t->row[i]);
     }
+    vlm_table_free(t);
+}
+void vlm_table_free(vlm_table *t) {
+    for (int i = 0; i < t->n; i++) free(t->row[i]);
     free(t->row);
     *t = (vlm_table){ 0 };
 }

@@ -14,7 +14,7 @@ vlm_status vlm_flush(void);
 double vlm_now_ms(void);
 
 /* Ctrl-C ends the program at once with exit code 130, except between hold and release (while files are written, or an answer streams): there
-   it is remembered, and vlm_stopped says so. A second one within a second ends it even then. release: VLM_ESTOPPED if one came. */
+   it is remembered, and vlm_stopped says so; a second one ends the program even then. release: VLM_ESTOPPED if one came. */
 void vlm_signals_open(void);
 void vlm_hold(void);
 vlm_status vlm_release(void);
@@ -24,6 +24,7 @@ bool vlm_stopped(void);
 typedef struct vlm_table { char **row; int n; bool failed; } vlm_table;
 void vlm_table_row(vlm_table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void vlm_table_print(vlm_table *t, FILE *f);   /* frees it */
+void vlm_table_free(vlm_table *t);
 
 /* JSON text of bytes that may not be UTF-8 (paths, values from files): what is none becomes U+FFFD. */
 json_t *vlm_json_text(const char *s);

@@ -1,0 +1,103 @@
+/* ask --batch: one data-format sample a line, one JSON object a line in answer. A line that cannot be answered gives {"line", "error"}. */
+#include "answer.h"
+#include "io/json.h"
+#include "talk.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINE_LIMIT = 64 << 20 };
+
+/* The next line, without its end; *line is NULL at the end of the file. */
+static vlm_status next_line(FILE *f, const char *where, char **line, size_t *size) {
+    size_t n = 0, room = 0;
+    char *data = NULL;
+    for (;;) {
+        if (n + 1 >= room) {
+            size_t more = room ? room * 2 : 4096;
+            char *p = n > LINE_LIMIT ? NULL : realloc(data, more);
+            if (!p) {
+                free(data);
+                return n > LINE_LIMIT ? vlm_fail(VLM_ELIMIT, where, "has a line of more than %d bytes; is it JSON Lines?", LINE_LIMIT) : vlm_fail_memory(where, more);
+            }
+            data = p;
+            room = more;
+        }
+        int c = getc(f);
+        if (c == EOF && ferror(f)) { free(data); return vlm_fail_errno(where, "read"); }
+        if (c == EOF && !n) { free(data); data = NULL; break; }
+        if (c == EOF || c == '\n') break;
+        data[n++] = (char)c;
+    }
+    if (data) data[n] = 0;
+    *line = data;
+    *size = n;
+    return VLM_OK;
+}
+
+static vlm_status answer_line(const vlm_args *a, const vlm_model *m, vlm_session *s, const char *line, size_t size, const char *where, int64_t number) {
+    json_t *j = NULL;
+    vlm_talk sample = { 0 };
+    vlm_question q = { 0 };
+    double t0 = vlm_now_ms();
+    vlm_status status;
+    vlm_session_reset(s);
+    TRY_DONE(vlm_json_parse(line, size, where, &j));
+    TRY_DONE(vlm_talk_read(j, where, &sample));
+    TRY_DONE(vlm_talk_load(&sample, a, m, where));
+    q.preprocess_ms = vlm_now_ms() - t0;
+    TRY_DONE(vlm_talk_context(&sample, s, a->system));
+    vlm_turn *last = &sample.turn[sample.turns - 1];
+    q.system = sample.turns > 1 ? NULL : sample.system ? sample.system : a->system;
+    q.text = last->user;
+    q.pictures = &last->pictures;
+    TRY_DONE(vlm_answer_question(a, m, s, &q, false, NULL));
+    json_t *out = vlm_question_json(m, &q);
+    if (out) json_object_set_new(out, "line", json_integer(number));
+    status = vlm_json_out(out);
+done:
+    vlm_question_free(&q);
+    vlm_talk_free(&sample);
+    json_decref(j);
+    return status;
+}
+
+vlm_status vlm_ask_batch(vlm_args *a) {
+    bool in = !strcmp(a->batch, "-");
+    const char *name = in ? "standard input" : a->batch;
+    FILE *f = in ? stdin : fopen(a->batch, "rb");
+    vlm_model *m = NULL;
+    vlm_session *s = NULL;
+    int64_t number = 0, asked = 0, failed = 0;
+    vlm_status status;
+    if (!f) return vlm_fail_errno(name, "open");
+    TRY_DONE(vlm_open_model(a, &m));
+    TRY_DONE(vlm_open_session(a, m, &s));
+    for (;;) {
+        char *line, where[1100];
+        size_t size;
+        TRY_DONE(next_line(f, name, &line, &size));
+        if (!line) break;
+        snprintf(where, sizeof where, "%s:%lld", name, (long long)++number);
+        if (line[strspn(line, " \t\r")]) {     /* empty lines are no samples */
+            asked++;
+            status = answer_line(a, m, s, line, size, where, number);
+            if (status && status != VLM_ESTOPPED) {
+                failed++;
+                status = vlm_json_out(json_pack("{s:I,s:o}", "line", (json_int_t)number, "error", vlm_error_json(status)));
+            }
+            if (!status) status = vlm_flush();
+        }
+        free(line);
+        if (status) goto done;
+    }
+    if (failed) {
+        status = vlm_fail(VLM_EFORMAT, name, "%lld of %lld lines could not be answered; see the error objects", (long long)failed, (long long)asked);
+        a->reported = true;
+    }
+done:
+    if (!in) fclose(f);
+    vlm_session_close(s);
+    vlm_model_close(m);
+    return status;
+}

@@ -1,0 +1,175 @@
+#include "pca.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { K = 8, WANT = 3, MOST = 2000 };         /* vectors of the subspace, those used, iterations */
+
+/* ---- A = X Xᵀ or Xᵀ X, of the centred rows --------------------------------------------------------------------------- */
+typedef struct gram { const double *x; double *a; int64_t n, D, m; } gram;     /* x (n,D); a (m,m), m = min(n,D) */
+static void gram_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
+    const gram *g = arg;
+    (void)scratch;
+    for (int64_t i = lo; i < hi; i++) {
+        double *row = g->a + i * g->m;
+        if (g->m == g->n) {
+            for (int64_t j = 0; j < g->m; j++) {
+                double s[4] = { 0 };
+                const double *p = g->x + i * g->D, *q = g->x + j * g->D;
+                for (int64_t c = 0; c < g->D; c++) s[c & 3] += p[c] * q[c];
+                row[j] = s[0] + s[1] + s[2] + s[3];
+            }
+        } else {
+            memset(row, 0, (size_t)g->m * sizeof *row);
+            for (int64_t r = 0; r < g->n; r++) {
+                const double *q = g->x + r * g->D, f = q[i];
+                for (int64_t j = 0; j < g->m; j++) row[j] += f * q[j];
+            }
+        }
+    }
+}
+typedef struct product { const double *a, *v; double *out; int64_t m; } product;       /* out (K,m) = v (K,m) A */
+static void product_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
+    const product *p = arg;
+    (void)scratch;
+    for (int64_t i = lo; i < hi; i++) {
+        const double *row = p->a + i * p->m;
+        for (int k = 0; k < K; k++) {
+            double s[4] = { 0 };
+            const double *v = p->v + k * p->m;
+            for (int64_t j = 0; j < p->m; j++) s[j & 3] += row[j] * v[j];
+            p->out[k * p->m + i] = s[0] + s[1] + s[2] + s[3];
+        }
+    }
+}
+static double dot(const double *a, const double *b, int64_t n) {
+    double s = 0;
+    for (int64_t i = 0; i < n; i++) s += a[i] * b[i];
+    return s;
+}
+/* Gram-Schmidt, twice; a vector that vanishes becomes zero. */
+static void orthonormalise(double *v, int64_t m) {
+    for (int k = 0; k < K; k++) {
+        double *p = v + k * m, before = sqrt(dot(p, p, m));
+        for (int twice = 0; twice < 2; twice++)
+            for (int j = 0; j < k; j++) {
+                double d = dot(p, v + j * m, m);
+                for (int64_t i = 0; i < m; i++) p[i] -= d * v[j * m + i];
+            }
+        double norm = sqrt(dot(p, p, m));
+        bool none = !(norm > before * 1e-13);
+        for (int64_t i = 0; i < m; i++) p[i] = none ? 0 : p[i] / norm;
+    }
+}
+/* Eigenvectors of symmetric b (K,K) by cyclic Jacobi: columns of r, eigenvalues left on b's diagonal. */
+static void jacobi(double b[K][K], double r[K][K]) {
+    for (int i = 0; i < K; i++) for (int j = 0; j < K; j++) r[i][j] = i == j;
+    for (int sweep = 0; sweep < 60; sweep++)
+        for (int p = 0; p < K; p++)
+            for (int q = p + 1; q < K; q++) {
+                if (fabs(b[p][q]) <= 1e-300) continue;
+                double theta = (b[q][q] - b[p][p]) / (2 * b[p][q]), t = (theta < 0 ? -1 : 1) / (fabs(theta) + sqrt(theta * theta + 1));
+                double c = 1 / sqrt(t * t + 1), s = t * c;
+                for (int i = 0; i < K; i++) { double x = b[i][p], y = b[i][q]; b[i][p] = c * x - s * y; b[i][q] = s * x + c * y; }
+                for (int i = 0; i < K; i++) { double x = b[p][i], y = b[q][i]; b[p][i] = c * x - s * y; b[q][i] = s * x + c * y; }
+                for (int i = 0; i < K; i++) { double x = r[i][p], y = r[i][q]; r[i][p] = c * x - s * y; r[i][q] = s * x + c * y; }
+            }
+}
+/* The K largest eigenpairs of A, largest first: v (K,m), value[K]; w is room for another (K,m). */
+static void eigen(vlm_ctx *ctx, const double *a, int64_t m, double *v, double *w, double value[K]) {
+    uint64_t seed = 88172645463325252u;
+    for (int64_t i = 0; i < K * m; i++) {      /* any start that is not orthogonal to the answer */
+        seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+        v[i] = (double)(seed >> 11) * 0x1p-53 - 0.5;
+    }
+    orthonormalise(v, m);
+    for (int k = 0; k < K; k++) value[k] = 0;
+    for (int step = 0; step < MOST; step++) {
+        double b[K][K], r[K][K], moved = 0;
+        int order[K];
+        vlm_parallel(ctx, m, 64, product_part, &(product){ a, v, w, m });
+        for (int i = 0; i < K; i++) for (int j = 0; j < K; j++) b[i][j] = dot(v + i * m, w + j * m, m);
+        for (int i = 0; i < K; i++) for (int j = 0; j < i; j++) b[i][j] = b[j][i] = (b[i][j] + b[j][i]) / 2;
+        jacobi(b, r);
+        for (int i = 0; i < K; i++) {          /* insertion sort, descending */
+            int j = i;
+            for (; j > 0 && b[order[j - 1]][order[j - 1]] < b[i][i]; j--) order[j] = order[j - 1];
+            order[j] = i;
+        }
+        for (int k = 0; k < K; k++) {          /* v = A (the Ritz vectors), which are r's columns in the old v */
+            double *to = v + k * m;
+            memset(to, 0, (size_t)m * sizeof *to);
+            for (int j = 0; j < K; j++) for (int64_t i = 0; i < m; i++) to[i] += r[j][order[k]] * w[j * m + i];
+            double now = b[order[k]][order[k]];
+            if (k < WANT) {                    /* |A u - value u|, by what A has turned u into */
+                double rest = dot(to, to, m) - now * now;
+                if (rest > moved) moved = rest;
+            }
+            value[k] = now;
+        }
+        orthonormalise(v, m);
+        if (sqrt(moved) <= 1e-9 * value[0] || !(value[0] > 0)) break;
+    }
+}
+
+/* ---- colours -------------------------------------------------------------------------------------------------------------- */
+static int ascending(const void *a, const void *b) { double x = *(const double *)a, y = *(const double *)b; return (x > y) - (x < y); }
+static uint8_t level(double v) { return (uint8_t)(v <= 0 ? 0 : v >= 1 ? 255 : v * 255 + 0.5); }
+/* The q-quantile of sorted s, between neighbours. */
+static double quantile(const double *s, int64_t n, double q) {
+    double at = q * (double)(n - 1);
+    int64_t i = (int64_t)at;
+    return i + 1 < n ? s[i] + (at - (double)i) * (s[i + 1] - s[i]) : s[n - 1];
+}
+
+vlm_status vlm_pca_rgb(vlm_ctx *ctx, const float *x, int64_t n, int64_t D, uint8_t *rgb) {
+    int64_t m = n < D ? n : D;
+    size_t bytes = (size_t)(n * D + m * m + 2 * K * m + 2 * n + D) * sizeof(double);
+    double *room = malloc(bytes), value[K];
+    if (!room) return vlm_fail_memory("principal components", bytes);
+    double *c = room, *a = c + n * D, *v = a + m * m, *w = v + K * m, *score = w + K * m, *sorted = score + n, *mean = sorted + n;
+    memset(mean, 0, (size_t)D * sizeof *mean);
+    for (int64_t i = 0; i < n; i++) for (int64_t j = 0; j < D; j++) mean[j] += (double)x[i * D + j];
+    for (int64_t i = 0; i < n; i++) for (int64_t j = 0; j < D; j++) c[i * D + j] = (double)x[i * D + j] - mean[j] / (double)n;
+    vlm_parallel(ctx, m, 4, gram_part, &(gram){ c, a, n, D, m });
+    eigen(ctx, a, m, v, w, value);
+    for (int k = 0; k < WANT; k++) {
+        bool flat = k >= m || !(value[k] > 1e-12 * value[0]) || !(value[0] > 0);
+        double most = 0;
+        for (int64_t i = 0; i < n && !flat; i++) {
+            score[i] = m == n ? v[k * m + i] * sqrt(value[k]) : dot(c + i * D, v + k * m, D);
+            if (fabs(score[i]) > fabs(most) * (1 + 1e-9)) most = score[i];
+        }
+        for (int64_t i = 0; i < n && !flat; i++) sorted[i] = score[i] = most < 0 ? -score[i] : score[i];
+        if (!flat) qsort(sorted, (size_t)n, sizeof *sorted, ascending);
+        double lo = flat ? 0 : quantile(sorted, n, 0.02), hi = flat ? 0 : quantile(sorted, n, 0.98);
+        for (int64_t i = 0; i < n; i++) rgb[3 * i + k] = hi > lo ? level((score[i] - lo) / (hi - lo)) : 128;
+    }
+    free(room);
+    return VLM_OK;
+}
+
+static double gamma_of(double v) { return v <= 0.0031308 ? 12.92 * v : 1.055 * pow(v, 1 / 2.4) - 0.055; }
+/* From dark blue over green to bright yellow, even steps of lightness: a path through Oklab (Ottosson 2020). */
+static void colour(double t, uint8_t out[3]) {
+    double L = 0.22 + 0.72 * t, chroma = 0.10 + 0.06 * t, hue = (285 - 175 * t) * 3.14159265358979323846 / 180, A = chroma * cos(hue), B = chroma * sin(hue);
+    double l = L + 0.3963377774 * A + 0.2158037573 * B, m = L - 0.1055613458 * A - 0.0638541728 * B, s = L - 0.0894841775 * A - 1.2914855480 * B;
+    l = l * l * l, m = m * m * m, s = s * s * s;
+    out[0] = level(gamma_of(4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s));
+    out[1] = level(gamma_of(-1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s));
+    out[2] = level(gamma_of(-0.0041960863 * l - 0.7034186147 * m + 1.7076147010 * s));
+}
+static double cosine(const float *x, int64_t D, int64_t i, int64_t at) {
+    double xy = 0, xx = 0, yy = 0;
+    for (int64_t c = 0; c < D; c++) {
+        double a = (double)x[i * D + c], b = (double)x[at * D + c];
+        xy += a * b, xx += a * a, yy += b * b;
+    }
+    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : 0;
+}
+void vlm_similar_rgb(const float *x, int64_t n, int64_t D, int64_t at, uint8_t *rgb, double *lo) {
+    double least = 1;
+    for (int64_t i = 0; i < n; i++) { double v = cosine(x, D, i, at); if (v < least) least = v; }
+    for (int64_t i = 0; i < n; i++) colour(least < 1 ? (cosine(x, D, i, at) - least) / (1 - least) : 1, rgb + 3 * i);
+    *lo = least;
+}
