@@ -14,10 +14,10 @@ typedef struct attention_scratch {
     float v[KB * DMAX];                /* [D / 32][KB][32], zero-padded */
     float s[MR * KB];                  /* scores of a tile: [strip of keys][row][STRIP] */
     float p[MR * LD];
-    float m[MQ], l[MQ];                /* running maximum and sum */
+    float m[MQ], l[MQ * 16];           /* running maximum; running sum, in 16 lanes */
     float zero[STRIP];
 } attention_scratch;
-_Static_assert(sizeof(attention_scratch) <= VLM_SCRATCH_BYTES && (int)KB <= (int)KC && (int)DMAX <= (int)KC && (int)KB % (int)VLM_PANEL == 0, "scratch of attention");
+_Static_assert(sizeof(attention_scratch) <= VLM_SCRATCH_BYTES && (int)KB <= (int)KC && (int)DMAX <= (int)KC && (int)KB == 64, "scratch of attention, softmax_whole");
 
 typedef struct attention {
     float *out, *lse;
@@ -58,36 +58,53 @@ static bool take_block(const attention *a, const task *t, int64_t kb, int64_t lo
     return true;
 }
 
-/* Scores of row i of a tile over columns [lo, hi) of the block become p = e^(s - m); m, l and o of the row are brought up to date.
-   Columns [from, to) are those of the tile; where the row does not see them, p = 0. */
-static void softmax_row(const attention *a, attention_scratch *z, int64_t i, int64_t j, int64_t lo, int64_t hi, int64_t from, int64_t to) {
-    vw scale = vw_set(a->scale), none = vw_set(-INFINITY), top = none, sum = vw_set(0);
-    from = from / 16 * 16;
-    bool whole = lo <= from && hi >= cdiv(to, 16) * 16;
-    float *p = z->p + i * LD;
-    for (int64_t c = from; c < to; c += 16) {
-        vw s = VW2(vf_mul, vw_load(z->s + (c / STRIP * MR + i) * STRIP + c % STRIP), scale);
-        if (!whole) s = vw_within(s, lo - c, hi - c, none);
-        top = VW2(vf_max, top, s);
-        vw_store(p + c, s);
-    }
-    float m = vw_top(top);
-    if (m > z->m[j]) {                                         /* otherwise the factor is 1 */
-        float f = vf_lane0(vf_exp(vf_set(z->m[j] - m)));
-        z->m[j] = m, z->l[j] *= f;
+/* If a score of `top` is above those of row j so far, brings l and o, which are in units of e^m, to the new m. Returns m. */
+INLINE vw raise_top(const attention *a, attention_scratch *z, int64_t j, vw top) {
+    if (vw_any_above(top, vw_set(z->m[j]))) {                  /* otherwise the factor is 1 */
+        float m = vw_top(top), f = vf_lane0(vf_exp(vf_set(z->m[j] - m)));
+        z->m[j] = m;
+        vw_store(z->l + j * 16, VW2(vf_mul, vw_load(z->l + j * 16), vw_set(f)));
         for (int64_t s = 0; s * STRIP < a->D; s++) {
             float *o = z->o + (s * MQ + j) * STRIP;
             vf_store(o, vf_mul(vf_load(o), vf_set(f)));
             vf_store(o + VF_N, vf_mul(vf_load(o + VF_N), vf_set(f)));
         }
     }
-    vw mw = vw_set(z->m[j]);
-    for (int64_t c = from; c < to; c += 16) {
-        vw e = VW1(vf_exp, VW2(vf_sub, vw_load(p + c), mw));
+    return vw_set(z->m[j]);
+}
+INLINE vw scores(const attention_scratch *z, int64_t i, int64_t c, vw scale) {
+    return VW2(vf_mul, vw_load(z->s + (c / STRIP * MR + i) * STRIP + c % STRIP), scale);
+}
+/* Scores of row i of a tile, which is row j of the task, become p = e^(s - m). The row sees columns [lo, hi) of the block;
+   [from, to) are those of the tile, and where the row does not see them p = 0. */
+static void softmax_part(const attention *a, attention_scratch *z, int64_t i, int64_t j, int64_t lo, int64_t hi, int64_t from, int64_t to) {
+    vw scale = vw_set(a->scale), none = vw_set(-INFINITY), top = none, sum = vw_set(0);
+    float *p = z->p + i * LD;
+    for (int64_t c = from / 16 * 16; c < to; c += 16) {
+        vw s = vw_within(scores(z, i, c, scale), lo - c, hi - c, none);
+        top = VW2(vf_max, top, s);
+        vw_store(p + c, s);
+    }
+    top = raise_top(a, z, j, top);
+    for (int64_t c = from / 16 * 16; c < to; c += 16) {
+        vw e = VW1(vf_exp, VW2(vf_sub, vw_load(p + c), top));
         sum = VW2(vf_add, sum, e);
         vw_store(p + c, e);
     }
-    z->l[j] += vw_sum(sum);
+    vw_store(z->l + j * 16, VW2(vf_add, vw_load(z->l + j * 16), sum));
+}
+/* The same where it sees the whole block. */
+static void softmax_whole(const attention *a, attention_scratch *z, int64_t i, int64_t j) {
+    vw scale = vw_set(a->scale);
+    float *p = z->p + i * LD;
+#define SCORES(g) vw s##g = scores(z, i, g * 16, scale);
+#define EXP(g)    vw e##g = VW1(vf_exp, VW2(vf_sub, s##g, top)); vw_store(p + g * 16, e##g);
+    EACH4(SCORES)
+    vw top = raise_top(a, z, j, VW2(vf_max, VW2(vf_max, s0, s1), VW2(vf_max, s2, s3)));
+    EACH4(EXP)
+    vw_store(z->l + j * 16, VW2(vf_add, vw_load(z->l + j * 16), VW2(vf_add, VW2(vf_add, VW2(vf_add, e0, e1), e2), e3)));
+#undef SCORES
+#undef EXP
 }
 
 /* o of rows j.. of a task += p v over columns [from, to); p lies at row i of the tile. */
@@ -107,7 +124,8 @@ static void run_task(const attention *a, const task *t, attention_scratch *z) {
     int64_t lo = sees_from(a, sp, t->i), hi = sees_to(a, sp, end - 1);
     for (int64_t j = 0; j < M; j++) {                          /* heads of a row are neighbours */
         memcpy(z->q + j * LD, a->q + (sp->row + t->i + j / heads) * a->S + (t->h + j % heads) * D, (size_t)D * sizeof(float));
-        z->m[j] = -INFINITY, z->l[j] = 0;
+        z->m[j] = -INFINITY;
+        vw_store(z->l + j * 16, vw_set(0));
     }
     for (int64_t s = 0; s * STRIP < D; s++) memset(z->o + s * MQ * STRIP, 0, (size_t)(M * STRIP) * sizeof(float));
     memset(z->zero, 0, sizeof z->zero);
@@ -125,7 +143,8 @@ static void run_task(const attention *a, const task *t, attention_scratch *z) {
             }
             for (int64_t i = 0; i < m; i++) {
                 int64_t row = t->i + (j + i) / heads, first = most(sees_from(a, sp, row) - kb, 0), last = least(sees_to(a, sp, row) - kb, KB);
-                softmax_row(a, z, i, j + i, first, last, from, to);
+                if (first == 0 && last == KB) softmax_whole(a, z, i, j + i);
+                else                          softmax_part(a, z, i, j + i, first, last, from, to);
                 if (!finite) add_values(a, z, i, j + i, 1, first, last);
             }
             if (finite) add_values(a, z, 0, j, m, from, to);
@@ -133,13 +152,13 @@ static void run_task(const attention *a, const task *t, attention_scratch *z) {
     }
     for (int64_t j = 0; j < M; j++) {
         int64_t row = sp->row + t->i + j / heads, h = t->h + j % heads;
-        float *out = a->out + (row * a->H + h) * D;
+        float *out = a->out + (row * a->H + h) * D, sum = vw_sum(vw_load(z->l + j * 16));
         for (int64_t d = 0; d < D; d += VF_N) {
             vf o = vf_set(0);                                  /* of a query that sees no key */
-            if (lo < hi) o = vf_add(vf_div(vf_load(z->o + (d / STRIP * MQ + j) * STRIP + d % STRIP), vf_set(z->l[j])), vf_set(0));     /* -0 becomes 0 */
+            if (lo < hi) o = vf_add(vf_div(vf_load(z->o + (d / STRIP * MQ + j) * STRIP + d % STRIP), vf_set(sum)), vf_set(0)); /* -0 becomes 0 */
             vf_store_n(out + d, o, D - d);
         }
-        if (a->lse) a->lse[row * a->H + h] = lo < hi ? z->m[j] + f1_log(z->l[j]) : -INFINITY;
+        if (a->lse) a->lse[row * a->H + h] = lo < hi ? z->m[j] + f1_log(sum) : -INFINITY;
     }
 }
 
