@@ -1,0 +1,189 @@
+/* Normalizers: text to text, before anything is split. */
+#include "io/tokenizer_impl.h"
+#include <stdlib.h>
+#include <utf8proc.h>
+
+vlm_status vlm_steps_push(vlm_steps *s, vlm_step step, const char *where) {
+    vlm_status status = s->n < VLM_STEPS_LIMIT ? vlm_grow(&s->v, &s->cap, s->n + 1, sizeof *s->v)
+                                                : vlm_fail(VLM_ELIMIT, where, "has more than %d steps of one kind; get the file again", VLM_STEPS_LIMIT);
+    if (status) {
+        vlm_regex_close(step.regex);
+        free(step.content);
+        return status;
+    }
+    s->v[s->n++] = step;
+    return VLM_OK;
+}
+void vlm_steps_free(vlm_steps *s) {
+    for (size_t i = 0; i < s->n; i++) {
+        vlm_regex_close(s->v[i].regex);
+        free(s->v[i].content);
+    }
+    free(s->v);
+    *s = (vlm_steps){0};
+}
+vlm_status vlm_step_pattern(const json_t *o, const char *where, vlm_regex **out) {
+    const json_t *p = json_object_get(o, "pattern");
+    const char *s = NULL;
+    bool literal = json_object_get(p, "String") != NULL;
+    TRY(vlm_json_string(p, where, literal ? "String" : "Regex", &s));
+    if (!s) return vlm_fail(VLM_EFORMAT, where, "a step has no pattern of String or Regex; get the file again");
+    return vlm_regex_open(s, literal, where, out);
+}
+
+vlm_status vlm_normalizers_read(const json_t *o, const char *where, vlm_steps *out, int depth) {
+    static const struct { const char *name; vlm_step_kind kind; } kinds[] = {
+        {"NFC", VLM_NFC}, {"NFD", VLM_NFD}, {"NFKC", VLM_NFKC}, {"NFKD", VLM_NFKD}, {"Lowercase", VLM_LOWERCASE}, {"StripAccents", VLM_STRIP_ACCENTS},
+        {"ByteLevel", VLM_BYTE_LEVEL}, {"Strip", VLM_STRIP}, {"Prepend", VLM_PREPEND}, {"Replace", VLM_REPLACE} };
+    const char *type, *content = NULL;
+    vlm_step step = {0};
+    if (!o || json_is_null(o)) return VLM_OK;
+    TRY(vlm_json_need_string(o, where, "type", &type));
+    if (!strcmp(type, "Sequence")) {
+        const json_t *list = json_object_get(o, "normalizers");
+        if (depth > 8 || !json_is_array(list)) return vlm_fail(VLM_EFORMAT, where, "a Sequence of normalizers is broken or too deep; get the file again");
+        for (size_t i = 0; i < json_array_size(list); i++) TRY(vlm_normalizers_read(json_array_get(list, i), where, out, depth + 1));
+        return VLM_OK;
+    }
+    size_t k = 0, n = sizeof kinds / sizeof *kinds;
+    while (k < n && strcmp(type, kinds[k].name)) k++;
+    if (k == n)
+        return vlm_fail(VLM_EUNSUPPORTED, where, "normalizer %.60s is not supported (known: NFC, NFD, NFKC, NFKD, Replace, Prepend, Strip, Lowercase, "
+                        "StripAccents, ByteLevel, Sequence); use another tokenizer", type);
+    step.kind = kinds[k].kind;
+    if (step.kind == VLM_STRIP) {
+        TRY(vlm_json_bool(o, where, "strip_left", &step.left));
+        TRY(vlm_json_bool(o, where, "strip_right", &step.right));
+    }
+    if (step.kind == VLM_PREPEND) TRY(vlm_json_need_string(o, where, "prepend", &content));
+    if (step.kind == VLM_REPLACE) {
+        TRY(vlm_json_need_string(o, where, "content", &content));
+        TRY(vlm_step_pattern(o, where, &step.regex));
+    }
+    if (content) {
+        step.content_bytes = strlen(content);
+        if (!(step.content = strdup(content))) {
+            vlm_regex_close(step.regex);
+            return vlm_fail_memory(where, step.content_bytes);
+        }
+    }
+    return vlm_steps_push(out, step, where);
+}
+
+/* Characters too young for the library's tables stay as they are, and divide what is normalized on both sides. */
+static vlm_status unicode_form(const char *s, size_t n, int options, const char *where, vlm_buf *out) {
+    for (size_t i = 0, lo = 0; i <= n;) {
+        uint32_t c = 0;
+        int bytes = i < n ? vlm_utf8_get(s + i, &c) : 1;
+        if (i == n || vlm_young_form(c)) {
+            utf8proc_uint8_t *form = NULL;
+            utf8proc_ssize_t k = i > lo ? utf8proc_map((const utf8proc_uint8_t *)s + lo, (utf8proc_ssize_t)(i - lo), &form, options) : 0;
+            vlm_status status = k < 0 ? vlm_fail(VLM_ELIMIT, where, "cannot normalize the text: %s; shorten it", utf8proc_errmsg(k))
+                                      : vlm_buf_add(out, form ? (const char *)form : "", (size_t)k);
+            free(form);
+            TRY(status);
+            if (i < n) TRY(vlm_buf_add(out, s + i, (size_t)bytes));
+            lo = i + (size_t)bytes;
+        }
+        i += (size_t)bytes;
+    }
+    return VLM_OK;
+}
+static vlm_status lower(const char *s, size_t n, size_t zero, vlm_run *out) {
+    char utf8[4];
+    for (size_t i = 0; i < n;) {
+        uint32_t c;
+        int bytes = vlm_utf8_get(s + i, &c);
+        if (c == 0x130) TRY(vlm_buf_add(&out->text, "i\xCC\x87", 3));          /* the only one that becomes two */
+        else TRY(vlm_buf_add(&out->text, utf8, (size_t)vlm_utf8_put(utf8, (uint32_t)utf8proc_tolower((utf8proc_int32_t)c))));
+        i += (size_t)bytes;
+        if (i <= zero) out->zero = out->text.n;
+    }
+    return VLM_OK;
+}
+static vlm_status without_marks(const char *s, size_t n, size_t zero, vlm_run *out) {
+    for (size_t i = 0; i < n;) {
+        uint32_t c;
+        int bytes = vlm_utf8_get(s + i, &c);
+        utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)c);
+        bool mark = vlm_young_form(c) ? false : c == 0x1CF2 || c == 0x1CF3 || k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC || k == UTF8PROC_CATEGORY_ME;
+        if (!mark) TRY(vlm_buf_add(&out->text, s + i, (size_t)bytes));
+        i += (size_t)bytes;
+        if (i <= zero) out->zero = out->text.n;
+    }
+    return VLM_OK;
+}
+static vlm_status replace(const vlm_step *step, const char *where, const char *s, size_t n, size_t zero, vlm_spans *spans, vlm_run *out) {
+    TRY(vlm_regex_spans(step->regex, s, n, where, spans));
+    for (size_t i = 0; i < spans->n; i++) {
+        vlm_span p = spans->v[i];
+        if (p.hit) TRY(vlm_buf_add(&out->text, step->content, step->content_bytes));
+        else TRY(vlm_buf_add(&out->text, s + p.lo, p.hi - p.lo));
+        if (p.hi <= zero) out->zero = out->text.n;         /* what is put in stems from where the last replaced character did */
+        else if (!p.hit && p.lo < zero) out->zero = out->text.n - (p.hi - zero);
+        if (out->text.n > 4u * VLM_TEXT_LIMIT) return vlm_fail(VLM_ELIMIT, where, "the normalized text is over %d MB; shorten it", 4 * (VLM_TEXT_LIMIT >> 20));
+    }
+    return VLM_OK;
+}
+static void strip(const vlm_step *step, const char *s, size_t n, size_t *lo, size_t *hi) {
+    uint32_t c;
+    *lo = 0;
+    *hi = n;
+    while (step->left && *lo < n) {
+        int bytes = vlm_utf8_get(s + *lo, &c);
+        if (!vlm_is_space(c)) break;
+        *lo += (size_t)bytes;
+    }
+    while (step->right && *hi > *lo) {
+        size_t p = *hi - 1;
+        while (((unsigned char)s[p] & 0xC0) == 0x80) p--;
+        vlm_utf8_get(s + p, &c);
+        if (!vlm_is_space(c)) break;
+        *hi = p;
+    }
+}
+static vlm_status one(const vlm_step *step, const char *where, const char *s, size_t n, size_t zero, vlm_spans *spans, vlm_run *out) {
+    int form = UTF8PROC_STABLE;
+    uint32_t c;
+    size_t lo, hi;
+    char utf8[4];
+    out->text.n = out->zero = 0;
+    switch (step->kind) {
+    case VLM_NFKC: form |= UTF8PROC_COMPAT; /* fall through */
+    case VLM_NFC: form |= UTF8PROC_COMPOSE; break;
+    case VLM_NFKD: form |= UTF8PROC_COMPAT; /* fall through */
+    case VLM_NFD: form |= UTF8PROC_DECOMPOSE; break;
+    case VLM_LOWERCASE: return lower(s, n, zero, out);
+    case VLM_STRIP_ACCENTS: return without_marks(s, n, zero, out);
+    case VLM_REPLACE: return replace(step, where, s, n, zero, spans, out);
+    case VLM_PREPEND:
+        if (n) TRY(vlm_buf_add(&out->text, step->content, step->content_bytes));
+        out->zero = zero ? out->text.n + zero : 0;
+        return vlm_buf_add(&out->text, s, n);
+    case VLM_STRIP:
+        strip(step, s, n, &lo, &hi);
+        out->zero = zero > lo ? zero - lo : 0;
+        return vlm_buf_add(&out->text, s + lo, hi - lo);
+    default:                                               /* ByteLevel */
+        for (size_t i = 0; i < n; i++) {
+            TRY(vlm_buf_add(&out->text, utf8, (size_t)vlm_utf8_put(utf8, vlm_byte_char((unsigned char)s[i]))));
+            if (i < zero) out->zero = out->text.n;
+        }
+        return VLM_OK;
+    }
+    TRY(unicode_form(s, n, form, where, &out->text));
+    if (zero && out->text.n) out->zero = (size_t)vlm_utf8_get(out->text.s, &c);        /* near enough: it decides about one space */
+    return VLM_OK;
+}
+vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, vlm_spans *spans, vlm_run *out, vlm_run *spare) {
+    out->text.n = 0;
+    out->zero = zero;
+    TRY(vlm_buf_add(&out->text, s, n));
+    for (size_t i = 0; i < steps->n && out->text.n; i++) {
+        vlm_run swap = *out;
+        *out = *spare;
+        *spare = swap;
+        TRY(one(&steps->v[i], where, spare->text.s, spare->text.n, spare->zero, spans, out));
+    }
+    return VLM_OK;
+}
