@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -77,6 +78,7 @@ def png(samples, depth, colour, interlace=False, extra=()):
 # ---------------------------------------------------------------- the reference decoder
 def decode(path):
     """uint8 (H,W,3): Pillow's RGB after EXIF orientation. 16-bit grey is its high byte (Pillow would clip)."""
+    warnings.filterwarnings("ignore", "Palette images with Transparency")  # dropping the alpha is what is wanted
     with Image.open(path) as im:
         im = ImageOps.exif_transpose(im)
         if im.mode.startswith("I"):
