@@ -34,35 +34,48 @@ UNIT     = $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c)
 CHECK    = $(patsubst %.c,$(B)/%.o,$(wildcard tests/checkops/*.c)) $(patsubst src/ops/ref/%.c,$(B)/ref64/%.o,$(wildcard src/ops/ref/*.c))
 FUZZ     = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all deps test-deps test fuzz fuzzers unit checkops demo bench install clean
+JOBS     = -j$(shell nproc 2>/dev/null || echo 1)
+# Commands are shown in short; V=1 shows them whole.
+say      = @$(if $(V),,echo "  $(1) $@";)
+run      = $(if $(V),,@)
+
+.PHONY: all deps test-deps test suites fuzz fuzzers unit checkops golden demo bench install clean
 all: $(B)/vlm $(B)/libvlm.a $(B)/libvlm.so
 
 $(B)/vlm: $(APP) $(B)/libvlm.a
-	$(CC) $(ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,CC)
+	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(B)/libvlm.a: $(OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR)
+	$(run)$(AR) rcs $@ $^
 $(B)/libvlm.so: $(OBJ)
-	$(CC) $(ALL) $(LDFLAGS) -shared -Wl,-soname,libvlm.so.0 -o $@ $(OBJ) $(LIBS)
+	$(call say,CC)
+	$(run)$(CC) $(ALL) $(LDFLAGS) -shared -Wl,-soname,libvlm.so.0 -o $@ $(OBJ) $(LIBS)
 
 $(B)/src/ops/fast/isa_%.o: src/ops/fast/isa.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL) $(FLAGS_$*) -DISA=$* -DISA_$*=1 -c -o $@ $<
+	$(call say,CC)
+	$(run)$(CC) $(ALL) $(FLAGS_$*) -DISA=$* -DISA_$*=1 -c -o $@ $<
 $(B)/ref64/%.o: src/ops/ref/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL) -DVLM_REF64 -c -o $@ $<
+	$(call say,CC)
+	$(run)$(CC) $(ALL) -DVLM_REF64 -c -o $@ $<
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL) -c -o $@ $<
+	$(call say,CC)
+	$(run)$(CC) $(ALL) -c -o $@ $<
 .PRECIOUS: $(B)/%.o
 
 unit: $(UNIT)
 checkops: $(B)/checkops
 $(B)/unit/%: $(B)/tests/unit/%.o $(B)/libvlm.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+	$(call say,CC)
+	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 $(B)/checkops: $(CHECK) $(B)/libvlm.a
-	$(CC) $(ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,CC)
+	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # Fuzz targets want clang; build-fuzz/ holds the library with coverage counters.
 fuzzers:
@@ -72,14 +85,69 @@ fuzzers:
 fuzz-programs: $(FUZZ)
 $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libvlm.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL) $(LDFLAGS) $(LINKFUZZ) -o $@ $^ $(LIBS)
+	$(call say,CC)
+	$(run)$(CC) $(ALL) $(LDFLAGS) $(LINKFUZZ) -o $@ $^ $(LIBS)
+
+golden: $(B)/golden
+$(B)/golden: $(B)/tests/golden/golden.o $(B)/libvlm.a
+	$(call say,CC)
+	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(B)/faults: $(B)/tests/fault/faults.o $(B)/libvlm.a
+	$(call say,CC)
+	$(run)$(CC) $(ALL) $(LDFLAGS) $(patsubst %,-Wl$(,)--wrap=%,malloc calloc realloc aligned_alloc strdup) -o $@ $^ $(LIBS)
+$(B)/bench: $(B)/bench/bench.o $(B)/libvlm.a
+	$(call say,CC)
+	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 deps:
-	@tools/deps build
+	@CC=$(CC) tools/deps build
 test-deps:
-	@tools/deps test
+	@CC=$(CC) tools/deps test
+
+# What make test runs, in one build folder; SAN=1 runs it in build-asan.
+programs: all unit checkops golden $(B)/faults
+.PHONY: programs
+SUITES   = 'checkops=$B/checkops' $(foreach u,$(UNIT),'$(patsubst test_%,unit %,$(notdir $u))=$u') \
+           'golden=$B/golden tests/golden' 'faults=$B/faults tests/golden' 'cli=tests/cli/run $B/vlm'
+suites: programs
+	@tests/run $(SUITES)
+
+test: test-deps
+	@$(MAKE) $(JOBS) --no-print-directory WERROR=1 programs
+	@$(MAKE) $(JOBS) --no-print-directory WERROR=1 SAN=1 programs
+	@$(MAKE) $(JOBS) --no-print-directory fuzzers
+	@tests/run $(SUITES) $(subst $B/,build-asan/,$(SUITES:'%='asan %)) \
+	    'installed=tests/installed $B' 'house=tests/house' 'fuzz smoke=tests/fuzz/run 5'
+
+fuzz: test-deps
+	@$(MAKE) $(JOBS) --no-print-directory fuzzers
+	@tests/fuzz/run 60
+
+bench: deps
+	@$(MAKE) $(JOBS) --no-print-directory all $B/bench checkops
+	@mkdir -p $B/models
+	$B/checkops --bench | grep -E 'peak|f32|bf16|N[0-9]'
+	$B/bench $B/models
+
+demo: deps
+	@$(MAKE) $(JOBS) --no-print-directory all
+	@tools/demo $B/vlm runs/demo
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	install -m 755 $B/vlm $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $B/libvlm.a $(DESTDIR)$(LIBDIR)/
+	install -m 755 $B/libvlm.so $(DESTDIR)$(LIBDIR)/libvlm.so.$(VERSION)
+	ln -sf libvlm.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libvlm.so.0
+	ln -sf libvlm.so.0 $(DESTDIR)$(LIBDIR)/libvlm.so
+	install -m 644 include/vlm.h $(DESTDIR)$(PREFIX)/include/
+	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|; s|@LIBS@|$(LIBS)|' tools/vlm.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/vlm.pc
+	$B/vlm help --man > $(DESTDIR)$(PREFIX)/share/man/man1/vlm.1
+	$B/vlm help --completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/vlm
+	$B/vlm help --completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_vlm
 
 clean:
-	rm -rf $(B) build-fuzz
+	rm -rf build build-asan build-fuzz
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d $(B)/*/*/*/*.d)

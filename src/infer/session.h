@@ -19,8 +19,7 @@ struct vlm_session {
     bool has_logits;
     void *dev, *host;                  /* memory of all of these */
     size_t dev_bytes, host_bytes;
-    vlm_chat chat;                     /* the conversation's state (io/chat.h) */
-    bool chatting;
+    vlm_chat *chat;                    /* the conversation, from the first vlm_say on */
 };
 /* Room for `positions` in all; keeps what is there. VLM_ECONTEXT over the model's context. */
 vlm_status vlm_session_reserve(vlm_session *s, int64_t positions);
@@ -39,17 +38,17 @@ vlm_status vlm_prefill_observed(vlm_session *s, const int64_t *ids, size_t n, co
 /* ---- Features (infer/encode.c) ---- */
 typedef struct vlm_seen {              /* one image */
     vlm_image_plan plan;
-    int64_t w, h;                      /* of the image, upright */
+    int64_t patch_len, prefix_len;     /* floats of a tile */
     uint8_t *u8;                       /* (resized_h, resized_w, 3); only if asked for */
     float *pixels;                     /* (tiles, 3, h, w); only if asked for */
-    float *prefix, *patches;           /* (tiles, prefix, D), (tiles, Hp·Wp, D) */
+    float *prefix, *patches;           /* (tiles, prefix, D), (tiles, Hp·Wp, D); patches only if asked for */
     float *tokens;                     /* (plan.tokens, language D) or NULL */
 } vlm_seen;
 struct vlm_features { int64_t n; vlm_seen *image; };
 enum { VLM_KEEP_PIXELS = 1, VLM_KEEP_PATCHES = 2 };
 vlm_status vlm_encode_keeping(vlm_session *s, const vlm_image *const *images, int64_t n, int keep, vlm_features **out);
 /* Most bytes that encoding an image takes at once, the features included. */
-vlm_status vlm_encode_bytes(const vlm_model *m, const vlm_image_plan *plan, int64_t w, int64_t h, int keep, size_t *bytes);
+vlm_status vlm_encode_bytes(const vlm_model *m, const vlm_image_plan *plan, int keep, size_t *bytes);
 
 /* The ids of one user turn with these images and the generation prompt, in a conversation of its own: what `ask` and `trace --prompt` send. */
 vlm_status vlm_turn_ids(const vlm_model *m, const char *system, const vlm_features *images, const char *text, vlm_ids *out);

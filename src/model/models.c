@@ -151,6 +151,7 @@ static vlm_status bind_tied(vlm_net *net, vlm_param *embed, vlm_param *head) {
 
 static bool is_spare(const vlm_net *net, const vlm_tensor *t) {
     const vlm_family *f[] = { net->vision, net->language };
+    if (!t->bytes) return true;        /* register_tokens [1,0,D] */
     if (net->nanovlm) return !strcmp(t->name, "decoder.rotary_embd.inv_freq");
     for (int i = 0; i < 2; i++)
         for (const char *const *s = f[i] ? f[i]->spare : NULL; s && *s; s++)

@@ -1,0 +1,236 @@
+/* Images to features. All images of a call go through the encoder in groups of about GROUP_ROWS rows: small ones together, large ones alone;
+   what an image gets does not depend on that. */
+#include "base/log.h"
+#include "infer/session.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { GROUP_ROWS = 4096 };
+
+/* ---- Images of programs ---- */
+
+static vlm_status wrap(vlm_bitmap b, vlm_image **out) {
+    vlm_image *image = malloc(sizeof *image);
+    if (!image) { vlm_bitmap_close(&b); return vlm_fail_memory("the image", sizeof *image); }
+    image->b = b;
+    *out = image;
+    return VLM_OK;
+}
+vlm_status vlm_image_load(const vlm_model *m, const char *path, vlm_image **out) {
+    vlm_bitmap b;
+    if (!path || !out) return vlm_fail(VLM_EARG, "vlm_image_load", "path or out is NULL; give both");
+    TRY(vlm_bitmap_open(path, m ? &m->limits : NULL, &b));
+    return wrap(b, out);
+}
+vlm_status vlm_image_load_bytes(const vlm_model *m, const void *data, size_t bytes, vlm_image **out) {
+    vlm_bitmap b;
+    if (!data || !out) return vlm_fail(VLM_EARG, "vlm_image_load_bytes", "data or out is NULL; give both");
+    TRY(vlm_image_decode(data, bytes, "image", m ? &m->limits : NULL, &b));
+    return wrap(b, out);
+}
+vlm_status vlm_image_from_rgb(const vlm_model *m, const uint8_t *rgb, int64_t w, int64_t h, vlm_image **out) {
+    vlm_image_info info = { .format = "RGB", .colour = "RGB", .stored_w = w, .stored_h = h, .w = w, .h = h, .orientation = 1 };
+    if (!rgb || !out || w < 1 || h < 1) return vlm_fail(VLM_EARG, "vlm_image_from_rgb", "rgb or out is NULL, or a side is below 1; give a picture");
+    TRY(vlm_image_check(&info, "image", m ? &m->limits : NULL));
+    size_t bytes = (size_t)w * (size_t)h * 3;          /* the limits keep it small */
+    vlm_bitmap b = { .w = w, .h = h, .rgb = malloc(bytes) };
+    if (!b.rgb) return vlm_fail_memory("the image", bytes);
+    memcpy(b.rgb, rgb, bytes);
+    return wrap(b, out);
+}
+void vlm_image_free(vlm_image *image) {
+    if (image) vlm_bitmap_close(&image->b);
+    free(image);
+}
+
+/* ---- Features ---- */
+
+void vlm_features_free(vlm_features *f) {
+    for (int64_t i = 0; f && i < f->n; i++) {
+        free(f->image[i].u8);
+        free(f->image[i].pixels);
+        free(f->image[i].prefix);
+        free(f->image[i].patches);
+        free(f->image[i].tokens);
+    }
+    if (f) free(f->image);
+    free(f);
+}
+int64_t vlm_features_tiles(const vlm_features *f, int64_t image) { return f->image[image].plan.n; }
+void vlm_features_grid(const vlm_features *f, int64_t image, int64_t tile, int64_t *h, int64_t *w) {
+    (void)tile;                        /* tiles of an image are alike */
+    *h = f->image[image].plan.patches.h;
+    *w = f->image[image].plan.patches.w;
+}
+const float *vlm_features_patches(const vlm_features *f, int64_t image, int64_t tile) {
+    const vlm_seen *s = &f->image[image];
+    return s->patches ? s->patches + tile * s->patch_len : NULL;
+}
+const float *vlm_features_prefix(const vlm_features *f, int64_t image, int64_t tile) {
+    const vlm_seen *s = &f->image[image];
+    return s->prefix ? s->prefix + tile * s->prefix_len : NULL;
+}
+const float *vlm_features_tokens(const vlm_features *f, int64_t image, int64_t *tokens) {
+    *tokens = f->image[image].tokens ? f->image[image].plan.image_tokens : 0;
+    return f->image[image].tokens;
+}
+
+/* Floats of the parts of an image. */
+static size_t pixel_len(const vlm_image_plan *p) { return (size_t)(p->n * 3 * p->tile_h * p->tile_w); }
+static int64_t patch_len(const vlm_model *m, const vlm_image_plan *p) { return p->patches.h * p->patches.w * m->net->vit.cfg.D; }
+static int64_t prefix_len(const vlm_model *m) { return vlm_vit_prefix(&m->net->vit.cfg) * m->net->vit.cfg.D; }
+static int64_t rows_of(const vlm_model *m, const vlm_image_plan *p) { return p->n * (vlm_vit_prefix(&m->net->vit.cfg) + p->patches.h * p->patches.w); }
+
+/* The encoder's buffers and the projector's, for encoder images with these grids. */
+typedef struct work { vlm_vit_acts acts; act *shuffled, *tokens; } work;
+static void take(vlm_arena *dev, vlm_arena *host, const vlm_net *net, const vlm_grid *grid, int64_t n, work *w) {
+    int64_t most = 0;
+    vlm_vit_take(dev, host, &net->vit.cfg, grid, n, &w->acts);
+    for (int64_t i = 0; i < n; i++) if (most < vlm_tokens_of(grid[i], net->shuffle)) most = vlm_tokens_of(grid[i], net->shuffle);
+    if (!net->language) return;
+    VLM_TAKE(dev, w->shuffled, most, net->vit.cfg.D * net->shuffle * net->shuffle);
+    VLM_TAKE(dev, w->tokens, most, net->lm.cfg.D);
+}
+
+vlm_status vlm_encode_bytes(const vlm_model *m, const vlm_image_plan *p, int keep, size_t *bytes) {
+    vlm_arena dev = { 0 }, host = { 0 };
+    work wk;
+    vlm_grid *grid = malloc((size_t)p->n * sizeof *grid);
+    if (!grid) return vlm_fail_memory("the plan", (size_t)p->n * sizeof *grid);
+    for (int64_t i = 0; i < p->n; i++) grid[i] = p->patches;
+    take(&dev, &host, m->net, grid, p->n, &wk);
+    free(grid);
+    size_t kept = (size_t)(p->n * prefix_len(m)) + (keep & VLM_KEEP_PATCHES ? (size_t)(p->n * patch_len(m, p)) : 0);
+    if (m->net->language) kept += (size_t)(p->image_tokens * m->net->lm.cfg.D);
+    size_t pixels = pixel_len(p) * sizeof(float), process = vlm_process_bytes(&m->rule, p), encode = dev.peak + host.peak;
+    *bytes = (size_t)p->w * (size_t)p->h * 3 + kept * sizeof(float) + pixels + (process > encode ? process : encode);
+    return VLM_OK;
+}
+
+/* Everything about image i but its features: plan, pixels. */
+static vlm_status process(vlm_session *s, const vlm_image *image, int keep, vlm_seen *seen, float **pixels) {
+    const vlm_model *m = s->m;
+    const vlm_image_plan *p = &seen->plan;
+    size_t work_bytes = vlm_process_bytes(&m->rule, p), u8_bytes = (size_t)(p->H * p->W * 3), px = pixel_len(p) * sizeof(float);
+    void *work = work_bytes < SIZE_MAX - 64 ? aligned_alloc(64, (work_bytes + 64) & ~(size_t)63) : NULL;
+    vlm_status status = VLM_OK;
+    *pixels = malloc(px);
+    if (keep & VLM_KEEP_PIXELS) seen->u8 = malloc(u8_bytes);
+    if (!work || !*pixels || ((keep & VLM_KEEP_PIXELS) && !seen->u8)) status = vlm_fail_memory("the image", work_bytes + px + u8_bytes);
+    else vlm_process(s->ctx, &m->rule, p, image->b.rgb, seen->u8, *pixels, work);
+    free(work);
+    return status;
+}
+static vlm_status make_room(const vlm_model *m, int keep, vlm_seen *seen) {
+    const vlm_image_plan *p = &seen->plan;
+    seen->patch_len = patch_len(m, p);
+    seen->prefix_len = prefix_len(m);
+    size_t a = (size_t)(p->n * seen->prefix_len) * sizeof(float), b = (size_t)(p->n * seen->patch_len) * sizeof(float), c = 0;
+    if (m->net->language) c = (size_t)(p->image_tokens * m->net->lm.cfg.D) * sizeof(float);
+    seen->prefix = malloc(a + 1);
+    if (keep & VLM_KEEP_PATCHES) seen->patches = malloc(b);
+    if (c) seen->tokens = malloc(c);
+    if (!seen->prefix || ((keep & VLM_KEEP_PATCHES) && !seen->patches) || (c && !seen->tokens)) return vlm_fail_memory("features", a + b + c);
+    return VLM_OK;
+}
+
+/* Where a tile's side is no multiple of the patch, the encoder's convolution leaves the rest out: pixels (tiles,3,H,W) without it. */
+static vlm_status crop(const vlm_image_plan *p, int64_t P, const float *from, float **out) {
+    int64_t h = p->patches.h * P, w = p->patches.w * P;
+    float *to = malloc((size_t)(p->n * 3 * h * w) * sizeof *to);
+    if (!to) return vlm_fail_memory("the image", (size_t)(p->n * 3 * h * w) * sizeof *to);
+    for (int64_t c = 0; c < p->n * 3; c++)
+        for (int64_t y = 0; y < h; y++) memcpy(to + (c * h + y) * w, from + (c * p->tile_h + y) * p->tile_w, (size_t)w * sizeof *to);
+    *out = to;
+    return VLM_OK;
+}
+
+/* One group: n images whose encoder images (units of them) run together. */
+static vlm_status encode_group(vlm_session *s, const vlm_image *const *images, int64_t n, int64_t units, int keep, vlm_seen *seen) {
+    const vlm_net *net = s->m->net;
+    const vlm_ops *ops = &net->ops;
+    vlm_arena dev = { 0 }, host = { 0 };
+    work wk;
+    void *dev_mem = NULL, *host_mem = NULL;
+    size_t dev_bytes = 0;
+    vlm_status status = VLM_OK;
+    vlm_grid *grid = calloc((size_t)units, sizeof *grid);
+    const float **px = calloc((size_t)units, sizeof *px);
+    float **pixels = calloc((size_t)n, sizeof *pixels), **cropped = calloc((size_t)n, sizeof *cropped);
+    if (!grid || !px || !pixels || !cropped) { status = vlm_fail_memory("the images", (size_t)units * sizeof *grid); goto done; }
+    for (int64_t i = 0, u = 0; i < n; i++) {
+        const vlm_image_plan *p = &seen[i].plan;
+        TRY_DONE(process(s, images[i], keep, &seen[i], &pixels[i]));
+        int64_t P = net->vit.cfg.P, h = p->patches.h * P, w = p->patches.w * P;
+        if (h != p->tile_h || w != p->tile_w) TRY_DONE(crop(p, P, pixels[i], &cropped[i]));
+        for (int64_t t = 0; t < p->n; t++, u++) grid[u] = p->patches, px[u] = (cropped[i] ? cropped[i] : pixels[i]) + t * 3 * h * w;
+    }
+    take(&dev, &host, net, grid, units, &wk);
+    dev_bytes = dev.peak;
+    if (!dev.overflow) dev_mem = ops->alloc(dev.peak);
+    if (!host.overflow) host_mem = aligned_alloc(64, host.peak + 64);
+    if (!dev_mem || !host_mem) { status = vlm_fail_memory("the vision encoder", dev.peak + host.peak); goto done; }
+    dev = (vlm_arena){ .base = dev_mem, .size = dev.peak };
+    host = (vlm_arena){ .base = host_mem, .size = host.peak };
+    take(&dev, &host, net, grid, units, &wk);
+    vlm_vit_forward(s->ctx, ops, &net->vit, grid, px, &wk.acts);
+    for (int64_t i = 0, u = 0; i < n; i++)
+        for (int64_t t = 0; t < seen[i].plan.n; t++, u++) {
+            const act *x = act_at(wk.acts.x, vlm_vit_row(&net->vit.cfg, grid, u) * net->vit.cfg.D), *patches = act_at(x, seen[i].prefix_len);
+            int64_t tokens = vlm_tokens_of(grid[u], net->shuffle);
+            ops->download(s->ctx, seen[i].prefix + t * seen[i].prefix_len, x, (size_t)seen[i].prefix_len * sizeof(float));
+            if (seen[i].patches) ops->download(s->ctx, seen[i].patches + t * seen[i].patch_len, patches, (size_t)seen[i].patch_len * sizeof(float));
+            if (seen[i].tokens) {
+                vlm_project(s->ctx, net, wk.tokens, patches, wk.shuffled, grid[u]);
+                ops->download(s->ctx, seen[i].tokens + t * tokens * net->lm.cfg.D, wk.tokens, (size_t)(tokens * net->lm.cfg.D) * sizeof(float));
+            }
+            ops->sync(s->ctx);
+        }
+done:
+    if (dev_mem) ops->free(dev_mem, dev_bytes);
+    free(host_mem);
+    for (int64_t i = 0; pixels && i < n; i++) {
+        if (!status && keep & VLM_KEEP_PIXELS) seen[i].pixels = pixels[i];
+        else free(pixels[i]);
+    }
+    for (int64_t i = 0; cropped && i < n; i++) free(cropped[i]);
+    free(cropped);
+    free(pixels);
+    free(px);
+    free(grid);
+    return status;
+}
+
+vlm_status vlm_encode_keeping(vlm_session *s, const vlm_image *const *images, int64_t n, int keep, vlm_features **out) {
+    const vlm_model *m = s->m;
+    vlm_status status = VLM_OK;
+    if (!m->net->vision) return vlm_fail(VLM_EARG, m->net->dir, "is a language model and sees no images; make a VLM of it with vlm new");
+    vlm_features *f = calloc(1, sizeof *f);
+    if (f) f->image = calloc((size_t)n + 1, sizeof *f->image);
+    if (!f || !f->image) { free(f); return vlm_fail_memory("features", (size_t)n * sizeof *f->image); }
+    f->n = n;
+    for (int64_t i = 0; i < n; i++) {
+        TRY_DONE(vlm_image_plan_make(&m->rule, images[i]->b.w, images[i]->b.h, "image", &f->image[i].plan));
+        TRY_DONE(make_room(m, keep, &f->image[i]));
+    }
+    for (int64_t i = 0, group; i < n; i += group) {
+        int64_t rows = 0, units = 0;
+        for (group = 0; i + group < n; group++) {
+            const vlm_image_plan *p = &f->image[i + group].plan;
+            if (group && rows + rows_of(m, p) > GROUP_ROWS) break;
+            rows += rows_of(m, p);
+            units += p->n;
+        }
+        TRY_DONE(encode_group(s, images + i, group, units, keep, f->image + i));
+        if (group < n) vlm_progress("images", i + group, n);
+    }
+    *out = f;
+    return VLM_OK;
+done:
+    vlm_features_free(f);
+    return status;
+}
+vlm_status vlm_encode(vlm_session *s, const vlm_image *const *images, int64_t n, vlm_features **out) {
+    if (!s || !out || n < 0 || (n && !images)) return vlm_fail(VLM_EARG, "vlm_encode", "session, images or out is NULL; give all");
+    return vlm_encode_keeping(s, images, n, VLM_KEEP_PATCHES, out);
+}

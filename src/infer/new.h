@@ -1,0 +1,23 @@
+/* Making a whole VLM: of two backbone folders, or drawn from a seed. Writes our folder: nanoVLM's files plus vlm.json (docs/formats.md). */
+#ifndef VLM_NEW_H
+#define VLM_NEW_H
+#include "base/status.h"
+#include <stdbool.h>
+
+typedef struct vlm_new_options {
+    const char *vision, *language;     /* folders; or NULL and a preset */
+    const char *preset;
+    const char *out;
+    bool force;                        /* replace out */
+    uint64_t seed;                     /* of the projector, of everything in a preset */
+    int64_t shuffle;                   /* 0: 2 for DINO, the largest of 4 and 2 that fits for SigLIP */
+    int64_t max_size_px, max_image_tokens, context;    /* 0: defaults */
+    bool no_upscale, bf16;
+    const char *chat_template;         /* "chatml", "gemma"; NULL: what the language model speaks, ChatML if it speaks none */
+} vlm_new_options;
+/* VLM_EARG, VLM_EIO, VLM_EFORMAT, VLM_EUNSUPPORTED, VLM_ENOMEM; out appears whole or not at all. */
+vlm_status vlm_new(const vlm_new_options *o);
+
+typedef struct vlm_preset { const char *name, *about, *vision, *language; } vlm_preset;        /* the last two: Hugging Face configs */
+const vlm_preset *vlm_presets(int *n);
+#endif

@@ -1,0 +1,208 @@
+#include "infer/session.h"
+#include "base/log.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Memory: one walk, measured, then placed ---- */
+
+static void take(vlm_arena *dev, vlm_arena *host, const vlm_model *m, int64_t positions, vlm_session *s) {
+    const vlm_lm_config *c = &m->net->lm.cfg;
+    int64_t chunk = positions < VLM_CHUNK ? positions : VLM_CHUNK;
+    vlm_kvcache_take(dev, host, c, positions, chunk, &s->kv);
+    vlm_lm_take(dev, host, c, chunk, 1, &s->acts);
+    VLM_TAKE(dev, s->logits_dev, c->V);
+    VLM_TAKE(host, s->logits, c->V);
+    VLM_TAKE(host, s->ids, positions);
+}
+size_t vlm_session_bytes(const vlm_model *m, int64_t positions) {
+    vlm_arena dev = { 0 }, host = { 0 };
+    vlm_session s = { 0 };
+    if (!m->net->language) return 0;
+    take(&dev, &host, m, positions, &s);
+    return dev.peak + host.peak + (size_t)m->net->lm.cfg.V * (sizeof(vlm_candidate) + 2);
+}
+
+/* The old cache's rows into the new one: rows are where their positions say, in both. */
+static void move_cache(vlm_session *to, const vlm_session *from) {
+    const vlm_ops *ops = &to->m->net->ops;
+    const vlm_lm_config *c = &to->m->net->lm.cfg;
+    int64_t C = c->G * c->Dh;
+    for (int64_t l = 0; l < c->L; l++) {
+        const vlm_kv *a = &from->kv.layer[l], *b = &to->kv.layer[l];
+        int64_t rows = a->ring && a->ring < from->kv.len ? a->ring : from->kv.len;
+        ops->copy_forward(to->ctx, b->k, C, a->k, C, rows, C);
+        ops->copy_forward(to->ctx, b->v, C, a->v, C, rows, C);
+    }
+    memcpy(to->ids, from->ids, (size_t)from->kv.len * sizeof *to->ids);
+    memcpy(to->logits, from->logits, (size_t)c->V * sizeof(float));
+    to->kv.len = from->kv.len;
+}
+
+vlm_status vlm_session_reserve(vlm_session *s, int64_t positions) {
+    const vlm_model *m = s->m;
+    if (!m->net->language) return vlm_fail(VLM_EARG, m->net->dir, "is a vision encoder and has no context; make a VLM of it with vlm new");
+    if (positions > m->context)
+        return vlm_fail(VLM_ECONTEXT, m->net->dir, "needs %" PRId64 " positions, but the context has %" PRId64 "; use fewer or smaller images (--max-image-tokens), a shorter text or a longer --context",
+                        positions, m->context);
+    if (positions <= s->kv.room) return VLM_OK;
+    int64_t room = (positions + 255) / 256 * 256;
+    if (room > m->context) room = m->context;
+    vlm_session n = *s;
+    vlm_arena dev = { 0 }, host = { 0 };
+    n.kv = (vlm_kvcache){ 0 };
+    take(&dev, &host, m, room, &n);
+    n.dev_bytes = dev.peak;
+    n.host_bytes = host.peak;
+    n.dev = dev.overflow ? NULL : m->net->ops.alloc(n.dev_bytes);
+    n.host = host.overflow ? NULL : malloc(n.host_bytes + 64);
+    if (!n.dev || !n.host) {
+        if (n.dev) m->net->ops.free(n.dev, n.dev_bytes);
+        free(n.host);
+        return vlm_fail_memory("the context", dev.peak + host.peak);
+    }
+    dev = (vlm_arena){ .base = n.dev, .size = n.dev_bytes };
+    host = (vlm_arena){ .base = n.host, .size = n.host_bytes };
+    take(&dev, &host, m, room, &n);
+    n.kv.len = 0;
+    if (s->dev) {
+        move_cache(&n, s);
+        m->net->ops.sync(s->ctx);
+        m->net->ops.free(s->dev, s->dev_bytes);
+        free(s->host);
+    }
+    *s = n;
+    return VLM_OK;
+}
+
+vlm_status vlm_session_open(const vlm_model *m, const vlm_session_options *options, vlm_session **out) {
+    if (!m || !out) return vlm_fail(VLM_EARG, "vlm_session_open", "model or out is NULL; give both");
+    int threads = options && options->threads > 0 ? options->threads : vlm_cores();
+    vlm_session *s = calloc(1, sizeof *s);
+    if (!s) return vlm_fail_memory("the session", sizeof *s);
+    s->m = m;
+    vlm_rng_seed(&s->rng, options ? options->seed : 0);
+    vlm_status status = VLM_OK;
+    if (!(s->ctx = vlm_ctx_open(threads, VLM_SCRATCH_BYTES))) status = vlm_fail_memory("the threads", (size_t)threads * VLM_SCRATCH_BYTES);
+    else if (m->net->language) status = vlm_sampler_init(&s->sampler, m->net->lm.cfg.V, m->known);
+    if (status) { vlm_session_close(s); return status; }
+    *out = s;
+    return VLM_OK;
+}
+void vlm_session_close(vlm_session *s) {
+    if (!s) return;
+    if (s->dev) s->m->net->ops.free(s->dev, s->dev_bytes);
+    free(s->host);
+    vlm_chat_close(s->chat);
+    vlm_sampler_free(&s->sampler);
+    vlm_ctx_close(s->ctx);
+    free(s);
+}
+void vlm_session_reset(vlm_session *s) {
+    s->kv.len = 0;
+    s->has_logits = false;
+    vlm_chat_close(s->chat);
+    s->chat = NULL;
+}
+int64_t vlm_session_position(const vlm_session *s) { return s->kv.len; }
+const float *vlm_logits(const vlm_session *s) { return s->has_logits ? s->logits : NULL; }
+
+/* ---- Prefill ---- */
+
+/* Projected rows of all images, in order: a cursor over them. */
+typedef struct rows { const vlm_features *f; int64_t image, row; } rows;
+static int64_t rows_total(const vlm_features *f) {
+    int64_t n = 0;
+    for (int64_t i = 0; f && i < f->n; i++) n += f->image[i].plan.image_tokens;
+    return n;
+}
+/* Image tokens among ids[0..T) take the next rows. A run may go on in the next chunk. */
+static void splice(vlm_session *s, const int64_t *ids, int64_t T, rows *at) {
+    int64_t D = s->m->net->lm.cfg.D, token = s->m->image_token;
+    for (int64_t t = 0, n; t < T; t += n) {
+        n = 1;
+        if (ids[t] != token || !at->f) continue;
+        while (at->row == at->f->image[at->image].plan.image_tokens) at->image++, at->row = 0;
+        int64_t left = at->f->image[at->image].plan.image_tokens - at->row;
+        while (n < left && t + n < T && ids[t + n] == token) n++;
+        s->m->net->ops.upload(s->ctx, act_at(s->acts.x, t * D), at->f->image[at->image].tokens + at->row * D, (size_t)(n * D) * sizeof(float));
+        at->row += n;
+    }
+}
+
+static vlm_status check_ids(const vlm_session *s, const int64_t *ids, size_t n, const vlm_features *f) {
+    int64_t places = 0, want = rows_total(f), V = s->m->net->lm.cfg.V;
+    for (size_t i = 0; i < n; i++) {
+        if (ids[i] < 0 || ids[i] >= V) return vlm_fail(VLM_EARG, "ids", "hold %" PRId64 ", but the model knows 0 to %" PRId64 "; use its own tokenizer", ids[i], V - 1);
+        places += f && ids[i] == s->m->image_token;
+    }
+    for (int64_t i = 0; f && i < f->n; i++)
+        if (!f->image[i].tokens) return vlm_fail(VLM_EARG, "features", "are of a bare encoder; encode with a VLM's session");
+    if (places != want) return vlm_fail(VLM_EARG, "ids", "hold %" PRId64 " image tokens for %" PRId64 " rows of features; each row takes one", places, want);
+    return VLM_OK;
+}
+
+/* Rows of h as logits, a row at a time through the one buffer. */
+static vlm_status show_logits(vlm_session *s, int64_t row, int64_t T, const vlm_observer *o) {
+    const vlm_net *net = s->m->net;
+    for (int64_t t = 0; t < T; t++) {
+        vlm_lm_logits(s->ctx, &net->ops, &net->lm, s->logits_dev, act_at(s->acts.h, t * net->lm.cfg.D), 1);
+        net->ops.download(s->ctx, s->logits, s->logits_dev, (size_t)net->lm.cfg.V * sizeof(float));
+        net->ops.sync(s->ctx);
+        TRY(o->logits(o->user, row + t, 1, s->logits));
+    }
+    return VLM_OK;
+}
+static vlm_status show(vlm_session *s, vlm_status (*fn)(void *, int64_t, int64_t, const float *), void *user, const act *x, int64_t row, int64_t T) {
+    size_t bytes = (size_t)(T * s->m->net->lm.cfg.D) * sizeof(float);
+    float *f = malloc(bytes + 1);
+    if (!f) return vlm_fail_memory("a stage", bytes);
+    s->m->net->ops.download(s->ctx, f, x, bytes);
+    s->m->net->ops.sync(s->ctx);
+    vlm_status status = fn(user, row, T, f);
+    free(f);
+    return status;
+}
+
+vlm_status vlm_prefill_observed(vlm_session *s, const int64_t *ids, size_t count, const vlm_features *features, const vlm_observer *o) {
+    const vlm_net *net = s->m->net;
+    int64_t n = (int64_t)count, before = s->kv.len;
+    vlm_status status = VLM_OK;
+    rows at = { .f = features };
+    if (!n) return rows_total(features) ? vlm_fail(VLM_EARG, "ids", "are none; features need image tokens to go to") : VLM_OK;
+    if (!net->language) return vlm_fail(VLM_EARG, net->dir, "is a vision encoder and takes no text; make a VLM of it with vlm new");
+    TRY(check_ids(s, ids, count, features));
+    TRY(vlm_session_reserve(s, before + n));
+    for (int64_t t = 0, T; t < n; t += T) {
+        T = n - t < s->kv.chunk ? n - t : s->kv.chunk;
+        vlm_lm_embed(s->ctx, &net->ops, &net->lm, ids + t, T, &s->acts);
+        splice(s, ids + t, T, &at);
+        if (o && o->embed) TRY_DONE(show(s, o->embed, o->user, s->acts.x, t, T));
+        vlm_lm_extend(s->ctx, &net->ops, &net->lm, T, &s->kv, &s->acts);
+        if (o && o->hidden) TRY_DONE(show(s, o->hidden, o->user, s->acts.h, t, T));
+        if (o && o->logits) TRY_DONE(show_logits(s, t, T, o));
+        memcpy(s->ids + before + t, ids + t, (size_t)T * sizeof *ids);
+        if (n > s->kv.chunk) vlm_progress("tokens", t + T, n);
+        if (t + T < n) continue;
+        vlm_lm_logits(s->ctx, &net->ops, &net->lm, s->logits_dev, act_at(s->acts.h, (T - 1) * net->lm.cfg.D), 1);
+        net->ops.download(s->ctx, s->logits, s->logits_dev, (size_t)net->lm.cfg.V * sizeof(float));
+        net->ops.sync(s->ctx);
+    }
+    s->has_logits = true;
+done:
+    if (status) s->kv.len = before;
+    return status;
+}
+vlm_status vlm_prefill(vlm_session *s, const int64_t *ids, size_t n, const vlm_features *features) {
+    if (!s || (!ids && n)) return vlm_fail(VLM_EARG, "vlm_prefill", "session or ids are NULL; give both");
+    return vlm_prefill_observed(s, ids, n, features, NULL);
+}
+
+vlm_status vlm_sample(vlm_session *s, const vlm_sampling *sampling, int64_t *id) {
+    static const vlm_sampling greedy;
+    if (!s || !id) return vlm_fail(VLM_EARG, "vlm_sample", "session or id is NULL; give both");
+    if (!s->has_logits) return vlm_fail(VLM_EARG, "vlm_sample", "there are no logits yet; call vlm_prefill first");
+    TRY(vlm_sampling_check(sampling ? sampling : &greedy));
+    return vlm_sampler_draw(&s->sampler, sampling ? sampling : &greedy, s->logits, s->ids, s->kv.len, &s->rng, id);
+}

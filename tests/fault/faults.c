@@ -1,0 +1,105 @@
+/* Memory, by wrapping the allocator (-Wl,--wrap): nothing is allocated per token once a session is set up; and when the n-th allocation of
+   a whole run fails, for every n, the answer is VLM_ENOMEM, nothing leaks (ASan build) and nothing crashes. */
+#include "vlm.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static long calls, fail_at = -1;       /* calls so far; the one that fails */
+static int fails(void) { return ++calls == fail_at; }
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t m);
+void *__real_realloc(void *p, size_t n);
+void *__real_aligned_alloc(size_t a, size_t n);
+char *__real_strdup(const char *s);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t m);
+void *__wrap_realloc(void *p, size_t n);
+void *__wrap_aligned_alloc(size_t a, size_t n);
+char *__wrap_strdup(const char *s);
+void *__wrap_malloc(size_t n) { return fails() ? NULL : __real_malloc(n); }
+void *__wrap_calloc(size_t n, size_t m) { return fails() ? NULL : __real_calloc(n, m); }
+void *__wrap_realloc(void *p, size_t n) { return fails() ? NULL : __real_realloc(p, n); }
+void *__wrap_aligned_alloc(size_t a, size_t n) { return fails() ? NULL : __real_aligned_alloc(a, n); }
+char *__wrap_strdup(const char *s) { return fails() ? NULL : __real_strdup(s); }
+
+static int passed, failed;
+static void check(int ok, const char *what, const char *model, long n) {
+    if (ok) { passed++; return; }
+    failed++;
+    printf("FAIL %s: %s, %ld (%s: %s)\n", model, what, n, vlm_error_where(), vlm_error_message());
+}
+
+/* Everything once: open, look, say, answer. */
+static vlm_status run(const char *dir) {
+    static const uint8_t rgb[24 * 40 * 3];
+    vlm_model_options mo = { .threads = 1 };
+    vlm_session_options so = { .threads = 1 };
+    vlm_answer_options ao = { .max_tokens = 3 };
+    vlm_answer_result r = { 0 };
+    vlm_model *m = NULL;
+    vlm_session *s = NULL;
+    vlm_image *image = NULL;
+    vlm_features *f = NULL;
+    vlm_status st = vlm_model_open(dir, &mo, &m);
+    vlm_model_info info = { 0 };
+    if (!st) info = vlm_model_describe(m);
+    if (!st) st = vlm_session_open(m, &so, &s);
+    if (!st && info.vision) st = vlm_image_from_rgb(m, rgb, 40, 24, &image);
+    if (!st && info.vision) st = vlm_encode(s, (const vlm_image *const *)&image, 1, &f);
+    if (!st && info.language) st = vlm_say(s, NULL, f, "What is it?");
+    if (!st && info.language) st = vlm_answer(s, &ao, &r);
+    vlm_free(r.text);
+    vlm_free(r.ids);
+    vlm_features_free(f);
+    vlm_image_free(image);
+    vlm_session_close(s);
+    vlm_model_close(m);
+    return st;
+}
+
+static void every_allocation_fails_once(const char *dir) {
+    calls = 0, fail_at = -1;
+    vlm_status st = run(dir);
+    long total = calls, wrong = 0;
+    check(st == VLM_OK, "does not run", dir, st);
+    long step = total > 3000 ? total / 3000 : 1;       /* a tokenizer makes many alike */
+    for (long n = 1; n <= total; n += step) {
+        calls = 0, fail_at = n;
+        st = run(dir);
+        /* libraries may go on without what they wanted; then the run is whole */
+        if (st != VLM_ENOMEM && st != VLM_OK && wrong++ < 5) printf("    allocation %ld: %s: %s: %s\n", n, vlm_status_name(st), vlm_error_where(), vlm_error_message());
+    }
+    fail_at = -1;
+    check(!wrong, "failed allocations with another status", dir, wrong);
+    printf("%s: each of %ld allocations failed once\n", dir, total);
+}
+
+static void none_per_token(const char *dir) {
+    vlm_model *m = NULL;
+    vlm_session *s = NULL;
+    int64_t ids[8] = { 1, 2, 3, 4, 5, 6, 7, 8 }, id;
+    vlm_sampling sampling = { .temperature = 0.7, .top_k = 20, .top_p = 0.9 };
+    if (vlm_model_open(dir, NULL, &m) || vlm_session_open(m, &(vlm_session_options){ .threads = 2 }, &s) || vlm_prefill(s, ids, 8, NULL)) check(0, "does not open", dir, 0);
+    else {
+        long before = calls;
+        for (int i = 0; i < 100; i++) if (vlm_sample(s, &sampling, &id) || vlm_prefill(s, &id, 1, NULL)) break;
+        check(vlm_session_position(s) == 108, "tokens", dir, (long)vlm_session_position(s));
+        check(calls == before, "allocations in 100 tokens", dir, calls - before);
+    }
+    vlm_session_close(s);
+    vlm_model_close(m);
+}
+
+int main(int argc, char **argv) {
+    static const char *const models[] = { "dinov3_splus", "siglip", "dinov2_reg", "llama", "vlm_dino", "vlm_siglip_up" };
+    char dir[1024];
+    if (argc < 2) { fprintf(stderr, "usage: faults tests/golden\n"); return 2; }
+    for (int i = 0; i < 6; i++) {
+        snprintf(dir, sizeof dir, "%s/models/%s", argv[1], models[i]);
+        every_allocation_fails_once(dir);
+        if (strstr(dir, "llama") || strstr(dir, "vlm_")) none_per_token(dir);
+    }
+    printf("%d passed, %d failed, 0 skipped\n", passed, failed);
+    return failed || !passed;
+}
