@@ -34,10 +34,15 @@ static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t sees_from(const attention *a, const vlm_span *s, int64_t i) { return a->window ? most(0, s->pos + i - a->window + 1) : 0; }
 static int64_t sees_to(const attention *a, const vlm_span *s, int64_t j) { return a->causal ? least(s->keys, s->pos + j + 1) : s->keys; }
 
-/* Keys and values of positions [lo, hi) of the block at kb. True: the values are finite. */
-static bool take_block(const attention *a, const task *t, int64_t kb, int64_t lo, int64_t hi, attention_scratch *z) {
+/* Keys and values of positions [lo, hi) of the block at kb; end: of all that the task sees. True: the values are finite. */
+static bool take_block(const attention *a, const task *t, int64_t kb, int64_t lo, int64_t hi, int64_t end, attention_scratch *z) {
     int64_t D = a->D, row = t->s->ring ? kb % t->s->ring : kb, at = t->h / (a->H / a->G) * D;
     const float *k = t->s->k + row * a->Skv + at, *v = t->s->v + row * a->Skv + at;
+    if (hi == kb + KB && hi < end) {                           /* rows are far apart: nothing else would fetch the next block in time */
+        int64_t next = (t->s->ring ? hi % t->s->ring : hi) - row;
+        for (int64_t j = next; j < next + least(KB, end - hi); j++)
+            for (int64_t d = 0; d < D; d += 16) vf_prefetch(k + j * a->Skv + d), vf_prefetch(v + j * a->Skv + d);
+    }
     lo -= kb, hi -= kb;
     for (int64_t j = lo / VF_N * VF_N; j < hi; j += VF_N)
         for (int64_t d = 0; d < D; d += VF_N)
@@ -130,7 +135,7 @@ static void run_task(const attention *a, const task *t, attention_scratch *z) {
     for (int64_t s = 0; s * STRIP < D; s++) memset(z->o + s * MQ * STRIP, 0, (size_t)(M * STRIP) * sizeof(float));
     memset(z->zero, 0, sizeof z->zero);
     for (int64_t kb = lo / KB * KB; kb < hi; kb += KB) {
-        bool finite = take_block(a, t, kb, most(lo, kb), least(hi, kb + KB), z);
+        bool finite = take_block(a, t, kb, most(lo, kb), least(hi, kb + KB), hi, z);
         int64_t i0 = a->causal ? most(t->i, kb - sp->pos) : t->i, i1 = a->window ? least(end, kb + KB + a->window - 1 - sp->pos) : end;
         for (int64_t j = (i0 - t->i) * heads, m; j < (i1 - t->i) * heads; j += m) {
             m = least(MR, (i1 - t->i) * heads - j);
