@@ -48,4 +48,11 @@ void check_posresize_forward(check *k) {
     k->op->posresize_forward(k->ctx, small.f, y.f, 1, 2, 1, 4, 1, 1);
     /* distances of cells 0..3 from centre 1 in halves: .25 .25 .75 1.25: weights 0.8671875 0.8671875 0.2265625 -0.0703125 */
     check_true(k, "by hand, shrinking", fabsf(small.f[0] - 0.8671875f / 1.890625f) < 1e-6f);
+    check_free(k);
+    if (k->bench) {
+        double ns;
+        x = check_in(k, 37 * 37 * 768), out = check_out(k, 50 * 66 * 768);
+        CHECK_TIME(ns, k->op->posresize_forward(k->ctx, out.f, x.f, 50, 66, 37, 37, 768, 0));
+        check_rate(k, "37x37 to 50x66, 768", ns, 32.0 * 50 * 66 * 768);
+    }
 }

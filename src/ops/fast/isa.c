@@ -1,5 +1,6 @@
 /* Compiled once per instruction set (-DISA=avx2 -DISA_avx2=1, ...). Everything is static but the table filler and the yardstick. */
 #include "ops/ops.h"
+#include "ops/taps.h"
 #include <assert.h>
 #include <math.h>                      /* INFINITY */
 #include <string.h>
@@ -27,6 +28,7 @@ void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
     o->add_forward        = add_forward;
     o->copy_forward       = copy_forward;
     o->rope_forward       = rope_forward;
+    o->posresize_forward  = posresize_forward;
     o->patches_forward    = patches_forward;
     o->shuffle_forward    = shuffle_forward;
     o->embed_forward      = embed_forward;

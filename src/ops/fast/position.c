@@ -18,3 +18,28 @@ static void rope_forward(vlm_ctx *ctx, act *out, const act *x, const real *cos, 
     rope p = { .out = out, .x = x, .cos = cos, .sin = sin, .N = N, .D = D, .S = S };
     vlm_parallel(ctx, R, 1 + 16384 / (N * D + 1), rope_rows, &p);
 }
+
+typedef struct posresize { float *out; const float *x; int64_t Hp, Wp, gh, gw, C; int antialias; } posresize;
+
+static void posresize_cells(void *arg, int64_t lo, int64_t hi, void *scratch) {
+    (void)scratch;
+    const posresize *p = arg;
+    int64_t C = p->C;
+    for (int64_t r = lo; r < hi; r++) {
+        taps ty = taps_of(r / p->Wp, p->Hp, p->gh, p->antialias), tx = taps_of(r % p->Wp, p->Wp, p->gw, p->antialias);
+        float *out = p->out + r * C;
+        memset(out, 0, (size_t)C * sizeof(float));
+        for (int64_t j = ty.lo; j < ty.hi; j++)
+            for (int64_t i = tx.lo; i < tx.hi; i++) {
+                const float *x = p->x + (taps_cell(j, p->gh) * p->gw + taps_cell(i, p->gw)) * C;
+                vf w = vf_set((float)(taps_weight(&ty, j) * taps_weight(&tx, i) / (ty.norm * tx.norm)));
+                for (int64_t c = 0; c < C; c += VF_N)
+                    vf_store_n(out + c, vf_fma(w, vf_load_n(x + c, C - c), vf_load_n(out + c, C - c)), C - c);
+            }
+    }
+}
+static void posresize_forward(vlm_ctx *ctx, act *out, const act *x, int64_t Hp, int64_t Wp, int64_t gh, int64_t gw, int64_t C, int antialias) {
+    posresize p = { out, x, Hp, Wp, gh, gw, C, antialias };
+    if (Hp == gh && Wp == gw) copy_forward(ctx, out, C, x, C, Hp * Wp, C);
+    else                      vlm_parallel(ctx, Hp * Wp, 1 + 4096 / C, posresize_cells, &p);
+}
