@@ -36,6 +36,10 @@ static vlm_status check(const vlm_args *a, const wish *w) {
             const char *p = base_name(a->arg[i]), *q = base_name(a->arg[j]);
             if (stem(p) == stem(q) && !strncmp(p, q, stem(p))) return vlm_usage(a->arg[i], "has the same name as %s, their files would be one; give them to two calls", a->arg[j]);
         }
+    for (int k = 0; k < KINDS; k++)
+        for (int j = 0; j < k; j++)
+            if (w->path[j] && w->path[k] && !strcmp(w->path[j], w->path[k]) && (!w->folder || !strcmp(ends[j], ends[k])))
+                return vlm_usage(w->path[k], "is named for two outputs; name two files or folders");
     for (int k = 0; k < KINDS; k++) {
         if (!w->path[k]) continue;
         if (w->folder && mkdir(w->path[k], 0777) && (errno != EEXIST || !vlm_is_dir(w->path[k]))) return vlm_fail_errno(w->path[k], "make the folder");

@@ -1,6 +1,7 @@
 /* vlm inspect: what a folder is; with --tensors what its numbers are. */
 #include "open.h"
 #include "base/log.h"
+#include "data/rule.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,12 +44,10 @@ static const char *normalisation(const vlm_image_rule *r) {
     return "own";
 }
 static json_t *rule_json(const vlm_image_rule *r) {
-    static const char *const kinds[] = { "dynamic", "fixed", "tiles" };
-    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:b,s:s,s:s,s:[f,f,f],s:[f,f,f]}", "kind", kinds[r->kind], "patch", (json_int_t)r->patch, "shuffle",
-                     (json_int_t)r->shuffle, "block", (json_int_t)r->block, "max_size", (json_int_t)(r->kind == VLM_RULE_FIXED ? r->block : r->max_size), "max_tokens",
-                     (json_int_t)r->max_tokens, "no_upscale", r->no_upscale, "fill_max", r->fill_max, "global_tile", r->global_tile, "filter",
-                     r->filter == VLM_BICUBIC ? "bicubic" : "bilinear", "normalise", normalisation(r), "mean", (double)r->mean[0], (double)r->mean[1], (double)r->mean[2],
-                     "std", (double)r->std[0], (double)r->std[1], (double)r->std[2]);
+    json_t *j = vlm_image_rule_json(r), *more = json_pack("{s:I,s:I,s:s}", "patch", (json_int_t)r->patch, "shuffle", (json_int_t)r->shuffle, "normalise", normalisation(r));
+    json_object_update(j, more);
+    json_decref(more);
+    return j;
 }
 static void print_rule(const vlm_image_rule *r) {
     if (r->kind == VLM_RULE_FIXED) printf("images     %lld x %lld", (long long)r->block, (long long)r->block);
@@ -164,7 +163,7 @@ static vlm_status tensors(const vlm_args *a, const vlm_net *net, json_t *list) {
     for (int64_t i = 0; i < n && !status; i++) {
         const vlm_tensor *t = vlm_weights_at(net->weights, i);
         char shape[VLM_SHAPE_CHARS];
-        stats s;
+        stats s = { 0 };
         if ((status = measure(net->weights, t, &s))) break;
         vlm_shape_string(t->ndim, t->shape, shape);
         bad += s.nan + s.inf;
@@ -209,6 +208,7 @@ vlm_status vlm_cmd_inspect(vlm_args *a) {
         if (net->vision) json_object_set_new(j, "image_rule", rule_json(&m->rule));
         if (m->tok) json_object_set_new(j, "tokens", tokens_json(m));
         if (net->language) json_object_set_new(j, "context", json_integer(m->context));
+        if (m->tok) json_object_set_new(j, "template", json_string(vlm_chat_kind_name(m->chat)));
         if (a->tensors) json_object_set_new(j, "tensors", list = json_array());
         status = a->tensors ? tensors(a, net, list) : VLM_OK;
         if (status) json_decref(j);
@@ -222,7 +222,7 @@ vlm_status vlm_cmd_inspect(vlm_args *a) {
                        dtypes_text(c[g].dtypes, text), vlm_bytes_text((double)c[g].bytes, bytes));
         if (net->vision) print_rule(&m->rule);
         if (m->tok) print_tokens(m);
-        if (net->language) printf("context    %lld positions\n", (long long)m->context);
+        if (net->language) printf("context    %lld positions, chat template: %s\n", (long long)m->context, m->tok ? vlm_chat_kind_name(m->chat) : "none");
         status = a->tensors ? tensors(a, net, NULL) : VLM_OK;
     }
     vlm_model_close(m);

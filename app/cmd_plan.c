@@ -7,7 +7,22 @@ typedef struct row {
     double gflop;
     size_t bytes;
 } row;
-typedef struct totals { int64_t images, bad, tokens; double gflop; size_t bytes; } totals;
+/* Images are encoded in groups of some 4096 rows (infer/encode.c): at the peak there are one group's buffers, and of all others what is kept. */
+enum { GROUP_ROWS = 4096 };
+typedef struct totals { int64_t images, bad, tokens, rows; double gflop; size_t kept, group, over; } totals;
+static void add(totals *sum, const vlm_model *m, const row *r) {
+    const vlm_image_plan *p = &r->plan;
+    int64_t D = m->net->vit.cfg.D, rows = p->n * (vlm_vit_prefix(&m->net->vit.cfg) + p->patches.h * p->patches.w);
+    size_t kept = (size_t)(r->info.w * r->info.h * 3) + (size_t)(rows * D + (m->net->language ? p->image_tokens * m->net->lm.cfg.D : 0)) * sizeof(float);
+    if (sum->rows && sum->rows + rows > GROUP_ROWS) sum->rows = 0, sum->group = 0;
+    sum->rows += rows;
+    sum->group += r->bytes > kept ? r->bytes - kept : 0;
+    if (sum->over < sum->group) sum->over = sum->group;
+    sum->kept += kept;
+    sum->images++;
+    sum->tokens += p->image_tokens;
+    sum->gflop += r->gflop;
+}
 
 static vlm_status plan_image(const vlm_model *m, const char *path, row *r) {
     TRY(vlm_image_probe_file(path, &m->limits, &r->info));
@@ -48,14 +63,14 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
     char one[32], two[32], three[32], four[32];
     bool vlm = m->net->language && m->net->vision, full = vlm && sum->tokens >= m->context;
     size_t weights = weight_bytes(m), session = m->net->language ? vlm_session_bytes(m, sum->tokens < m->context ? sum->tokens : m->context) : 0;
-    size_t all = weights + session + sum->bytes;
+    size_t images_bytes = sum->kept + sum->over, all = weights + session + images_bytes;
     if (a->json) {
         json_t *limits = json_array();
         if (full) json_array_append_new(limits, json_string("context"));
         if (sum->bad) json_array_append_new(limits, json_string("images"));
         TRY(vlm_json_out(json_pack("{s:o,s:{s:I,s:I,s:f},s:{s:I,s:I,s:I,s:I},s:I,s:o}", "images", images, "totals", "images", (json_int_t)sum->images, "tokens",
                                    (json_int_t)sum->tokens, "gflop", sum->gflop, "memory", "weights_bytes", (json_int_t)weights, "images_bytes",
-                                   (json_int_t)sum->bytes, "session_bytes", (json_int_t)session, "total_bytes", (json_int_t)all, "context", (json_int_t)m->context,
+                                   (json_int_t)images_bytes, "session_bytes", (json_int_t)session, "total_bytes", (json_int_t)all, "context", (json_int_t)m->context,
                                    "broken_limits", limits)));
     } else {
         json_decref(images);
@@ -63,7 +78,7 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
             vlm_table_print(t, stdout);
             printf("\ntotal    %lld image%s, %lld tokens, %.2f GFLOP\n", (long long)sum->images, sum->images == 1 ? "" : "s", (long long)sum->tokens, sum->gflop);
         }
-        printf("memory   %s weights + %s largest image + %s session = %s\n", vlm_bytes_text((double)weights, one), vlm_bytes_text((double)sum->bytes, two),
+        printf("memory   %s weights + %s images + %s session = %s\n", vlm_bytes_text((double)weights, one), vlm_bytes_text((double)images_bytes, two),
                vlm_bytes_text((double)session, three), vlm_bytes_text((double)all, four));
         if (vlm) printf("context  %lld of %lld positions in images\n", (long long)sum->tokens, (long long)m->context);
     }
@@ -83,7 +98,7 @@ vlm_status vlm_cmd_plan(vlm_args *a) {
     vlm_status status;
     TRY_DONE(vlm_model_open_as(a->arg[0], &o, true, &m));
     if (a->args > 1) TRY_DONE(vlm_need_vision(a, m));
-    vlm_table_row(&t, "image\t>size\t>EXIF\t>resized\t>patches\t>grid\t>tokens\t>stretch\t>GFLOP\t>memory");
+    vlm_table_row(&t, "image\t>size WxH\t>EXIF\t>resized WxH\t>patches HxW\t>grid HxW\t>tokens\t>stretch\t>GFLOP\t>memory");
     for (int i = 1; i < a->args; i++) {
         row r = { 0 };
         vlm_status bad = plan_image(m, a->arg[i], &r);
@@ -93,10 +108,7 @@ vlm_status vlm_cmd_plan(vlm_args *a) {
             if (!a->json) vlm_term_error(bad, false);
             continue;
         }
-        sum.images++;
-        sum.tokens += r.plan.image_tokens;
-        sum.gflop += r.gflop;
-        if (sum.bytes < r.bytes) sum.bytes = r.bytes;
+        add(&sum, m, &r);
         if (a->json) json_array_append_new(images, row_json(m, a->arg[i], &r));
         else print_row(&t, m, a->arg[i], &r);
     }

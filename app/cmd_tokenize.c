@@ -1,4 +1,4 @@
-#include "term.h"
+#include "open.h"
 #include "base/file.h"
 #include "io/tokenizer.h"
 #include <ctype.h>
@@ -51,7 +51,8 @@ static vlm_status print_ids(const vlm_args *a, const vlm_tokenizer *t, const vlm
     }
     return vlm_json_out(json_pack("{s:o,s:o}", "ids", vlm_json_ints(ids->id, ids->n), "pieces", pieces));
 }
-static vlm_status encode(const vlm_args *a, const vlm_tokenizer *t) {
+/* m: render one user turn with its template first. */
+static vlm_status encode(const vlm_args *a, const vlm_tokenizer *t, const vlm_model *m) {
     vlm_ids ids = { 0 };
     unsigned char *data = NULL;
     const char *text = a->args > 1 ? a->arg[1] : NULL;
@@ -61,7 +62,9 @@ static vlm_status encode(const vlm_args *a, const vlm_tokenizer *t) {
         TRY(vlm_read(a->file, VLM_TEXT_LIMIT, &data, &bytes));
         text = (char *)data;
     }
-    status = vlm_tokenizer_encode(t, text, bytes, (a->no_special ? 0 : VLM_ENCODE_ADD) | (a->literal ? VLM_ENCODE_LITERAL : 0), &ids);
+    if (!m) status = vlm_tokenizer_encode(t, text, bytes, (a->no_special ? 0 : VLM_ENCODE_ADD) | (a->literal ? VLM_ENCODE_LITERAL : 0), &ids);
+    else if (strlen(text) != bytes) status = vlm_fail(VLM_EFORMAT, a->file, "holds a NUL, which no turn can; leave --chat out or mend the text");
+    else status = vlm_turn_ids(m, NULL, NULL, text, &ids);
     if (!status) status = print_ids(a, t, &ids);
     free(data);
     vlm_ids_free(&ids);
@@ -73,9 +76,18 @@ vlm_status vlm_cmd_tokenize(vlm_args *a) {
     if (sources != 1) return vlm_usage("tokenize", "%s; give one of TEXT, --file F and --decode IDS", sources ? "is asked for two things" : "has no text");
     if (a->decode && (a->chat || a->literal || a->no_special)) return vlm_usage("--decode", "does not go with --chat, --literal or --no-special; leave them out");
     if (a->skip_special && !a->decode) return vlm_usage("--skip-special", "is for --decode; --no-special leaves BOS out of ids");
+    if (a->chat) {
+        if (a->no_special) return vlm_usage("--no-special", "does not go with --chat, whose template has its own; leave it out");
+        vlm_model_options o = vlm_options_of(a);
+        vlm_model *m;
+        TRY(vlm_model_open_as(a->arg[0], &o, true, &m));
+        vlm_status status = m->tok ? encode(a, m->tok, m) : vlm_fail(VLM_EARG, a->arg[0], "has no tokenizer.json; it takes no text");
+        vlm_model_close(m);
+        return status;
+    }
     vlm_tokenizer *t;
     TRY(vlm_tokenizer_open(a->arg[0], &t));
-    vlm_status status = a->decode ? decode(a, t) : encode(a, t);
+    vlm_status status = a->decode ? decode(a, t) : encode(a, t, NULL);
     vlm_tokenizer_close(t);
     return status;
 }

@@ -37,11 +37,11 @@ $ vlm help preprocess
 |   --context N               lower the context to N positions (1 or more)
 |   --compat-resize           sizes by the Python float rule, with its rounding errors
 |   --fork-maths              tanh-GELU and K bias, as the nanoVLM fork trained its plain DINOv3
-|   --template chatml|gemma|none
+|   --template chatml|smollm2|gemma|none
 |                             chat template, where the folder's is not known
 |   --max-pixels N            limit: pixels of an image (1 or more, default 128000000)
 |   --max-side PX             limit: pixels of a side of an image (1 or more, default 65500)
-|   --max-file-bytes N        limit: bytes of an image file (1 or more, default 256000000)
+|   --max-bytes N             limit: bytes of an image file (1 or more, default 256000000)
 | 
 | everywhere:
 |   --threads N               threads (default: the cores this process may use) (1 to 1024)
