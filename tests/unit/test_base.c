@@ -347,22 +347,24 @@ static void writing(void **state) {
     assert_true(vlm_is_dir(temp("dir")));
     assert_int_equal(temp_count(), before + 1);                /* the failed ones left nothing */
 }
-/* The disk fills up: in the last flush, or long before it. The writer's descriptor becomes /dev/full. */
+/* The disk fills up: in the last flush, long before it, or only for a while. The writer's descriptor becomes /dev/full. */
 static void disk_full(void **state) {
     (void)state;
-    static const size_t sizes[] = { 3, 1 << 20 };
+    static const size_t sizes[] = { 3, 1 << 20, 1 << 20 };
     char *data = calloc(1, 1 << 20);
     assert_non_null(data);
     temp_write("full", "old", 3);
     int before = temp_count();
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         vlm_writer w;
         assert_ok(vlm_writer_open(temp("full"), &w));
-        int fd = open("/dev/full", O_WRONLY);
-        if (fd < 0) { vlm_writer_cancel(&w); free(data); skip(); }
+        int real = dup(fileno(w.f)), fd = open("/dev/full", O_WRONLY);
+        if (fd < 0) { vlm_writer_cancel(&w); free(data); close(real); skip(); }
         dup2(fd, fileno(w.f));
         close(fd);
         fwrite(data, 1, sizes[i], w.f);
+        if (i == 2) dup2(real, fileno(w.f));                   /* there is room again: what was lost stays lost */
+        close(real);
         const char *words = i ? "cannot write: " : "cannot write: No space left on device; free some disk space";
         assert_failure(vlm_writer_commit(&w), VLM_EIO, "/full", words);
         assert_null(strstr(vlm_error_message(), "Success"));

@@ -52,6 +52,7 @@ static void promises(void **state) {
         { "{'a':{'dtype':'U8','shape':[99999999999999999999],'data_offsets':[0,0]}}", 0, VLM_EFORMAT, "too big integer" },
         { "{'a':{'dtype':'F32','shape':[2],'data_offsets':[0,4]}}", 4, VLM_EFORMAT,
           "tensor a of shape [2] and dtype F32 takes 8 bytes, its data_offsets [0,4] give 4" },
+        { "{'a':{'dtype':'F32','shape':[1],'data_offsets':[0,8]}}", 8, VLM_EFORMAT, "takes 4 bytes, its data_offsets [0,8] give 8" },
         { "{'a':{'dtype':'U8','shape':[2],'data_offsets':[2,0]}}", 2, VLM_EFORMAT, "data_offsets that are not" },
         { "{'a':{'dtype':'U8','shape':[2],'data_offsets':[-2,0]}}", 2, VLM_EFORMAT, "data_offsets that are not" },
         { "{'a':{'dtype':'U8','shape':[2],'data_offsets':[0,2.0]}}", 2, VLM_EFORMAT, "data_offsets that are not" },
