@@ -46,9 +46,10 @@ static vlm_status answer_line(const vlm_args *a, const vlm_model *m, vlm_session
     TRY_DONE(vlm_talk_read(j, where, &sample));
     TRY_DONE(vlm_talk_load(&sample, a, m, where));
     q.preprocess_ms = vlm_now_ms() - t0;
-    TRY_DONE(vlm_talk_context(&sample, s, a->system));
+    const char *system = sample.system ? sample.system : a->system;
+    TRY_DONE(vlm_talk_context(&sample, s, system));
     vlm_turn *last = &sample.turn[sample.turns - 1];
-    q.system = sample.turns > 1 ? NULL : sample.system ? sample.system : a->system;
+    q.system = sample.turns > 1 ? NULL : system;
     q.text = last->user;
     q.pictures = &last->pictures;
     TRY_DONE(vlm_answer_question(a, m, s, &q, false, NULL));

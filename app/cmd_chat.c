@@ -10,7 +10,7 @@ typedef struct talk {
     vlm_model *m;
     vlm_session *s;
     vlm_pictures pending;      /* for the next turn */
-    bool begun;
+    bool begun, full;
 } talk;
 
 static void complain(const char *what) { vlm_note("vlm: %s%s%s%s", what, *vlm_error_where() ? vlm_error_where() : "", *vlm_error_where() ? ": " : "", vlm_error_message()); }
@@ -18,10 +18,12 @@ static void complain(const char *what) { vlm_note("vlm: %s%s%s%s", what, *vlm_er
 static vlm_status turn(talk *t, const char *text) {
     vlm_question q = { .system = t->begun ? NULL : t->a->system, .text = text, .pictures = &t->pending };
     bool stopped = false;
+    if (t->full) { vlm_note("vlm: the context is full; /reset starts again"); return VLM_OK; }
     vlm_status status = vlm_answer_question(t->a, t->m, t->s, &q, true, &stopped);
     if (status == VLM_ECONTEXT) {
         complain("");
         vlm_note("vlm: %lld of %lld positions are used; /reset starts again", (long long)vlm_session_position(t->s), (long long)vlm_model_describe(t->m).context);
+        t->full = true;
         status = VLM_OK;
     } else if (!status) {
         t->begun = true;
@@ -58,7 +60,7 @@ static vlm_status command(talk *t, char *line, bool *quit) {
     else if (!strcmp(line, "/reset")) {
         vlm_session_reset(t->s);
         vlm_pictures_free(&t->pending);
-        t->begun = false;
+        t->begun = t->full = false;
         vlm_note("vlm: the context is empty");
     } else if (!strcmp(line, "/plan")) return plan(t);
     else if (!strcmp(line, "/image") && *arg) {

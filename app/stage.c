@@ -111,8 +111,8 @@ static void compare(const vlm_npy *h, const vlm_npy *w, double tolerance, result
 }
 
 vlm_status vlm_stages_compare(const char *have, const char *want, double tolerance, vlm_args *a) {
-    char **names;
-    int n, compared = 0, bad = 0;
+    char **names = NULL;
+    int n = 0, compared = 0, bad = 0;
     vlm_table t = { 0 };
     json_t *rows = json_array();
     vlm_status status = VLM_OK;

@@ -120,7 +120,7 @@ vlm_status vlm_talk_load(vlm_talk *s, const vlm_args *a, const vlm_model *m, con
     for (int64_t i = 0; i < s->turns; i++) {
         vlm_turn *t = &s->turn[i];
         for (int64_t k = 0; k < t->paths; k++) {
-            char *path;
+            char *path = NULL;
             TRY(resolve(a, t->path[k], where, &path));
             vlm_status status = left ? vlm_pictures_add(&t->pictures, a, m, path, a->max_images)
                                      : vlm_fail(VLM_ELIMIT, where, "has more than %lld images; raise the limit with --max-images", (long long)a->max_images);
@@ -131,9 +131,17 @@ vlm_status vlm_talk_load(vlm_talk *s, const vlm_args *a, const vlm_model *m, con
     }
     return VLM_OK;
 }
-vlm_status vlm_talk_context(vlm_talk *s, vlm_session *session, const char *system) {
-    (void)session; (void)system;
-    if (s->turns > 1) return vlm_fail(VLM_EUNSUPPORTED, "", "earlier turns");
+vlm_status vlm_talk_context(const vlm_talk *t, vlm_session *s, const char *system) {
+    for (int64_t i = 0; i + 1 < t->turns; i++) {
+        const vlm_turn *turn = &t->turn[i];
+        vlm_features *f = NULL;
+        if (turn->pictures.n) TRY(vlm_encode(s, (const vlm_image *const *)turn->pictures.image, turn->pictures.n, &f));
+        vlm_status status = vlm_say(s, i ? NULL : system, f, turn->user);
+        vlm_features_free(f);
+        TRY(status);
+        TRY(vlm_chat_text(s->chat, turn->assistant, strlen(turn->assistant)));
+        TRY(vlm_chat_end(s->chat));
+    }
     return VLM_OK;
 }
 void vlm_talk_free(vlm_talk *s) {

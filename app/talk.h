@@ -15,8 +15,8 @@ typedef struct vlm_talk { const char *system; vlm_turn *turn; int64_t turns; } v
 /* Strings stay the JSON's, which must live as long. An answer to the last turn is left out: it is what is asked for. */
 vlm_status vlm_talk_read(const json_t *j, const char *where, vlm_talk *out);
 /* Images: relative to the folder of --batch's file, or of --data-root, and inside it. */
-vlm_status vlm_talk_load(vlm_talk *s, const vlm_args *a, const vlm_model *m, const char *where);
+vlm_status vlm_talk_load(vlm_talk *t, const vlm_args *a, const vlm_model *m, const char *where);
 /* The turns before the last go into the session. */
-vlm_status vlm_talk_context(vlm_talk *s, vlm_session *session, const char *system);
-void       vlm_talk_free(vlm_talk *s);
+vlm_status vlm_talk_context(const vlm_talk *t, vlm_session *s, const char *system);
+void       vlm_talk_free(vlm_talk *t);
 #endif
