@@ -175,7 +175,7 @@ $ vlm ask m what is this
 ! vlm: ask: "is" is one argument too many; usage: vlm ask MODEL [PROMPT] (a text with blanks needs quotes)
 = 2
 $ vlm inspect -- --json
-! vlm: --json: cannot open: No such file or directory; check the path
+! vlm: --json: is not a folder; name a MODEL folder that holds config.json and model.safetensors
 = 1
 $ vlm help plan --man
 ! vlm: help: --man and --completion are for all commands; leave plan out
@@ -186,10 +186,10 @@ $ VLM_MAX_TOKENS=x vlm ask m p
 ! vlm: VLM_MAX_TOKENS: "x" is not a whole number; give 1 to 1073741824
 = 2
 $ VLM_MAX_TOKENS=x vlm inspect nowhere
-! vlm: nowhere: cannot open: No such file or directory; check the path
+! vlm: nowhere: is not a folder; name a MODEL folder that holds config.json and model.safetensors
 = 1
 $ VLM_MAX_TOKENS=x vlm ask nowhere p --max-tokens 3
-! vlm: nowhere: cannot open: No such file or directory; check the path
+! vlm: nowhere: is not a folder; name a MODEL folder that holds config.json and model.safetensors
 = 1
 $ echo '{"max-tokens": "x"}' >c.json; vlm ask m p --config c.json
 ! vlm: c.json: max-tokens: has the wrong type; give a whole number
@@ -198,7 +198,7 @@ $ echo '{"max-tokens": 0}' >c.json; vlm ask m p --config c.json
 ! vlm: c.json: max-tokens: 0 is out of range; give 1 to 1073741824
 = 2
 $ VLM_MAX_TOKENS=5 vlm ask nowhere p --config c.json
-! vlm: nowhere: cannot open: No such file or directory; check the path
+! vlm: nowhere: is not a folder; name a MODEL folder that holds config.json and model.safetensors
 = 1
 $ VLM_CONFIG=c.json vlm ask m p
 ! vlm: c.json: max-tokens: 0 is out of range; give 1 to 1073741824
@@ -207,14 +207,14 @@ $ echo '{"max_tokens": 3}' >c.json; vlm ask m p --config c.json
 ! vlm: c.json: max_tokens: unknown key; did you mean max-tokens?
 = 2
 $ echo '{"tensors": true, "temperature": 0.5}' >c.json; vlm ask nowhere p --config c.json
-! vlm: nowhere: cannot open: No such file or directory; check the path
+! vlm: nowhere: is not a folder; name a MODEL folder that holds config.json and model.safetensors
 = 1
 $ echo '[1]' >c.json; vlm ask m p --config c.json
 ! vlm: c.json: is not a JSON object; write {"option": value}
 = 2
 $ echo '{"json": true}' >c.json; vlm inspect nowhere --config c.json
-| {"error":{"code":"io","where":"nowhere","message":"cannot open: No such file or directory; check the path"}}
-! vlm: nowhere: cannot open: No such file or directory; check the path
+| {"error":{"code":"io","where":"nowhere","message":"is not a folder; name a MODEL folder that holds config.json and model.safetensors"}}
+! vlm: nowhere: is not a folder; name a MODEL folder that holds config.json and model.safetensors
 = 1
 $ echo '{"json": true' >c.json; vlm inspect nowhere --config c.json 2>&1 | grep -c 'vlm: c.json: is not valid JSON'
 | 1
@@ -225,11 +225,11 @@ $ vlm ask m p --config none.json
 ! vlm: none.json: cannot open: No such file or directory; check the path
 = 2
 $ VLM_JSON=1 vlm inspect nowhere
-| {"error":{"code":"io","where":"nowhere","message":"cannot open: No such file or directory; check the path"}}
-! vlm: nowhere: cannot open: No such file or directory; check the path
+| {"error":{"code":"io","where":"nowhere","message":"is not a folder; name a MODEL folder that holds config.json and model.safetensors"}}
+! vlm: nowhere: is not a folder; name a MODEL folder that holds config.json and model.safetensors
 = 1
 $ VLM_JSON=1 vlm inspect nowhere --json=false
-! vlm: nowhere: cannot open: No such file or directory; check the path
+! vlm: nowhere: is not a folder; name a MODEL folder that holds config.json and model.safetensors
 = 1
 
 Standard output that cannot be written is a failure; a reader that has gone is none.
