@@ -13,16 +13,16 @@ typedef struct talk {
     bool begun, full;
 } talk;
 
-static void complain(const char *what) { vlm_note("vlm: %s%s%s%s", what, *vlm_error_where() ? vlm_error_where() : "", *vlm_error_where() ? ": " : "", vlm_error_message()); }
+static void complain(const char *what) { vlm_tell("vlm: %s%s%s%s", what, *vlm_error_where() ? vlm_error_where() : "", *vlm_error_where() ? ": " : "", vlm_error_message()); }
 
 static vlm_status turn(talk *t, const char *text) {
     vlm_question q = { .system = t->begun ? NULL : t->a->system, .text = text, .pictures = &t->pending };
     bool stopped = false;
-    if (t->full) { vlm_note("vlm: the context is full; /reset starts again"); return VLM_OK; }
+    if (t->full) { vlm_tell("vlm: the context is full; /reset starts again"); return VLM_OK; }
     vlm_status status = vlm_answer_question(t->a, t->m, t->s, &q, true, &stopped);
     if (status == VLM_ECONTEXT) {
         complain("");
-        vlm_note("vlm: %lld of %lld positions are used; /reset starts again", (long long)vlm_session_position(t->s), (long long)vlm_model_describe(t->m).context);
+        vlm_tell("vlm: %lld of %lld positions are used; /reset starts again", (long long)vlm_session_position(t->s), (long long)vlm_model_describe(t->m).context);
         t->full = true;
         status = VLM_OK;
     } else if (!status) {
@@ -30,7 +30,7 @@ static vlm_status turn(talk *t, const char *text) {
         vlm_pictures_free(&t->pending);
         if (stopped) vlm_note("vlm: stopped");
         else if (!strcmp(q.answer.finish_reason, "length"))
-            vlm_note(vlm_session_position(t->s) >= vlm_model_describe(t->m).context ? "vlm: the context is full, the answer was cut; /reset starts again"
+            vlm_tell(vlm_session_position(t->s) >= vlm_model_describe(t->m).context ? "vlm: the context is full, the answer was cut; /reset starts again"
                                                                                      : "vlm: the answer was cut at --max-tokens");
         vlm_detail("vlm: %lld positions, %.1f tokens/s", (long long)vlm_session_position(t->s), q.decode_ms > 0 ? (double)q.answer.n / q.decode_ms * 1e3 : 0);
     }
@@ -64,10 +64,10 @@ static vlm_status command(talk *t, char *line, bool *quit) {
         vlm_note("vlm: the context is empty");
     } else if (!strcmp(line, "/plan")) return plan(t);
     else if (!strcmp(line, "/image") && *arg) {
-        if (!strcmp(arg, "-")) vlm_note("vlm: -: standard input holds the conversation; name a file");
+        if (!strcmp(arg, "-")) vlm_tell("vlm: -: standard input holds the conversation; name a file");
         else if (vlm_pictures_add(&t->pending, t->a, t->m, arg, t->a->max_images)) complain("");
         else vlm_note("vlm: %s: goes with the next turn", arg);
-    } else vlm_note("vlm: %s: unknown; /image F, /plan, /reset and /quit are known, a blank in front makes it text", line);
+    } else vlm_tell("vlm: %s: unknown; /image F, /plan, /reset and /quit are known, a blank in front makes it text", line);
     return VLM_OK;
 }
 

@@ -10,7 +10,9 @@ static vlm_status list_presets(const vlm_args *a) {
         for (int i = 0; i < n; i++) json_array_append_new(list, json_pack("{s:s,s:s}", "name", p[i].name, "about", p[i].about));
         return vlm_json_out(json_pack("{s:o}", "presets", list));
     }
-    for (int i = 0; i < n; i++) printf("%-16s %s\n", p[i].name, p[i].about);
+    vlm_table t = { 0 };
+    for (int i = 0; i < n; i++) vlm_table_row(&t, "%s\t%s", p[i].name, p[i].about);
+    vlm_table_print(&t, stdout);
     return VLM_OK;
 }
 vlm_status vlm_cmd_new(vlm_args *a) {

@@ -108,7 +108,7 @@ static vlm_status resolve(const vlm_args *a, const char *path, const char *where
     size_t n = strlen(root);
     bool leaves = path[0] == '/' && !(a->data_root && !strncmp(path, root, n) && (path[n] == '/' || (n && root[n - 1] == '/')));
     for (const char *p = path; *p; p += strcspn(p, "/"), p += *p == '/') leaves |= strcspn(p, "/") == 2 && !strncmp(p, "..", 2);
-    char *full = leaves ? NULL : path[0] == '/' ? strdup(path) : vlm_join(root, path);
+    char *full = leaves ? NULL : path[0] == '/' || !strcmp(root, ".") ? strdup(path) : vlm_join(root, path);
     free(root);
     if (leaves) return vlm_fail(VLM_EFORMAT, where, "image %s leaves the data's folder; name the folder that holds it with --data-root", path);
     if (!full) return vlm_fail_memory(where, strlen(path));

@@ -83,6 +83,12 @@ static void lines(const char *fmt, va_list args) {
     vfprintf(stderr, fmt, args);
     fputc('\n', stderr);
 }
+void vlm_tell(const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    lines(fmt, args);
+    va_end(args);
+}
 void vlm_note(const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);

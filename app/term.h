@@ -7,7 +7,8 @@
 void vlm_term_open(const vlm_args *a);
 /* The failure that this thread recorded: one line on standard error; with json an object on standard output. */
 void vlm_term_error(vlm_status status, bool json);
-void vlm_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));     /* a line on standard error, unless --quiet */
+void vlm_tell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));     /* a line on standard error, even with --quiet */
+void vlm_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));     /* the same, unless --quiet */
 void vlm_detail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* with --verbose */
 /* Everything printed has reached its reader; else a failure. */
 vlm_status vlm_flush(void);
