@@ -136,7 +136,8 @@ typedef struct vlm_answer_options {
     void *user;
 } vlm_answer_options;
 typedef struct vlm_answer_result {
-    char *text;                        /* the caller's: vlm_free */
+    char *text;                        /* the caller's: vlm_free; a NUL follows, and a model may write NULs too */
+    size_t text_bytes;
     int64_t *ids;                      /* the caller's; without the stop id */
     int64_t n, prompt_tokens;          /* completion tokens; positions before the answer, image rows included */
     const char *finish_reason;         /* "stop", "length", "stopped" (on_text said so) */

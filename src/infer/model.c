@@ -99,13 +99,16 @@ static vlm_status known_ids(vlm_model *m) {
     return VLM_OK;
 }
 
-static bool has_tokenizer(const char *dir) {
-    char *a = vlm_join(dir, "tokenizer.json"), *b = vlm_join(dir, "tokenizer/tokenizer.json"), *c = vlm_join(dir, "tokenizer.model");
-    bool has = (a && vlm_exists(a)) || (b && vlm_exists(b)) || (c && vlm_exists(c));     /* .model: refused by name by vlm_tokenizer_open */
-    free(a);
-    free(b);
-    free(c);
-    return has;
+static vlm_status has_tokenizer(const char *dir, bool *has) {
+    static const char *const names[] = { "tokenizer.json", "tokenizer/tokenizer.json", "tokenizer.model" };      /* .model: refused by name by vlm_tokenizer_open */
+    *has = false;
+    for (int i = 0; i < 3; i++) {
+        char *path = vlm_join(dir, names[i]);
+        if (!path) return vlm_fail_memory(dir, strlen(dir) + 32);
+        *has = *has || vlm_exists(path);
+        free(path);
+    }
+    return VLM_OK;
 }
 
 static vlm_status open_language(vlm_model *m, const vlm_model_options *o) {
@@ -118,12 +121,13 @@ static vlm_status open_language(vlm_model *m, const vlm_model_options *o) {
     }
     if (o->context > own) return vlm_fail(VLM_EARG, "--context", "is %lld, but the model knows %lld positions; choose at most that", (long long)o->context, (long long)own);
     m->context = o->context ? o->context : own;
-    bool needed = m->net->nanovlm;
-    if (needed || has_tokenizer(m->net->dir)) {
+    bool has = false;
+    TRY(has_tokenizer(m->net->dir, &has));
+    if (m->net->nanovlm || has) {
         TRY(vlm_tokenizer_open(m->net->dir, &m->tok));
         TRY(read_stops(m));
         TRY(vlm_chat_kind_of(m->tok, o->chat_template ? o->chat_template : own_template, m->net->nanovlm ? vlm_chat_default(m->net->language->name) : NULL, &m->chat));
-        TRY(vlm_chat_stop_ids(m->tok, m->chat, &m->stop));
+        if (m->chat != VLM_CHAT_UNKNOWN) TRY(vlm_chat_stop_ids(m->tok, m->chat, &m->stop));
     }
     if (m->net->vision) TRY(image_tokens(m));
     return known_ids(m);

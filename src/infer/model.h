@@ -12,8 +12,7 @@ struct vlm_model {
     vlm_tokenizer *tok;                /* NULL: none in the folder */
     vlm_image_rule rule;               /* with a vision encoder */
     vlm_image_limits limits;
-    vlm_chat_kind chat;
-    bool has_chat;                     /* false: chat_error says why when a template is wanted */
+    vlm_chat_kind chat;                /* VLM_CHAT_UNKNOWN: said when a turn is wanted */
     vlm_ids stop;                      /* ids that end an answer */
     unsigned char *known;              /* (V) flags: ids that may be sampled */
     int64_t context;

@@ -19,7 +19,9 @@ struct vlm_session {
     bool has_logits;
     void *dev, *host;                  /* memory of all of these */
     size_t dev_bytes, host_bytes;
-    vlm_chat *chat;                    /* the conversation, from the first vlm_say on */
+    vlm_chat *chat;                    /* the conversation, from the first vlm_say on; NULL: none */
+    size_t fed;                        /* of its ids: in the context */
+    bool lost;                         /* a turn failed half-way: only a reset helps */
 };
 /* Room for `positions` in all; keeps what is there. VLM_ECONTEXT over the model's context. */
 vlm_status vlm_session_reserve(vlm_session *s, int64_t positions);

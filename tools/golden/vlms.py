@@ -421,7 +421,8 @@ def make_gemma(out):
     extra = extra_tokens(4, False)
     tok.add_special_tokens(tokens.special("<image_soft_token>", *extra.values()))
     assert tok.token_to_id("<|image|>") == 421
-    lm = decoders.gemma_config(vocab_size=512, hidden_size=24, sliding_window=512, query_pre_attn_scalar=16)
+    rope = {k: {"rope_type": "default", "rope_theta": t} for k, t in (("full_attention", 1e6), ("sliding_attention", 1e4))}
+    lm = decoders.gemma_config(vocab_size=512, hidden_size=24, sliding_window=512, query_pre_attn_scalar=16, rope_parameters=rope)
     vit = encoders.dinov3(gated=True, patch_size=8, intermediate_size=40, num_hidden_layers=1)
     m = VLM(out, "vlm_gemma", (DINOv3ViTModel, vit), (Gemma3ForCausalLM, lm), tok, dict(gemma=True))
     gem = dict(
