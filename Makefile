@@ -56,7 +56,7 @@ $(B)/libvlm.so: $(OBJ)
 $(B)/src/ops/fast/isa_%.o: src/ops/fast/isa.c
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(run)$(CC) $(ALL) $(FLAGS_$*) -DISA=$* -DISA_$*=1 -c -o $@ $<
+	$(run)$(CC) $(if $(LINKFUZZ),$(subst $(EXTRA),,$(ALL)),$(ALL)) $(FLAGS_$*) -DISA=$* -DISA_$*=1 -c -o $@ $<  # kernels are not fuzzed
 $(B)/ref64/%.o: src/ops/ref/%.c
 	@mkdir -p $(@D)
 	$(call say,CC)
@@ -95,7 +95,7 @@ $(B)/golden: $(B)/tests/golden/golden.o $(B)/libvlm.a
 $(B)/faults: $(B)/tests/fault/faults.o $(B)/libvlm.a
 	$(call say,CC)
 	$(run)$(CC) $(ALL) $(LDFLAGS) $(patsubst %,-Wl$(,)--wrap=%,malloc calloc realloc aligned_alloc strdup) -o $@ $^ $(LIBS)
-$(B)/bench: $(B)/bench/bench.o $(B)/libvlm.a
+$(B)/benchmark: $(B)/bench/bench.o $(B)/libvlm.a
 	$(call say,CC)
 	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -124,10 +124,10 @@ fuzz: test-deps
 	@tests/fuzz/run 60
 
 bench: deps
-	@$(MAKE) $(JOBS) --no-print-directory all $B/bench checkops
+	@$(MAKE) $(JOBS) --no-print-directory all $B/benchmark checkops
 	@mkdir -p $B/models
 	$B/checkops --bench | grep -E 'peak|f32|bf16|N[0-9]'
-	$B/bench $B/models
+	$B/benchmark $B/models
 
 demo: deps
 	@$(MAKE) $(JOBS) --no-print-directory all
