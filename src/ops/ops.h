@@ -48,7 +48,7 @@ typedef struct vlm_span {
     const act *k, *v;          /* position p lies in row p, or p % ring */
     int64_t ring;              /* 0, or a multiple of VLM_KEY_BLOCK that holds every key the queries may see */
 } vlm_span;
-enum { VLM_KEY_BLOCK = 64 };           /* keys are taken in blocks that begin at multiples of this position */
+enum { VLM_KEY_BLOCK = 64 };           /* keys are taken in blocks that begin at multiples of this position; fast/ counts on 64 */
 
 enum { VLM_SCRATCH_BYTES = 1 << 20 };  /* scratch of a thread that suffices for every op */
 
