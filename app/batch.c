@@ -73,6 +73,7 @@ vlm_status vlm_ask_batch(vlm_args *a) {
     vlm_status status;
     if (!f) return vlm_fail_errno(name, "open");
     TRY_DONE(vlm_open_model(a, &m));
+    TRY_DONE(vlm_need_language(a, m));
     TRY_DONE(vlm_open_session(a, m, &s));
     for (;;) {
         char *line, where[1100];

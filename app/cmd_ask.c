@@ -19,6 +19,7 @@ static vlm_status single(vlm_args *a) {
         q.text = (char *)in;
     }
     TRY_DONE(vlm_open_model(a, &m));
+    TRY_DONE(vlm_need_language(a, m));
     TRY_DONE(vlm_open_session(a, m, &s));
     q.load_ms = vlm_now_ms() - t0;
     for (int i = 0; i < a->image.n; i++) TRY_DONE(vlm_pictures_add(&p, a, m, a->image.v[i], a->max_images));

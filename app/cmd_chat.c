@@ -63,8 +63,9 @@ static vlm_status command(talk *t, char *line, bool *quit) {
         t->begun = t->full = false;
         vlm_note("vlm: the context is empty");
     } else if (!strcmp(line, "/plan")) return plan(t);
-    else if (!strcmp(line, "/image") && *arg) {
-        if (!strcmp(arg, "-")) vlm_tell("vlm: -: standard input holds the conversation; name a file");
+    else if (!strcmp(line, "/image")) {
+        if (!*arg) vlm_tell("vlm: /image: needs a file; write /image F");
+        else if (!strcmp(arg, "-")) vlm_tell("vlm: -: standard input holds the conversation; name a file");
         else if (vlm_pictures_add(&t->pending, t->a, t->m, arg, t->a->max_images)) complain("");
         else vlm_note("vlm: %s: goes with the next turn", arg);
     } else vlm_tell("vlm: %s: unknown; /image F, /plan, /reset and /quit are known, a blank in front makes it text", line);
@@ -81,7 +82,7 @@ vlm_status vlm_cmd_chat(vlm_args *a) {
         if (!strcmp(a->image.v[i], "-")) return vlm_usage("-", "standard input holds the conversation; name a file");
     if (a->json) return vlm_usage("--json", "is not for chat; use vlm ask --json");
     TRY_DONE(vlm_open_model(a, &t.m));
-    if (!vlm_model_describe(t.m).language) { status = vlm_fail(VLM_EARG, a->arg[0], "has no language model; name a folder that has one"); goto done; }
+    TRY_DONE(vlm_need_language(a, t.m));
     TRY_DONE(vlm_open_session(a, t.m, &t.s));
     for (int i = 0; i < a->image.n; i++) TRY_DONE(vlm_pictures_add(&t.pending, a, t.m, a->image.v[i], a->max_images));
     if (ask) vlm_note("/image F adds an image, /plan says what is used, /reset starts again, /quit ends");

@@ -47,7 +47,7 @@ static void print_row(vlm_table *t, const vlm_model *m, const char *path, const 
     const vlm_image_plan *p = &r->plan;
     if (m->rule.kind == VLM_RULE_TILES) snprintf(grid, sizeof grid, "%lldx%lld tiles, %lld", (long long)p->rows, (long long)p->cols, (long long)p->n);
     else snprintf(grid, sizeof grid, "%lldx%lld", (long long)p->tokens.h, (long long)p->tokens.w);
-    vlm_table_row(t, "%s\t%lldx%lld\t%d\t%lldx%lld\t%lldx%lld\t%s\t%lld\t%+.1f%%\t%.2f\t%s", path, (long long)r->info.w, (long long)r->info.h, r->info.orientation,
+    vlm_table_row(t, "%s\t%lldx%lld\t%d\t%lldx%lld\t%lldx%lld\t%s\t%lld\t%+.1f%%\t%.4g\t%s", path, (long long)r->info.w, (long long)r->info.h, r->info.orientation,
                   (long long)p->W, (long long)p->H, (long long)p->patches.h, (long long)p->patches.w, grid, (long long)p->image_tokens,
                   (p->stretch - 1) * 100, r->gflop, vlm_bytes_text((double)r->bytes, bytes));
 }
@@ -76,7 +76,7 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
         json_decref(images);
         if (sum->images) {
             vlm_table_print(t, stdout);
-            printf("\ntotal    %lld image%s, %lld tokens, %.2f GFLOP\n", (long long)sum->images, sum->images == 1 ? "" : "s", (long long)sum->tokens, sum->gflop);
+            printf("\ntotal    %lld image%s, %lld tokens, %.4g GFLOP\n", (long long)sum->images, sum->images == 1 ? "" : "s", (long long)sum->tokens, sum->gflop);
         }
         printf("memory   %s weights + %s images + %s session = %s\n", vlm_bytes_text((double)weights, one), vlm_bytes_text((double)images_bytes, two),
                vlm_bytes_text((double)session, three), vlm_bytes_text((double)all, four));
@@ -84,7 +84,7 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
     }
     if (!full && !sum->bad) return VLM_OK;
     a->reported = true;
-    if (sum->bad) return vlm_fail(VLM_ELIMIT, "plan", "%lld of %lld images cannot be taken; see their rows", (long long)sum->bad, (long long)(sum->images + sum->bad));
+    if (sum->bad) return vlm_fail(VLM_ELIMIT, "plan", "%lld of %lld images cannot be taken; each has its reason", (long long)sum->bad, (long long)(sum->images + sum->bad));
     return vlm_fail(VLM_ECONTEXT, a->arg[0], "%lld image tokens leave no room in a context of %lld; use fewer images, --max-size or --max-image-tokens",
                     (long long)sum->tokens, (long long)m->context);
 }

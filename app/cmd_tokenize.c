@@ -63,7 +63,7 @@ static vlm_status encode(const vlm_args *a, const vlm_tokenizer *t, const vlm_mo
         text = (char *)data;
     }
     if (!m) status = vlm_tokenizer_encode(t, text, bytes, (a->no_special ? 0 : VLM_ENCODE_ADD) | (a->literal ? VLM_ENCODE_LITERAL : 0), &ids);
-    else if (strlen(text) != bytes) status = vlm_fail(VLM_EFORMAT, a->file, "holds a NUL, which no turn can; leave --chat out or mend the text");
+    else if (strlen(text) != bytes) status = vlm_fail(VLM_EFORMAT, strcmp(a->file, "-") ? a->file : "standard input", "holds a NUL, which no turn can; leave --chat out or mend the text");
     else status = vlm_turn_ids(m, NULL, NULL, text, &ids);
     if (!status) status = print_ids(a, t, &ids);
     free(data);

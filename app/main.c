@@ -28,7 +28,7 @@ int main(int argc, char **argv) {
     if (status) vlm_term_error(status, !a.reported && (a.json || (!a.arg && wants_json(argc, argv))));
     int code = status ? vlm_is_usage() ? 2 : 1 : 0;
     vlm_status flushed = vlm_flush();
-    if (flushed) { vlm_term_error(flushed, false); code = code ? code : 1; }
+    if (flushed && !code) { vlm_term_error(flushed, false); code = 1; }
     vlm_args_free(&a);
     return code;
 }

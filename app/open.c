@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 vlm_model_options vlm_options_of(const vlm_args *a) {
     return (vlm_model_options){
@@ -71,12 +72,16 @@ json_t *vlm_pictures_json(const vlm_model *m, const vlm_pictures *p) {
 vlm_status vlm_need_vision(const vlm_args *a, const vlm_model *m) {
     return m->net->vision ? VLM_OK : vlm_fail(VLM_EARG, a->arg[0], "has no vision encoder; name a folder that has one");
 }
+vlm_status vlm_need_language(const vlm_args *a, const vlm_model *m) {
+    return m->net->language ? VLM_OK : vlm_fail(VLM_EARG, a->arg[0], "has no language model; name a folder that has one");
+}
 vlm_status vlm_need_output(const vlm_args *a) {
     if (!a->output) return vlm_usage("--output", "is missing; say with -o where the result goes");
     return VLM_OK;
 }
 vlm_status vlm_check_output(const vlm_args *a, const char *path) {
-    if (vlm_is_dir(path)) return vlm_fail(VLM_EIO, path, "is a folder; name a file");
+    struct stat st;                    /* the file is written beside and renamed: a device or a pipe would be gone */
+    if (!lstat(path, &st) && !S_ISREG(st.st_mode)) return vlm_fail(VLM_EIO, path, "is %s; name a file", S_ISDIR(st.st_mode) ? "a folder" : "no regular file");
     if (!a->force && vlm_exists(path)) return vlm_fail(VLM_EIO, path, "exists already; name another file or give --force to replace it");
     return VLM_OK;
 }

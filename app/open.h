@@ -17,6 +17,7 @@ json_t    *vlm_pictures_json(const vlm_model *m, const vlm_pictures *p);
 json_t    *vlm_plan_json(const vlm_model *m, const vlm_image_plan *p);         /* "resized" .. "tokens"; in tiles: grid of tiles, "tiles" */
 
 vlm_status vlm_need_vision(const vlm_args *a, const vlm_model *m);
+vlm_status vlm_need_language(const vlm_args *a, const vlm_model *m);
 vlm_status vlm_need_output(const vlm_args *a);                         /* -o was given */
 vlm_status vlm_check_output(const vlm_args *a, const char *path);      /* a file that may be written: new, or --force */
 #endif

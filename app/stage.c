@@ -153,7 +153,7 @@ vlm_status vlm_stages_compare(const char *have, const char *want, double toleran
     if (!status && a->json) {
         status = vlm_json_out(json_pack("{s:O,s:i,s:i,s:f,s:b}", "stages", rows, "compared", compared, "failed", bad, "tolerance", tolerance, "equal", compared && !bad));
         a->reported = true;
-    } else if (!status) vlm_table_print(&t, stdout);
+    } else if (!status && n) vlm_table_print(&t, stdout);
     vlm_table_free(&t);
     json_decref(rows);
     if (status) return status;
