@@ -44,15 +44,17 @@ static double rate(const vlm_question *q) { return q->decode_ms > 0 ? (double)q-
 json_t *vlm_question_json(const vlm_model *m, const vlm_question *q) {
     static const vlm_pictures none;
     const vlm_answer_result *r = &q->answer;
-    return json_pack("{s:o,s:o,s:s,s:I,s:I,s:o,s:{s:f,s:f,s:f,s:f,s:f,s:f}}", "text", vlm_json_text(r->text), "ids", vlm_json_ints(r->ids, (size_t)r->n),
-                     "finish_reason", r->finish_reason, "prompt_tokens", (json_int_t)r->prompt_tokens, "completion_tokens", (json_int_t)r->n,
-                     "images", vlm_pictures_json(m, q->pictures ? q->pictures : &none), "timings", "load_ms", q->load_ms, "preprocess_ms", q->preprocess_ms,
-                     "encode_ms", q->encode_ms, "prefill_ms", q->prefill_ms, "decode_ms", q->decode_ms, "decode_tok_per_s", rate(q));
+    return json_pack("{s:o,s:o,s:s,s:I,s:I,s:o,s:{s:f,s:f,s:f,s:f,s:f,s:f}}", "text", vlm_json_text(r->text), "ids",
+                     vlm_json_ints(r->ids, (size_t)r->n), "finish_reason", r->finish_reason, "prompt_tokens", (json_int_t)r->prompt_tokens,
+                     "completion_tokens", (json_int_t)r->n, "images", vlm_pictures_json(m, q->pictures ? q->pictures : &none), "timings",
+                     "load_ms", q->load_ms, "preprocess_ms", q->preprocess_ms, "encode_ms", q->encode_ms, "prefill_ms", q->prefill_ms,
+                     "decode_ms", q->decode_ms, "decode_tok_per_s", rate(q));
 }
 void vlm_question_timings(const vlm_question *q) {
-    vlm_note("vlm: %lld prompt tokens, %lld answered (%s); load %.0f ms, images %.0f ms, encode %.0f ms, prompt %.0f ms, answer %.0f ms (%.1f tokens/s)",
-             (long long)q->answer.prompt_tokens, (long long)q->answer.n, q->answer.finish_reason, q->load_ms, q->preprocess_ms, q->encode_ms, q->prefill_ms,
-             q->decode_ms, rate(q));
+    const vlm_answer_result *r = &q->answer;
+    vlm_note("vlm: %lld prompt tokens, %lld answered (%s); load %.0f ms, images %.0f ms, encode %.0f ms, prompt %.0f ms, "
+             "answer %.0f ms (%.1f tokens/s)", (long long)r->prompt_tokens, (long long)r->n, r->finish_reason, q->load_ms, q->preprocess_ms,
+             q->encode_ms, q->prefill_ms, q->decode_ms, rate(q));
 }
 void vlm_question_free(vlm_question *q) {
     vlm_free(q->answer.text);

@@ -18,7 +18,8 @@ static vlm_status next_line(FILE *f, const char *where, char **line, size_t *siz
             char *p = n > LINE_LIMIT ? NULL : realloc(data, more);
             if (!p) {
                 free(data);
-                return n > LINE_LIMIT ? vlm_fail(VLM_ELIMIT, where, "has a line of more than %d bytes; is it JSON Lines?", LINE_LIMIT) : vlm_fail_memory(where, more);
+                return n > LINE_LIMIT ? vlm_fail(VLM_ELIMIT, where, "has a line of more than %d bytes; is it JSON Lines?", LINE_LIMIT)
+                                      : vlm_fail_memory(where, more);
             }
             data = p;
             room = more;
@@ -35,7 +36,8 @@ static vlm_status next_line(FILE *f, const char *where, char **line, size_t *siz
     return VLM_OK;
 }
 
-static vlm_status answer_line(const vlm_args *a, const vlm_model *m, vlm_session *s, const char *line, size_t size, const char *where, int64_t number) {
+static vlm_status answer_line(const vlm_args *a, const vlm_model *m, vlm_session *s, const char *line, size_t size, const char *where,
+                              int64_t number) {
     json_t *j = NULL;
     vlm_talk sample = { 0 };
     vlm_question q = { 0 };
@@ -94,7 +96,8 @@ vlm_status vlm_ask_batch(vlm_args *a) {
         if (status) goto done;
     }
     if (failed) {
-        status = vlm_fail(VLM_EFORMAT, name, "%lld of %lld lines could not be answered; see the error objects", (long long)failed, (long long)asked);
+        status = vlm_fail(VLM_EFORMAT, name, "%lld of %lld lines could not be answered; see the error objects", (long long)failed,
+                          (long long)asked);
         a->reported = true;
     }
 done:

@@ -39,7 +39,8 @@ vlm_status vlm_parse_int(const char *where, const char *text, int64_t lo, int64_
     long long v = strtoll(text, &end, 10);
     if (end == text || *end || !(isdigit((unsigned char)*text) || *text == '-'))
         return vlm_usage(where, "\"%s\" is not a whole number; give %lld to %lld", text, (long long)lo, (long long)hi);
-    if (errno == ERANGE || v < lo || v > hi) return vlm_usage(where, "%s is out of range; give %lld to %lld", text, (long long)lo, (long long)hi);
+    if (errno == ERANGE || v < lo || v > hi)
+        return vlm_usage(where, "%s is out of range; give %lld to %lld", text, (long long)lo, (long long)hi);
     *out = v;
     return VLM_OK;
 }
@@ -128,7 +129,8 @@ static vlm_status set(vlm_args *a, int i, const char *where, const char *text, v
     case VLM_KIND_INT:  TRY(vlm_parse_int(where, text, (int64_t)o->lo, o->hi >= 0x1p63 ? INT64_MAX : (int64_t)o->hi, to)); break;
     case VLM_KIND_REAL: TRY(vlm_parse_real(where, text, o->lo, o->hi, to)); break;
     case VLM_KIND_TEXT:
-        if (strchr(o->metavar, '|') && !is_choice(o->metavar, text)) return vlm_usage(where, "\"%s\" is not known; give %s", text, o->metavar);
+        if (strchr(o->metavar, '|') && !is_choice(o->metavar, text))
+            return vlm_usage(where, "\"%s\" is not known; give %s", text, o->metavar);
         *(const char **)to = text;
         break;
     case VLM_KIND_LIST:
@@ -147,7 +149,8 @@ static vlm_status unknown_option(const char *word, int n, int command) {
     snprintf(name, sizeof name, "%s", where + strspn(where, "-"));
     int other = find_option(name, strlen(name));
     const char *best = nearest_option(name, 1 << command);
-    if (other >= 0) return vlm_usage(where, "is not an option of %s; `vlm help %s` lists them", vlm_commands[command].name, vlm_commands[command].name);
+    if (other >= 0)
+        return vlm_usage(where, "is not an option of %s; `vlm help %s` lists them", vlm_commands[command].name, vlm_commands[command].name);
     if (best) return vlm_usage(where, "unknown option; did you mean --%s?", best);
     return vlm_usage(where, "unknown option; `vlm help %s` lists them, and -- ends the options", vlm_commands[command].name);
 }
@@ -183,7 +186,8 @@ static vlm_status from_line(int argc, char **argv, vlm_args *a) {
     if (a->args < c->min)
         return vlm_usage(c->name, "%s is missing; usage: vlm %s %s", a->args ? "an argument" : "MODEL", c->name, c->args);
     if (c->max >= 0 && a->args > c->max)
-        return vlm_usage(c->name, "\"%s\" is one argument too many; usage: vlm %s %s (a text with blanks needs quotes)", a->arg[c->max], c->name, c->args);
+        return vlm_usage(c->name, "\"%s\" is one argument too many; usage: vlm %s %s (a text with blanks needs quotes)", a->arg[c->max],
+                         c->name, c->args);
     return VLM_OK;
 }
 
@@ -209,7 +213,9 @@ static vlm_status from_json(vlm_args *a, int i, const char *where, const json_t 
     const char *text = NULL;
     switch (vlm_options[i].kind) {
     case VLM_KIND_FLAG: if (json_is_boolean(v)) text = yes ? "true" : "false"; break;
-    case VLM_KIND_INT:  if (json_is_integer(v)) snprintf(number, sizeof number, "%lld", (long long)json_integer_value(v)), text = number; break;
+    case VLM_KIND_INT:
+        if (json_is_integer(v)) snprintf(number, sizeof number, "%lld", (long long)json_integer_value(v)), text = number;
+        break;
     case VLM_KIND_REAL: if (json_is_number(v)) snprintf(number, sizeof number, "%.17g", json_number_value(v)), text = number; break;
     case VLM_KIND_TEXT: case VLM_KIND_LIST: text = json_string_value(v); break;
     }
@@ -231,7 +237,8 @@ static vlm_status from_config(vlm_args *a) {
             if (best) return vlm_usage(where, "unknown key; did you mean %s?", best);
             return vlm_usage(where, "unknown key; the keys are the options without dashes (`vlm help COMMAND`)");
         }
-        if (!(vlm_options[i].commands & 1 << a->command) || a->from[i] > VLM_CONFIG_FILE) continue;      /* one file may serve several commands */
+        if (!(vlm_options[i].commands & 1 << a->command) || a->from[i] > VLM_CONFIG_FILE)
+            continue; /* one file may serve several commands */
         if (vlm_options[i].kind == VLM_KIND_LIST && json_is_array(v)) {
             json_array_foreach(v, k, item) TRY(from_json(a, i, where, item));
         } else TRY(from_json(a, i, where, v));

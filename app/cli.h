@@ -1,5 +1,5 @@
 /* The command line: one table of commands and options (commands.def, options.def), and what is made of it: parsing, environment, --config
-   file, help, manual page, completion. Errors are vlm_status like everywhere; usage errors are marked, because they end with exit code 2. */
+   file, help, manual page, completion. Errors are vlm_status like everywhere; usage errors are marked: they end with exit code 2. */
 #ifndef VLM_CLI_H
 #define VLM_CLI_H
 #include "base/status.h"

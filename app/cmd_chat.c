@@ -13,7 +13,9 @@ typedef struct talk {
     bool begun, full;
 } talk;
 
-static void complain(const char *what) { vlm_tell("vlm: %s%s%s%s", what, *vlm_error_where() ? vlm_error_where() : "", *vlm_error_where() ? ": " : "", vlm_error_message()); }
+static void complain(const char *what) {
+    vlm_tell("vlm: %s%s%s%s", what, *vlm_error_where() ? vlm_error_where() : "", *vlm_error_where() ? ": " : "", vlm_error_message());
+}
 
 static vlm_status turn(talk *t, const char *text) {
     vlm_question q = { .system = t->begun ? NULL : t->a->system, .text = text, .pictures = &t->pending };
@@ -22,7 +24,8 @@ static vlm_status turn(talk *t, const char *text) {
     vlm_status status = vlm_answer_question(t->a, t->m, t->s, &q, true, &stopped);
     if (status == VLM_ECONTEXT) {
         complain("");
-        vlm_tell("vlm: %lld of %lld positions are used; /reset starts again", (long long)vlm_session_position(t->s), (long long)vlm_model_describe(t->m).context);
+        vlm_tell("vlm: %lld of %lld positions are used; /reset starts again", (long long)vlm_session_position(t->s),
+                 (long long)vlm_model_describe(t->m).context);
         t->full = true;
         status = VLM_OK;
     } else if (!status) {
@@ -30,9 +33,11 @@ static vlm_status turn(talk *t, const char *text) {
         vlm_pictures_free(&t->pending);
         if (stopped) vlm_note("vlm: stopped");
         else if (!strcmp(q.answer.finish_reason, "length"))
-            vlm_tell(vlm_session_position(t->s) >= vlm_model_describe(t->m).context ? "vlm: the context is full, the answer was cut; /reset starts again"
-                                                                                     : "vlm: the answer was cut at --max-tokens");
-        vlm_detail("vlm: %lld positions, %.1f tokens/s", (long long)vlm_session_position(t->s), q.decode_ms > 0 ? (double)q.answer.n / q.decode_ms * 1e3 : 0);
+            vlm_tell(vlm_session_position(t->s) >= vlm_model_describe(t->m).context
+                         ? "vlm: the context is full, the answer was cut; /reset starts again"
+                         : "vlm: the answer was cut at --max-tokens");
+        vlm_detail("vlm: %lld positions, %.1f tokens/s", (long long)vlm_session_position(t->s),
+                   q.decode_ms > 0 ? (double)q.answer.n / q.decode_ms * 1e3 : 0);
     }
     vlm_question_free(&q);
     return status;

@@ -16,7 +16,10 @@ typedef struct wish { const char *path[KINDS]; bool folder; int64_t x, y; } wish
 static const char *const ends[KINDS] = { ".npy", ".npy", ".png", ".png" };
 
 static const char *base_name(const char *path) { const char *slash = strrchr(path, '/'); return slash ? slash + 1 : path; }
-static size_t stem(const char *base) { const char *dot = strrchr(base, '.'); return dot && dot != base ? (size_t)(dot - base) : strlen(base); }
+static size_t stem(const char *base) {
+    const char *dot = strrchr(base, '.');
+    return dot && dot != base ? (size_t)(dot - base) : strlen(base);
+}
 /* The file for one image, to be freed. */
 static char *target(const wish *w, int k, const char *image) {
     const char *base = base_name(image);
@@ -34,7 +37,8 @@ static vlm_status check(const vlm_args *a, const wish *w) {
     for (int i = 1; i < a->args; i++)
         for (int j = 1; j < i && w->folder; j++) {
             const char *p = base_name(a->arg[i]), *q = base_name(a->arg[j]);
-            if (stem(p) == stem(q) && !strncmp(p, q, stem(p))) return vlm_usage(a->arg[i], "has the same name as %s, their files would be one; give them to two calls", a->arg[j]);
+            if (stem(p) == stem(q) && !strncmp(p, q, stem(p)))
+                return vlm_usage(a->arg[i], "has the same name as %s, their files would be one; give them to two calls", a->arg[j]);
         }
     for (int k = 0; k < KINDS; k++)
         for (int j = 0; j < k; j++)
@@ -42,7 +46,8 @@ static vlm_status check(const vlm_args *a, const wish *w) {
                 return vlm_usage(w->path[k], "is named for two outputs; name two files or folders");
     for (int k = 0; k < KINDS; k++) {
         if (!w->path[k]) continue;
-        if (w->folder && mkdir(w->path[k], 0777) && (errno != EEXIST || !vlm_is_dir(w->path[k]))) return vlm_fail_errno(w->path[k], "make the folder");
+        if (w->folder && mkdir(w->path[k], 0777) && (errno != EEXIST || !vlm_is_dir(w->path[k])))
+            return vlm_fail_errno(w->path[k], "make the folder");
         for (int i = 1; i < a->args; i++) {
             char *path = target(w, k, a->arg[i]);
             if (!path) return vlm_fail_memory(a->arg[i], strlen(a->arg[i]));
@@ -66,7 +71,8 @@ static vlm_status raster(const vlm_model *m, const vlm_seen *s, float **own, con
     if (!(*own = malloc(bytes))) return vlm_fail_memory("features", bytes);
     for (int64_t r = 0; r < *h; r++)
         for (int64_t c = 0; c < p->cols; c++)
-            memcpy(*own + (r * *w + c * tw) * D, *x + ((r / th * p->cols + c) * th * tw + r % th * tw) * D, (size_t)(tw * D) * sizeof(float));
+            memcpy(*own + (r * *w + c * tw) * D, *x + ((r / th * p->cols + c) * th * tw + r % th * tw) * D,
+                   (size_t)(tw * D) * sizeof(float));
     *x = *own;
     return VLM_OK;
 }
@@ -83,9 +89,11 @@ static void mark(uint8_t *rgb, int64_t H, int64_t W, int64_t h, int64_t w, int64
             if (edge < 3) memset(rgb + (y * W + x) * 3, edge < 1 ? 0 : 255, 3);
         }
 }
-static vlm_status draw_similar(vlm_session *s, const wish *w, const vlm_seen *seen, const float *x, int64_t gh, int64_t gw, const char *path) {
+static vlm_status draw_similar(vlm_session *s, const wish *w, const vlm_seen *seen, const float *x, int64_t gh, int64_t gw,
+                               const char *path) {
     const vlm_image_plan *p = &seen->plan;
-    int64_t D = s->m->net->vit.cfg.D, P = s->m->net->vit.cfg.P, py = (2 * w->y + 1) * p->H / (2 * p->h) / P, px = (2 * w->x + 1) * p->W / (2 * p->w) / P;
+    int64_t D = s->m->net->vit.cfg.D, P = s->m->net->vit.cfg.P, py = (2 * w->y + 1) * p->H / (2 * p->h) / P,
+            px = (2 * w->x + 1) * p->W / (2 * p->w) / P;
     if (py >= gh) py = gh - 1;                 /* a tile that is no multiple of P leaves a few pixels out */
     if (px >= gw) px = gw - 1;
     size_t room = vlm_resize_bytes(gh, gw, p->h, p->w, VLM_BILINEAR), small = (size_t)(gh * gw * 3), big = (size_t)(p->h * p->w * 3);
@@ -129,8 +137,9 @@ static vlm_status one(vlm_args *a, vlm_session *s, const wish *w, const char *im
     TRY_DONE(vlm_pictures_add(&p, a, m, image, 1));
     int64_t iw = p.image[0]->b.w, ih = p.image[0]->b.h;
     if (w->path[SIMILAR] && (w->x >= iw || w->y >= ih)) {
-        status = vlm_fail(VLM_EARG, "--at", "%lld,%lld lies outside %s, which has %lldx%lld pixels; X is below the first, Y below the second", (long long)w->x,
-                          (long long)w->y, image, (long long)iw, (long long)ih);
+        status =
+            vlm_fail(VLM_EARG, "--at", "%lld,%lld lies outside %s, which has %lldx%lld pixels; X is below the first, Y below the second",
+                     (long long)w->x, (long long)w->y, image, (long long)iw, (long long)ih);
         goto done;
     }
     double t1 = vlm_now_ms();
@@ -164,7 +173,8 @@ static vlm_status one(vlm_args *a, vlm_session *s, const wish *w, const char *im
             else if (k == PREFIX) printf("%s: float32 %s\n", path[k], vlm_shape_string(tiles ? 3 : 2, pre + !tiles, shape));
             else printf("%s: %lldx%lld\n", path[k], (long long)plan->w, (long long)plan->h);
         }
-        vlm_note("vlm: %s: %lldx%lld patches; load %.0f ms, encode %.0f ms, write %.0f ms", image, (long long)h, (long long)wd, t1 - t0, t2 - t1, vlm_now_ms() - t2);
+        vlm_note("vlm: %s: %lldx%lld patches; load %.0f ms, encode %.0f ms, write %.0f ms", image, (long long)h, (long long)wd, t1 - t0,
+                 t2 - t1, vlm_now_ms() - t2);
     }
 done:
     for (int k = 0; k < KINDS; k++) free(path[k]);
@@ -179,7 +189,8 @@ vlm_status vlm_cmd_features(vlm_args *a) {
     vlm_model *m = NULL;
     vlm_session *s = NULL;
     vlm_status status;
-    if (!a->output && !a->prefix && !a->pca && !a->similar) return vlm_usage("--output", "is missing; say with -o, --prefix, --pca or --similar what to write");
+    if (!a->output && !a->prefix && !a->pca && !a->similar)
+        return vlm_usage("--output", "is missing; say with -o, --prefix, --pca or --similar what to write");
     if (!a->similar != !a->at) return vlm_usage(a->at ? "--similar" : "--at", "is missing; --similar F.png and --at X,Y go together");
     if (a->at) {
         const char *comma = strchr(a->at, ',');

@@ -30,7 +30,8 @@ static void count_groups(const vlm_net *net, count c[VLM_GROUPS + 1]) {
 static const char *dtypes_text(int dtypes, char buf[64]) {
     buf[0] = 0;
     for (int t = 0; t < VLM_T_COUNT; t++)
-        if (dtypes & 1 << t) snprintf(buf + strlen(buf), 64 - strlen(buf), "%s%s", *buf ? "+" : "", vlm_tensor_dtype_name((vlm_tensor_dtype)t));
+        if (dtypes & 1 << t)
+            snprintf(buf + strlen(buf), 64 - strlen(buf), "%s%s", *buf ? "+" : "", vlm_tensor_dtype_name((vlm_tensor_dtype)t));
     return buf;
 }
 
@@ -39,12 +40,15 @@ static const char *normalisation(const vlm_image_rule *r) {
     static const char *const names[] = { "none", "imagenet", "siglip", "sat" };
     for (int i = 0; i < 4; i++) {
         vlm_image_rule known = { 0 };
-        if (!vlm_image_normalise(names[i], &known) && !memcmp(known.mean, r->mean, sizeof r->mean) && !memcmp(known.std, r->std, sizeof r->std)) return names[i];
+        if (!vlm_image_normalise(names[i], &known) && !memcmp(known.mean, r->mean, sizeof r->mean) &&
+            !memcmp(known.std, r->std, sizeof r->std))
+            return names[i];
     }
     return "own";
 }
 static json_t *rule_json(const vlm_image_rule *r) {
-    json_t *j = vlm_image_rule_json(r), *more = json_pack("{s:I,s:I,s:s}", "patch", (json_int_t)r->patch, "shuffle", (json_int_t)r->shuffle, "normalise", normalisation(r));
+    json_t *j = vlm_image_rule_json(r), *more = json_pack("{s:I,s:I,s:s}", "patch", (json_int_t)r->patch, "shuffle", (json_int_t)r->shuffle,
+                                                          "normalise", normalisation(r));
     json_object_update(j, more);
     json_decref(more);
     return j;
@@ -52,12 +56,14 @@ static json_t *rule_json(const vlm_image_rule *r) {
 static void print_rule(const vlm_image_rule *r) {
     if (r->kind == VLM_RULE_FIXED) printf("images     %lld x %lld", (long long)r->block, (long long)r->block);
     else if (r->kind == VLM_RULE_TILES)
-        printf("images     tiles of %lld x %lld%s, long side %s %lld", (long long)r->block, (long long)r->block, r->global_tile ? " and a global tile" : "",
-               r->fill_max ? "always" : "at most", (long long)r->max_size);
-    else printf("images     own rectangle, multiples of %lld, long side at most %lld%s", (long long)r->block, (long long)r->max_size, r->no_upscale ? ", never enlarged" : "");
+        printf("images     tiles of %lld x %lld%s, long side %s %lld", (long long)r->block, (long long)r->block,
+               r->global_tile ? " and a global tile" : "", r->fill_max ? "always" : "at most", (long long)r->max_size);
+    else
+        printf("images     own rectangle, multiples of %lld, long side at most %lld%s", (long long)r->block, (long long)r->max_size,
+               r->no_upscale ? ", never enlarged" : "");
     if (r->max_tokens) printf(", at most %lld tokens", (long long)r->max_tokens);
-    printf("; %s; normalised: %s; a token is %lld x %lld pixels\n", r->filter == VLM_BICUBIC ? "bicubic" : "bilinear", normalisation(r), (long long)(r->patch * r->shuffle),
-           (long long)(r->patch * r->shuffle));
+    printf("; %s; normalised: %s; a token is %lld x %lld pixels\n", r->filter == VLM_BICUBIC ? "bicubic" : "bilinear", normalisation(r),
+           (long long)(r->patch * r->shuffle), (long long)(r->patch * r->shuffle));
 }
 static json_t *tokens_json(const vlm_model *m) {
     json_t *j = json_object(), *special = json_array();
@@ -68,7 +74,9 @@ static json_t *tokens_json(const vlm_model *m) {
     json_object_set_new(j, "stop", vlm_json_ints(m->stop.id, m->stop.n));
     json_object_set_new(j, "size", json_integer(vlm_tokenizer_size(m->tok)));
     for (int64_t id = 0; id < vlm_tokenizer_size(m->tok); id++)
-        if (vlm_token_special(m->tok, id)) json_array_append_new(special, json_pack("{s:I,s:o}", "id", (json_int_t)id, "text", vlm_json_text(vlm_token_text(m->tok, id, NULL))));
+        if (vlm_token_special(m->tok, id))
+            json_array_append_new(special,
+                                  json_pack("{s:I,s:o}", "id", (json_int_t)id, "text", vlm_json_text(vlm_token_text(m->tok, id, NULL))));
     json_object_set_new(j, "special", special);
     return j;
 }
@@ -79,7 +87,9 @@ static void print_tokens(const vlm_model *m) {
     for (int64_t id = 0; id < vlm_tokenizer_size(m->tok); id++) specials += vlm_token_special(m->tok, id);
     printf("tokens     %lld ids, %lld special", (long long)vlm_tokenizer_size(m->tok), (long long)specials);
     for (int i = 0; i < 5; i++)
-        if (named[i].id >= 0) printf(", %s %lld %s", named[i].name, (long long)named[i].id, vlm_token_text(m->tok, named[i].id, NULL) ? vlm_token_text(m->tok, named[i].id, NULL) : "");
+        if (named[i].id >= 0)
+            printf(", %s %lld %s", named[i].name, (long long)named[i].id,
+                   vlm_token_text(m->tok, named[i].id, NULL) ? vlm_token_text(m->tok, named[i].id, NULL) : "");
     for (size_t i = 0; i < m->stop.n; i++) printf("%s%lld", i ? " " : ", an answer ends at ", (long long)m->stop.id[i]);
     putchar('\n');
 }
@@ -88,42 +98,49 @@ static void print_tokens(const vlm_model *m) {
 static const char *activation(vlm_activation a) { return a == VLM_GELU_ERF ? "gelu" : a == VLM_GELU_TANH ? "gelu_tanh" : "silu"; }
 static json_t *vision_json(const vlm_net *n) {
     const vlm_vit_config *c = &n->vit.cfg;
-    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:s,s:b}", "family", n->vision->name, "width", (json_int_t)c->D, "layers", (json_int_t)c->L, "heads",
-                     (json_int_t)c->H, "ffn", (json_int_t)c->F, "patch", (json_int_t)c->P, "cls", c->cls, "registers", (json_int_t)c->R, "activation",
-                     activation(c->act), "gated", c->gated);
+    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:s,s:b}", "family", n->vision->name, "width", (json_int_t)c->D, "layers",
+                     (json_int_t)c->L, "heads", (json_int_t)c->H, "ffn", (json_int_t)c->F, "patch", (json_int_t)c->P, "cls", c->cls,
+                     "registers", (json_int_t)c->R, "activation", activation(c->act), "gated", c->gated);
 }
 static json_t *language_json(const vlm_net *n) {
     const vlm_lm_config *c = &n->lm.cfg;
-    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:b,s:I,s:I}", "family", n->language->name, "width", (json_int_t)c->D, "layers", (json_int_t)c->L, "heads",
-                     (json_int_t)c->H, "kv_heads", (json_int_t)c->G, "head", (json_int_t)c->Dh, "ffn", (json_int_t)c->F, "vocabulary", (json_int_t)c->V,
-                     "activation", activation(c->act), "tied", c->tied, "window", (json_int_t)c->window, "positions", (json_int_t)c->context);
+    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:b,s:I,s:I}", "family", n->language->name, "width", (json_int_t)c->D, "layers",
+                     (json_int_t)c->L, "heads", (json_int_t)c->H, "kv_heads", (json_int_t)c->G, "head", (json_int_t)c->Dh, "ffn",
+                     (json_int_t)c->F, "vocabulary", (json_int_t)c->V, "activation", activation(c->act), "tied", c->tied, "window",
+                     (json_int_t)c->window, "positions", (json_int_t)c->context);
 }
 static void print_engines(const vlm_net *n) {
     if (n->vision) {
         const vlm_vit_config *c = &n->vit.cfg;
-        printf("vision     %s: width %lld, %lld layers, %lld heads of %lld, ffn %lld (%s%s), patch %lld, %s%lld registers\n", n->vision->name, (long long)c->D, (long long)c->L,
-               (long long)c->H, (long long)(c->D / c->H), (long long)c->F, activation(c->act), c->gated ? ", gated" : "", (long long)c->P, c->cls ? "CLS, " : "", (long long)c->R);
+        printf("vision     %s: width %lld, %lld layers, %lld heads of %lld, ffn %lld (%s%s), patch %lld, %s%lld registers\n",
+               n->vision->name, (long long)c->D, (long long)c->L, (long long)c->H, (long long)(c->D / c->H), (long long)c->F,
+               activation(c->act), c->gated ? ", gated" : "", (long long)c->P, c->cls ? "CLS, " : "", (long long)c->R);
     }
     if (n->language && n->vision)
-        printf("projector  %lld x %lld patches to a token, %lld to %lld\n", (long long)n->shuffle, (long long)n->shuffle, (long long)(n->vit.cfg.D * n->shuffle * n->shuffle),
-               (long long)n->lm.cfg.D);
+        printf("projector  %lld x %lld patches to a token, %lld to %lld\n", (long long)n->shuffle, (long long)n->shuffle,
+               (long long)(n->vit.cfg.D * n->shuffle * n->shuffle), (long long)n->lm.cfg.D);
     if (n->language) {
         const vlm_lm_config *c = &n->lm.cfg;
-        printf("language   %s: width %lld, %lld layers, %lld heads on %lld of %lld, ffn %lld (%s), vocabulary %lld%s", n->language->name, (long long)c->D, (long long)c->L,
-               (long long)c->H, (long long)c->G, (long long)c->Dh, (long long)c->F, activation(c->act), (long long)c->V, c->tied ? " (tied)" : "");
+        printf("language   %s: width %lld, %lld layers, %lld heads on %lld of %lld, ffn %lld (%s), vocabulary %lld%s", n->language->name,
+               (long long)c->D, (long long)c->L, (long long)c->H, (long long)c->G, (long long)c->Dh, (long long)c->F, activation(c->act),
+               (long long)c->V, c->tied ? " (tied)" : "");
         if (c->window) printf(", window %lld", (long long)c->window);
         putchar('\n');
     }
 }
 static const char *kind(const vlm_net *n) {
-    return n->ours ? "whole VLM (ours)" : n->nanovlm ? "whole VLM (nanoVLM)" : n->vision ? "vision encoder (Hugging Face)" : "language model (Hugging Face)";
+    if (n->ours) return "whole VLM (ours)";
+    if (n->nanovlm) return "whole VLM (nanoVLM)";
+    return n->vision ? "vision encoder (Hugging Face)" : "language model (Hugging Face)";
 }
 
 /* ---- tensors -------------------------------------------------------------------------------------------------------- */
 typedef struct stats { double min, max, rms; int64_t nan, inf; bool numbers; } stats;
 static vlm_status measure(const vlm_weights *w, const vlm_tensor *t, stats *out) {
     enum { CHUNK = 1 << 16 };
-    stats s = { .min = INFINITY, .max = -INFINITY, .numbers = t->dtype == VLM_T_F64 || t->dtype == VLM_T_F32 || t->dtype == VLM_T_F16 || t->dtype == VLM_T_BF16 };
+    stats s = { .min = INFINITY,
+                .max = -INFINITY,
+                .numbers = t->dtype == VLM_T_F64 || t->dtype == VLM_T_F32 || t->dtype == VLM_T_F16 || t->dtype == VLM_T_BF16 };
     int64_t len = vlm_tensor_len(t);
     double sum = 0;
     float *x = s.numbers ? malloc(CHUNK * sizeof *x) : NULL;
@@ -171,19 +188,21 @@ static vlm_status tensors(const vlm_args *a, const vlm_net *net, json_t *list) {
             json_t *j = json_pack("{s:o,s:s,s:o,s:s}", "name", vlm_json_text(t->name), "dtype", vlm_tensor_dtype_name(t->dtype), "shape",
                                   vlm_json_ints(t->shape, (size_t)t->ndim), "group", group_of(net, t));
             if (s.numbers) {
-                json_t *m = json_pack("{s:f,s:f,s:f,s:I,s:I}", "min", s.min, "max", s.max, "rms", s.rms, "nan", (json_int_t)s.nan, "inf", (json_int_t)s.inf);
+                json_t *m = json_pack("{s:f,s:f,s:f,s:I,s:I}", "min", s.min, "max", s.max, "rms", s.rms, "nan", (json_int_t)s.nan, "inf",
+                                      (json_int_t)s.inf);
                 json_object_update(j, m);
                 json_decref(m);
             }
             json_array_append_new(list, j);
         } else if (s.numbers)
-            vlm_table_row(&table, "%s\t%s\t%s\t%s\t%.4g\t%.4g\t%.4g\t%lld\t%lld", t->name, vlm_tensor_dtype_name(t->dtype), shape, group_of(net, t), s.min, s.max, s.rms,
-                          (long long)s.nan, (long long)s.inf);
+            vlm_table_row(&table, "%s\t%s\t%s\t%s\t%.4g\t%.4g\t%.4g\t%lld\t%lld", t->name, vlm_tensor_dtype_name(t->dtype), shape,
+                          group_of(net, t), s.min, s.max, s.rms, (long long)s.nan, (long long)s.inf);
         else vlm_table_row(&table, "%s\t%s\t%s\t%s\t-\t-\t-\t-\t-", t->name, vlm_tensor_dtype_name(t->dtype), shape, group_of(net, t));
         vlm_progress("tensors", i + 1, n);
     }
     if (!status && !list) { putchar('\n'); vlm_table_print(&table, stdout); }
-    if (!status && bad) vlm_note("vlm: warning: %s: %lld values are NaN or infinite; every other command refuses the folder", a->arg[0], (long long)bad);
+    if (!status && bad)
+        vlm_note("vlm: warning: %s: %lld values are NaN or infinite; every other command refuses the folder", a->arg[0], (long long)bad);
     vlm_table_free(&table);
     return status;
 }
@@ -198,10 +217,13 @@ vlm_status vlm_cmd_inspect(vlm_args *a) {
     const vlm_net *net = m->net;
     count_groups(net, c);
     if (a->json) {
-        json_t *j = json_pack("{s:o,s:s,s:{}}", "path", vlm_json_text(a->arg[0]), "kind", kind(net), "parameters"), *groups = json_object_get(j, "parameters"), *list = NULL;
+        json_t *j = json_pack("{s:o,s:s,s:{}}", "path", vlm_json_text(a->arg[0]), "kind", kind(net), "parameters"),
+               *groups = json_object_get(j, "parameters"), *list = NULL;
         for (int g = 0; g <= VLM_GROUPS; g++)
-            if (c[g].n) json_object_set_new(groups, g < VLM_GROUPS ? group_names[g] : "all", json_pack("{s:I,s:I,s:s}", "count", (json_int_t)c[g].n, "bytes",
-                                            (json_int_t)c[g].bytes, "dtype", dtypes_text(c[g].dtypes, text)));
+            if (c[g].n)
+                json_object_set_new(groups, g < VLM_GROUPS ? group_names[g] : "all",
+                                    json_pack("{s:I,s:I,s:s}", "count", (json_int_t)c[g].n, "bytes", (json_int_t)c[g].bytes, "dtype",
+                                              dtypes_text(c[g].dtypes, text)));
         if (net->vision) json_object_set_new(j, "vision", vision_json(net));
         if (net->language) json_object_set_new(j, "language", language_json(net));
         if (net->language && net->vision) json_object_set_new(j, "projector", json_pack("{s:I}", "shuffle", (json_int_t)net->shuffle));
@@ -218,11 +240,12 @@ vlm_status vlm_cmd_inspect(vlm_args *a) {
         print_engines(net);
         for (int g = 0, n = 0; g <= VLM_GROUPS; g++)
             if (c[g].n)
-                printf("%s%-9s  %lld parameters, %s, %s\n", n++ ? "           " : "weights    ", g < VLM_GROUPS ? group_names[g] : "all", (long long)c[g].n,
-                       dtypes_text(c[g].dtypes, text), vlm_bytes_text((double)c[g].bytes, bytes));
+                printf("%s%-9s  %lld parameters, %s, %s\n", n++ ? "           " : "weights    ", g < VLM_GROUPS ? group_names[g] : "all",
+                       (long long)c[g].n, dtypes_text(c[g].dtypes, text), vlm_bytes_text((double)c[g].bytes, bytes));
         if (net->vision) print_rule(&m->rule);
         if (m->tok) print_tokens(m);
-        if (net->language) printf("context    %lld positions, chat template: %s\n", (long long)m->context, m->tok ? vlm_chat_kind_name(m->chat) : "none");
+        if (net->language)
+            printf("context    %lld positions, chat template: %s\n", (long long)m->context, m->tok ? vlm_chat_kind_name(m->chat) : "none");
         status = a->tensors ? tensors(a, net, NULL) : VLM_OK;
     }
     vlm_model_close(m);

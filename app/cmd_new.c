@@ -17,14 +17,25 @@ static vlm_status list_presets(const vlm_args *a) {
 }
 vlm_status vlm_cmd_new(vlm_args *a) {
     if (a->preset && !strcmp(a->preset, "help")) return list_presets(a);
-    if (a->preset && (a->vision || a->language)) return vlm_usage("--preset", "brings its own backbones; leave --vision and --language out");
+    if (a->preset && (a->vision || a->language))
+        return vlm_usage("--preset", "brings its own backbones; leave --vision and --language out");
     if (!a->preset && (!a->vision || !a->language))
-        return vlm_usage(a->vision ? "--language" : "--vision", "is missing; give --vision DIR and --language DIR, or --preset NAME (`--preset help` lists them)");
+        return vlm_usage(a->vision ? "--language" : "--vision",
+                         "is missing; give --vision DIR and --language DIR, or --preset NAME (`--preset help` lists them)");
     if (!a->output) return vlm_usage("--output", "is missing; say with -o which folder to make");
-    vlm_new_options o = {
-        .vision = a->vision, .language = a->language, .preset = a->preset, .out = a->output, .force = a->force, .seed = (uint64_t)a->seed, .shuffle = a->shuffle,
-        .max_size_px = a->max_size, .max_image_tokens = a->max_image_tokens, .context = a->context, .no_upscale = a->no_upscale,
-        .bf16 = a->dtype && !strcmp(a->dtype, "bf16"), .chat_template = a->template_ };
+    vlm_new_options o = { .vision = a->vision,
+                          .language = a->language,
+                          .preset = a->preset,
+                          .out = a->output,
+                          .force = a->force,
+                          .seed = (uint64_t)a->seed,
+                          .shuffle = a->shuffle,
+                          .max_size_px = a->max_size,
+                          .max_image_tokens = a->max_image_tokens,
+                          .context = a->context,
+                          .no_upscale = a->no_upscale,
+                          .bf16 = a->dtype && !strcmp(a->dtype, "bf16"),
+                          .chat_template = a->template_ };
     vlm_hold();
     vlm_status status = vlm_new(&o), stopped = vlm_release();
     if (!status) status = stopped;

@@ -7,13 +7,14 @@ typedef struct row {
     double gflop;
     size_t bytes;
 } row;
-/* Images are encoded in groups of some 4096 rows (infer/encode.c): at the peak there are one group's buffers, and of all others what is kept. */
+/* Images are encoded in groups of some 4096 rows (infer/encode.c): at the peak there are one group's buffers, and what is kept of all. */
 enum { GROUP_ROWS = 4096 };
 typedef struct totals { int64_t images, bad, tokens, rows; double gflop; size_t kept, group, over; } totals;
 static void add(totals *sum, const vlm_model *m, const row *r) {
     const vlm_image_plan *p = &r->plan;
     int64_t D = m->net->vit.cfg.D, rows = p->n * (vlm_vit_prefix(&m->net->vit.cfg) + p->patches.h * p->patches.w);
-    size_t kept = (size_t)(r->info.w * r->info.h * 3) + (size_t)(rows * D + (m->net->language ? p->image_tokens * m->net->lm.cfg.D : 0)) * sizeof(float);
+    size_t kept = (size_t)(r->info.w * r->info.h * 3) +
+                  (size_t)(rows * D + (m->net->language ? p->image_tokens * m->net->lm.cfg.D : 0)) * sizeof(float);
     if (sum->rows && sum->rows + rows > GROUP_ROWS) sum->rows = 0, sum->group = 0;
     sum->rows += rows;
     sum->group += r->bytes > kept ? r->bytes - kept : 0;
@@ -33,8 +34,9 @@ static vlm_status plan_image(const vlm_model *m, const char *path, row *r) {
     return vlm_encode_bytes(m, &r->plan, VLM_KEEP_PATCHES, &r->bytes);
 }
 static json_t *row_json(const vlm_model *m, const char *path, const row *r) {
-    json_t *j = json_pack("{s:o,s:I,s:I,s:s,s:i}", "path", vlm_json_text(path), "width", (json_int_t)r->info.w, "height", (json_int_t)r->info.h, "format",
-                          r->info.format, "exif", r->info.orientation), *rest = vlm_plan_json(m, &r->plan);
+    json_t *j = json_pack("{s:o,s:I,s:I,s:s,s:i}", "path", vlm_json_text(path), "width", (json_int_t)r->info.w, "height",
+                          (json_int_t)r->info.h, "format", r->info.format, "exif", r->info.orientation),
+           *rest = vlm_plan_json(m, &r->plan);
     json_object_update(j, rest);
     json_decref(rest);
     json_object_set_new(j, "stretch", json_real(r->plan.stretch));
@@ -45,11 +47,13 @@ static json_t *row_json(const vlm_model *m, const char *path, const row *r) {
 static void print_row(vlm_table *t, const vlm_model *m, const char *path, const row *r) {
     char bytes[32], grid[64];
     const vlm_image_plan *p = &r->plan;
-    if (m->rule.kind == VLM_RULE_TILES) snprintf(grid, sizeof grid, "%lldx%lld tiles, %lld", (long long)p->rows, (long long)p->cols, (long long)p->n);
+    if (m->rule.kind == VLM_RULE_TILES)
+        snprintf(grid, sizeof grid, "%lldx%lld tiles, %lld", (long long)p->rows, (long long)p->cols, (long long)p->n);
     else snprintf(grid, sizeof grid, "%lldx%lld", (long long)p->tokens.h, (long long)p->tokens.w);
-    vlm_table_row(t, "%s\t%lldx%lld\t%d\t%lldx%lld\t%lldx%lld\t%s\t%lld\t%+.1f%%\t%.4g\t%s", path, (long long)r->info.w, (long long)r->info.h, r->info.orientation,
-                  (long long)p->W, (long long)p->H, (long long)p->patches.h, (long long)p->patches.w, grid, (long long)p->image_tokens,
-                  (p->stretch - 1) * 100, r->gflop, vlm_bytes_text((double)r->bytes, bytes));
+    vlm_table_row(t, "%s\t%lldx%lld\t%d\t%lldx%lld\t%lldx%lld\t%s\t%lld\t%+.1f%%\t%.4g\t%s", path, (long long)r->info.w,
+                  (long long)r->info.h, r->info.orientation, (long long)p->W, (long long)p->H, (long long)p->patches.h,
+                  (long long)p->patches.w, grid, (long long)p->image_tokens, (p->stretch - 1) * 100, r->gflop,
+                  vlm_bytes_text((double)r->bytes, bytes));
 }
 
 static size_t weight_bytes(const vlm_model *m) {
@@ -62,30 +66,36 @@ static size_t weight_bytes(const vlm_model *m) {
 static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *images, const totals *sum) {
     char one[32], two[32], three[32], four[32];
     bool vlm = m->net->language && m->net->vision, full = vlm && sum->tokens >= m->context;
-    size_t weights = weight_bytes(m), session = m->net->language ? vlm_session_bytes(m, sum->tokens < m->context ? sum->tokens : m->context) : 0;
+    size_t weights = weight_bytes(m),
+           session = m->net->language ? vlm_session_bytes(m, sum->tokens < m->context ? sum->tokens : m->context) : 0;
     size_t images_bytes = sum->kept + sum->over, all = weights + session + images_bytes;
     if (a->json) {
         json_t *limits = json_array();
         if (full) json_array_append_new(limits, json_string("context"));
         if (sum->bad) json_array_append_new(limits, json_string("images"));
-        TRY(vlm_json_out(json_pack("{s:o,s:{s:I,s:I,s:f},s:{s:I,s:I,s:I,s:I},s:I,s:o}", "images", images, "totals", "images", (json_int_t)sum->images, "tokens",
-                                   (json_int_t)sum->tokens, "gflop", sum->gflop, "memory", "weights_bytes", (json_int_t)weights, "images_bytes",
-                                   (json_int_t)images_bytes, "session_bytes", (json_int_t)session, "total_bytes", (json_int_t)all, "context", (json_int_t)m->context,
-                                   "broken_limits", limits)));
+        TRY(vlm_json_out(json_pack("{s:o,s:{s:I,s:I,s:f},s:{s:I,s:I,s:I,s:I},s:I,s:o}", "images", images, "totals", "images",
+                                   (json_int_t)sum->images, "tokens", (json_int_t)sum->tokens, "gflop", sum->gflop, "memory",
+                                   "weights_bytes", (json_int_t)weights, "images_bytes", (json_int_t)images_bytes, "session_bytes",
+                                   (json_int_t)session, "total_bytes", (json_int_t)all, "context", (json_int_t)m->context, "broken_limits",
+                                   limits)));
     } else {
         json_decref(images);
         if (sum->images) {
             vlm_table_print(t, stdout);
-            printf("\ntotal    %lld image%s, %lld tokens, %.4g GFLOP\n", (long long)sum->images, sum->images == 1 ? "" : "s", (long long)sum->tokens, sum->gflop);
+            printf("\ntotal    %lld image%s, %lld tokens, %.4g GFLOP\n", (long long)sum->images, sum->images == 1 ? "" : "s",
+                   (long long)sum->tokens, sum->gflop);
         }
-        printf("memory   %s weights + %s images + %s session = %s\n", vlm_bytes_text((double)weights, one), vlm_bytes_text((double)images_bytes, two),
-               vlm_bytes_text((double)session, three), vlm_bytes_text((double)all, four));
+        printf("memory   %s weights + %s images + %s session = %s\n", vlm_bytes_text((double)weights, one),
+               vlm_bytes_text((double)images_bytes, two), vlm_bytes_text((double)session, three), vlm_bytes_text((double)all, four));
         if (vlm) printf("context  %lld of %lld positions in images\n", (long long)sum->tokens, (long long)m->context);
     }
     if (!full && !sum->bad) return VLM_OK;
     a->reported = true;
-    if (sum->bad) return vlm_fail(VLM_ELIMIT, "plan", "%lld of %lld images cannot be taken; each has its reason", (long long)sum->bad, (long long)(sum->images + sum->bad));
-    return vlm_fail(VLM_ECONTEXT, a->arg[0], "%lld image tokens leave no room in a context of %lld; use fewer images, --max-size or --max-image-tokens",
+    if (sum->bad)
+        return vlm_fail(VLM_ELIMIT, "plan", "%lld of %lld images cannot be taken; each has its reason", (long long)sum->bad,
+                        (long long)(sum->images + sum->bad));
+    return vlm_fail(VLM_ECONTEXT, a->arg[0],
+                    "%lld image tokens leave no room in a context of %lld; use fewer images, --max-size or --max-image-tokens",
                     (long long)sum->tokens, (long long)m->context);
 }
 

@@ -16,8 +16,12 @@ vlm_status vlm_cmd_preprocess(vlm_args *a) {
     TRY_DONE(vlm_need_vision(a, m));
     TRY_DONE(vlm_bitmap_open(a->arg[1], &m->limits, &b));
     TRY_DONE(vlm_image_plan_make(&m->rule, b.w, b.h, a->arg[1], &p));
-    size_t room = vlm_process_bytes(&m->rule, &p), bytes = a->u8 ? (size_t)(p.H * p.W * 3) : (size_t)(p.n * 3 * p.tile_h * p.tile_w) * sizeof(float);
-    if (room > SIZE_MAX - 64 || !(work = aligned_alloc(64, (room + 64) & ~(size_t)63)) || !(out = malloc(bytes))) { status = vlm_fail_memory(a->arg[1], room + bytes); goto done; }
+    size_t room = vlm_process_bytes(&m->rule, &p),
+           bytes = a->u8 ? (size_t)(p.H * p.W * 3) : (size_t)(p.n * 3 * p.tile_h * p.tile_w) * sizeof(float);
+    if (room > SIZE_MAX - 64 || !(work = aligned_alloc(64, (room + 64) & ~(size_t)63)) || !(out = malloc(bytes))) {
+        status = vlm_fail_memory(a->arg[1], room + bytes);
+        goto done;
+    }
     if (!(ctx = vlm_ctx_open(m->threads, VLM_SCRATCH_BYTES))) { status = vlm_fail_memory("the threads", VLM_SCRATCH_BYTES); goto done; }
     vlm_process(ctx, &m->rule, &p, b.rgb, a->u8 ? out : NULL, a->u8 ? NULL : out, work);
     bool tiles = m->rule.kind == VLM_RULE_TILES && !a->u8;
@@ -29,8 +33,9 @@ vlm_status vlm_cmd_preprocess(vlm_args *a) {
     if (!status) {
         char text[VLM_SHAPE_CHARS];
         vlm_shape_string(tiles ? 4 : 3, shape, text);
-        if (a->json) status = vlm_json_out(json_pack("{s:o,s:s,s:o}", "path", vlm_json_text(a->output), "dtype", a->u8 ? "uint8" : "float32", "shape",
-                                                     vlm_json_ints(shape, tiles ? 4 : 3)));
+        if (a->json)
+            status = vlm_json_out(json_pack("{s:o,s:s,s:o}", "path", vlm_json_text(a->output), "dtype", a->u8 ? "uint8" : "float32",
+                                            "shape", vlm_json_ints(shape, tiles ? 4 : 3)));
         else printf("%s: %s %s\n", a->output, a->u8 ? "uint8" : "float32", text);
     }
 done:

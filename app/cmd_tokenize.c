@@ -62,8 +62,11 @@ static vlm_status encode(const vlm_args *a, const vlm_tokenizer *t, const vlm_mo
         TRY(vlm_read(a->file, VLM_TEXT_LIMIT, &data, &bytes));
         text = (char *)data;
     }
-    if (!m) status = vlm_tokenizer_encode(t, text, bytes, (a->no_special ? 0 : VLM_ENCODE_ADD) | (a->literal ? VLM_ENCODE_LITERAL : 0), &ids);
-    else if (strlen(text) != bytes) status = vlm_fail(VLM_EFORMAT, strcmp(a->file, "-") ? a->file : "standard input", "holds a NUL, which no turn can; leave --chat out or mend the text");
+    if (!m)
+        status = vlm_tokenizer_encode(t, text, bytes, (a->no_special ? 0 : VLM_ENCODE_ADD) | (a->literal ? VLM_ENCODE_LITERAL : 0), &ids);
+    else if (strlen(text) != bytes)
+        status = vlm_fail(VLM_EFORMAT, strcmp(a->file, "-") ? a->file : "standard input",
+                          "holds a NUL, which no turn can; leave --chat out or mend the text");
     else status = vlm_turn_ids(m, NULL, NULL, text, &ids);
     if (!status) status = print_ids(a, t, &ids);
     free(data);
@@ -73,8 +76,11 @@ static vlm_status encode(const vlm_args *a, const vlm_tokenizer *t, const vlm_mo
 
 vlm_status vlm_cmd_tokenize(vlm_args *a) {
     int sources = (a->args > 1) + (a->file != NULL) + (a->decode != NULL);
-    if (sources != 1) return vlm_usage("tokenize", "%s; give one of TEXT, --file F and --decode IDS", sources ? "is asked for two things" : "has no text");
-    if (a->decode && (a->chat || a->literal || a->no_special)) return vlm_usage("--decode", "does not go with --chat, --literal or --no-special; leave them out");
+    if (sources != 1)
+        return vlm_usage("tokenize", "%s; give one of TEXT, --file F and --decode IDS",
+                         sources ? "is asked for two things" : "has no text");
+    if (a->decode && (a->chat || a->literal || a->no_special))
+        return vlm_usage("--decode", "does not go with --chat, --literal or --no-special; leave them out");
     if (a->skip_special && !a->decode) return vlm_usage("--skip-special", "is for --decode; --no-special leaves BOS out of ids");
     if (a->chat) {
         if (a->no_special) return vlm_usage("--no-special", "does not go with --chat, whose template has its own; leave it out");

@@ -24,9 +24,14 @@ static vlm_status write_image(tracer *t, int64_t k) {
     const vlm_vit_config *c = &t->m->net->vit.cfg;
     bool tiles = t->m->rule.kind == VLM_RULE_TILES;
     int64_t prefix = vlm_vit_prefix(c), patches = p->n * p->patches.h * p->patches.w;
-    const struct { const char *part; vlm_tensor_dtype dtype; int ndim; int64_t shape[4]; const void *data; } part[] = {
+    const struct { const char *part; vlm_tensor_dtype dtype; int ndim; int64_t shape[4]; const void *data;
+    } part[] = {
         { "u8", VLM_T_U8, 3, { p->H, p->W, 3 }, s->u8 },
-        { "pixels", VLM_T_F32, 4 - !tiles, { tiles ? p->n : 3, tiles ? 3 : p->tile_h, tiles ? p->tile_h : p->tile_w, p->tile_w }, s->pixels },
+        { "pixels",
+          VLM_T_F32,
+          4 - !tiles,
+          { tiles ? p->n : 3, tiles ? 3 : p->tile_h, tiles ? p->tile_h : p->tile_w, p->tile_w },
+          s->pixels },
         { "prefix", VLM_T_F32, 2, { p->n * prefix, c->D }, prefix ? s->prefix : NULL },
         { "patches", VLM_T_F32, 2, { patches, c->D }, s->patches },
         { "tokens", VLM_T_F32, 2, { p->image_tokens, t->m->net->language ? t->m->net->lm.cfg.D : 0 }, s->tokens },
@@ -73,7 +78,8 @@ static vlm_status read_ids(const char *path, vlm_ids *out) {
     vlm_status status = VLM_OK;
     TRY(vlm_npy_open(path, &npy));
     bool whole = npy.t.dtype == VLM_T_I64 || npy.t.dtype == VLM_T_I32;
-    if (!whole || npy.t.ndim != 1 || !npy.t.shape[0]) status = vlm_fail(VLM_EFORMAT, path, "is not a list of ids; give int64 or int32 of shape (T)");
+    if (!whole || npy.t.ndim != 1 || !npy.t.shape[0])
+        status = vlm_fail(VLM_EFORMAT, path, "is not a list of ids; give int64 or int32 of shape (T)");
     for (int64_t i = 0; !status && i < npy.t.shape[0]; i++) status = vlm_ids_push(out, vlm_npy_int(&npy, i));
     vlm_npy_close(&npy);
     return status;
@@ -147,8 +153,9 @@ static void print_stages(const json_t *stages) {
         char text[VLM_SHAPE_CHARS];
         const json_t *s = json_object_get(v, "shape");
         for (size_t d = 0; d < json_array_size(s); d++) shape[d] = json_integer_value(json_array_get(s, d));
-        vlm_table_row(&table, "%s\t%s\t%.4g\t%.4g\t%.4g\t%.4g", json_string_value(json_object_get(v, "name")), vlm_shape_string((int)json_array_size(s), shape, text),
-                      json_number_value(json_object_get(v, "min")), json_number_value(json_object_get(v, "max")), json_number_value(json_object_get(v, "mean")),
+        vlm_table_row(&table, "%s\t%s\t%.4g\t%.4g\t%.4g\t%.4g", json_string_value(json_object_get(v, "name")),
+                      vlm_shape_string((int)json_array_size(s), shape, text), json_number_value(json_object_get(v, "min")),
+                      json_number_value(json_object_get(v, "max")), json_number_value(json_object_get(v, "mean")),
                       json_number_value(json_object_get(v, "rms")));
     }
     vlm_table_print(&table, stdout);
@@ -161,8 +168,14 @@ vlm_status vlm_cmd_trace(vlm_args *a) {
     const char *tmp = getenv("TMPDIR");
     vlm_status status;
     if (a->prompt && a->ids) { status = vlm_usage("--ids", "and --prompt are two texts; give one"); goto done; }
-    if (!a->output && !a->against) { status = vlm_usage("--output", "is missing; say with -o where the stages go, or --against what to compare with"); goto done; }
-    if (a->against && !vlm_is_dir(a->against)) { status = vlm_fail(VLM_EIO, a->against, "is not a folder; name one that vlm trace wrote"); goto done; }
+    if (!a->output && !a->against) {
+        status = vlm_usage("--output", "is missing; say with -o where the stages go, or --against what to compare with");
+        goto done;
+    }
+    if (a->against && !vlm_is_dir(a->against)) {
+        status = vlm_fail(VLM_EIO, a->against, "is not a folder; name one that vlm trace wrote");
+        goto done;
+    }
     snprintf(scratch, sizeof scratch, "%s/vlm-trace-%ld", tmp && *tmp ? tmp : "/tmp", (long)getpid());
     vlm_hold();                        /* the folder that is being made must not stay behind */
     status = vlm_dir_writer_open(a->output ? a->output : scratch, a->force && a->output, &d);

@@ -82,8 +82,10 @@ static void roff_option(FILE *f, const vlm_option *o) {
     fputc('\n', f);
 }
 void vlm_print_man(FILE *f) {
-    fputs(".TH VLM 1 \"\" \"vlm " VLM_VERSION "\" \"User Commands\"\n.SH NAME\nvlm \\- vision\\-language models whose images keep their own shape\n"
-          ".SH SYNOPSIS\n.B vlm\n.I COMMAND MODEL\n[options] [arguments]\n.SH COMMANDS\n", f);
+    fputs(".TH VLM 1 \"\" \"vlm " VLM_VERSION
+          "\" \"User Commands\"\n.SH NAME\nvlm \\- vision\\-language models whose images keep their own shape\n"
+          ".SH SYNOPSIS\n.B vlm\n.I COMMAND MODEL\n[options] [arguments]\n.SH COMMANDS\n",
+          f);
     for (int c = 0; c < VLM_COMMANDS; c++) {
         fputs(".SS ", f);
         fprintf(f, "vlm %s ", vlm_commands[c].name);
@@ -97,8 +99,10 @@ void vlm_print_man(FILE *f) {
     fputs(".SH OPTIONS OF EVERY COMMAND\n", f);
     for (int i = 0; i < VLM_OPTIONS; i++)
         if (vlm_options[i].commands == C_ALL) roff_option(f, &vlm_options[i]);
-    fputs(".SH ENVIRONMENT\nEvery option \\-\\-max\\-size can be set as VLM_MAX_SIZE; the command line wins over the environment, that over a\n"
-          "\\-\\-config file. NO_COLOR is honoured.\n.SH EXIT STATUS\n0 ok, 1 failed, 2 wrong usage, 130 stopped by a signal.\n", f);
+    fputs(
+        ".SH ENVIRONMENT\nEvery option \\-\\-max\\-size can be set as VLM_MAX_SIZE; the command line wins over that, and that over a\n"
+        "\\-\\-config file. NO_COLOR is honoured.\n.SH EXIT STATUS\n0 ok, 1 failed, 2 wrong usage, 130 stopped by a signal.\n",
+        f);
 }
 
 /* ---- completion ------------------------------------------------------------------------------------------------------ */
@@ -169,7 +173,8 @@ void vlm_print_completion(FILE *f, const char *shell) { if (!strcmp(shell, "zsh"
 
 vlm_status vlm_cmd_help(vlm_args *a) {
     int command = -1;
-    if (a->args && (a->man || a->completion)) return vlm_usage("help", "--man and --completion are for all commands; leave %s out", a->arg[0]);
+    if (a->args && (a->man || a->completion))
+        return vlm_usage("help", "--man and --completion are for all commands; leave %s out", a->arg[0]);
     if (a->args) TRY(vlm_command_find(a->arg[0], &command));
     if (a->man) vlm_print_man(stdout);
     else if (a->completion) vlm_print_completion(stdout, a->completion);

@@ -5,10 +5,18 @@
 #include <sys/stat.h>
 
 vlm_model_options vlm_options_of(const vlm_args *a) {
-    return (vlm_model_options){
-        .threads = (int)a->threads, .isa = a->isa, .max_size_px = a->max_size, .max_image_tokens = a->max_image_tokens, .context = a->context,
-        .no_upscale = a->no_upscale, .compat_resize = a->compat_resize, .fork_maths = a->fork_maths, .chat_template = a->template_,
-        .max_pixels = a->max_pixels, .max_side_px = a->max_side, .max_file_bytes = a->max_bytes };
+    return (vlm_model_options){ .threads = (int)a->threads,
+                                .isa = a->isa,
+                                .max_size_px = a->max_size,
+                                .max_image_tokens = a->max_image_tokens,
+                                .context = a->context,
+                                .no_upscale = a->no_upscale,
+                                .compat_resize = a->compat_resize,
+                                .fork_maths = a->fork_maths,
+                                .chat_template = a->template_,
+                                .max_pixels = a->max_pixels,
+                                .max_side_px = a->max_side,
+                                .max_file_bytes = a->max_bytes };
 }
 vlm_status vlm_open_model(const vlm_args *a, vlm_model **out) {
     vlm_model_options o = vlm_options_of(a);
@@ -29,7 +37,9 @@ static vlm_status load(const vlm_args *a, const vlm_model *m, const char *path, 
     return status;
 }
 vlm_status vlm_pictures_add(vlm_pictures *p, const vlm_args *a, const vlm_model *m, const char *path, int64_t limit) {
-    if (p->n >= limit) return vlm_fail(VLM_ELIMIT, path, "is image %lld of a limit of %lld; raise it with --max-images", (long long)p->n + 1, (long long)limit);
+    if (p->n >= limit)
+        return vlm_fail(VLM_ELIMIT, path, "is image %lld of a limit of %lld; raise it with --max-images", (long long)p->n + 1,
+                        (long long)limit);
     vlm_image **image = realloc(p->image, (size_t)(p->n + 1) * sizeof *image);
     if (image) p->image = image;
     char **paths = realloc(p->path, (size_t)(p->n + 1) * sizeof *paths), *copy = strdup(path);
@@ -49,9 +59,9 @@ void vlm_pictures_free(vlm_pictures *p) {
 
 json_t *vlm_plan_json(const vlm_model *m, const vlm_image_plan *p) {
     bool tiled = m->rule.kind == VLM_RULE_TILES;
-    json_t *j = json_pack("{s:[I,I],s:[I,I],s:[I,I],s:I}", "resized", (json_int_t)p->H, (json_int_t)p->W, "patches", (json_int_t)p->patches.h,
-                          (json_int_t)p->patches.w, "grid", (json_int_t)(tiled ? p->rows : p->tokens.h), (json_int_t)(tiled ? p->cols : p->tokens.w), "tokens",
-                          (json_int_t)p->image_tokens);
+    json_t *j = json_pack("{s:[I,I],s:[I,I],s:[I,I],s:I}", "resized", (json_int_t)p->H, (json_int_t)p->W, "patches",
+                          (json_int_t)p->patches.h, (json_int_t)p->patches.w, "grid", (json_int_t)(tiled ? p->rows : p->tokens.h),
+                          (json_int_t)(tiled ? p->cols : p->tokens.w), "tokens", (json_int_t)p->image_tokens);
     if (j && tiled) json_object_set_new(j, "tiles", json_integer(p->n));
     return j;
 }
@@ -61,7 +71,8 @@ json_t *vlm_pictures_json(const vlm_model *m, const vlm_pictures *p) {
         vlm_image_plan plan = { 0 };
         const vlm_bitmap *b = &p->image[i]->b;
         if (vlm_image_plan_make(&m->rule, b->w, b->h, p->path[i], &plan)) continue;        /* encoding has said so already */
-        json_t *j = json_pack("{s:o,s:I,s:I}", "path", vlm_json_text(p->path[i]), "width", (json_int_t)b->w, "height", (json_int_t)b->h), *rest = vlm_plan_json(m, &plan);
+        json_t *j = json_pack("{s:o,s:I,s:I}", "path", vlm_json_text(p->path[i]), "width", (json_int_t)b->w, "height", (json_int_t)b->h),
+               *rest = vlm_plan_json(m, &plan);
         json_object_update(j, rest);
         json_decref(rest);
         json_array_append_new(list, j);
@@ -81,7 +92,8 @@ vlm_status vlm_need_output(const vlm_args *a) {
 }
 vlm_status vlm_check_output(const vlm_args *a, const char *path) {
     struct stat st;                    /* the file is written beside and renamed: a device or a pipe would be gone */
-    if (!lstat(path, &st) && !S_ISREG(st.st_mode)) return vlm_fail(VLM_EIO, path, "is %s; name a file", S_ISDIR(st.st_mode) ? "a folder" : "no regular file");
+    if (!lstat(path, &st) && !S_ISREG(st.st_mode))
+        return vlm_fail(VLM_EIO, path, "is %s; name a file", S_ISDIR(st.st_mode) ? "a folder" : "no regular file");
     if (!a->force && vlm_exists(path)) return vlm_fail(VLM_EIO, path, "exists already; name another file or give --force to replace it");
     return VLM_OK;
 }

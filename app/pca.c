@@ -152,8 +152,10 @@ vlm_status vlm_pca_rgb(vlm_ctx *ctx, const float *x, int64_t n, int64_t D, uint8
 static double gamma_of(double v) { return v <= 0.0031308 ? 12.92 * v : 1.055 * pow(v, 1 / 2.4) - 0.055; }
 /* From dark blue over green to bright yellow, even steps of lightness: a path through Oklab (Ottosson 2020). */
 static void colour(double t, uint8_t out[3]) {
-    double L = 0.22 + 0.72 * t, chroma = 0.10 + 0.06 * t, hue = (285 - 175 * t) * 3.14159265358979323846 / 180, A = chroma * cos(hue), B = chroma * sin(hue);
-    double l = L + 0.3963377774 * A + 0.2158037573 * B, m = L - 0.1055613458 * A - 0.0638541728 * B, s = L - 0.0894841775 * A - 1.2914855480 * B;
+    double L = 0.22 + 0.72 * t, chroma = 0.10 + 0.06 * t, hue = (285 - 175 * t) * 3.14159265358979323846 / 180, A = chroma * cos(hue),
+           B = chroma * sin(hue);
+    double l = L + 0.3963377774 * A + 0.2158037573 * B, m = L - 0.1055613458 * A - 0.0638541728 * B,
+           s = L - 0.0894841775 * A - 1.2914855480 * B;
     l = l * l * l, m = m * m * m, s = s * s * s;
     out[0] = level(gamma_of(4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s));
     out[1] = level(gamma_of(-1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s));

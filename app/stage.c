@@ -24,7 +24,9 @@ vlm_status vlm_stage_open(const char *dir, const char *name, vlm_tensor_dtype dt
 }
 vlm_status vlm_stage_append(vlm_stage *s, const void *data, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
-        double v = s->dtype == VLM_T_U8 ? ((const uint8_t *)data)[i] : s->dtype == VLM_T_I64 ? (double)((const int64_t *)data)[i] : (double)((const float *)data)[i];
+        double v = s->dtype == VLM_T_U8    ? ((const uint8_t *)data)[i]
+                   : s->dtype == VLM_T_I64 ? (double)((const int64_t *)data)[i]
+                                           : (double)((const float *)data)[i];
         if (!(v >= s->min)) s->min = v;        /* a NaN stays */
         if (!(v <= s->max)) s->max = v;
         s->sum += v;
@@ -37,14 +39,15 @@ vlm_status vlm_stage_close(vlm_stage *s, json_t *stages) {
     double n = s->n ? (double)s->n : 1;
     vlm_status status = vlm_npy_writer_commit(&s->file);
     if (!s->n) s->min = s->max = 0;
-    json_t *j = json_pack("{s:s,s:o,s:f,s:f,s:f,s:f}", "name", s->name, "shape", vlm_json_ints(s->shape, (size_t)s->ndim), "min", s->min, "max", s->max, "mean",
-                          s->sum / n, "rms", sqrt(s->squares / n));
+    json_t *j = json_pack("{s:s,s:o,s:f,s:f,s:f,s:f}", "name", s->name, "shape", vlm_json_ints(s->shape, (size_t)s->ndim), "min", s->min,
+                          "max", s->max, "mean", s->sum / n, "rms", sqrt(s->squares / n));
     if (!status && !j) status = vlm_fail(VLM_EFORMAT, s->name, "holds NaN or infinity; look at the weights with vlm inspect --tensors");
     if (j) json_array_append_new(stages, j);
     return status;
 }
 void vlm_stage_cancel(vlm_stage *s) { vlm_npy_writer_cancel(&s->file); }
-vlm_status vlm_stage_write(const char *dir, const char *name, vlm_tensor_dtype dtype, int ndim, const int64_t *shape, const void *data, json_t *stages) {
+vlm_status vlm_stage_write(const char *dir, const char *name, vlm_tensor_dtype dtype, int ndim, const int64_t *shape, const void *data,
+                           json_t *stages) {
     vlm_stage s;
     int64_t n = 1;
     for (int i = 0; i < ndim; i++) n *= shape[i];
@@ -56,7 +59,8 @@ vlm_status vlm_stage_write(const char *dir, const char *name, vlm_tensor_dtype d
 
 /* ---- comparison --------------------------------------------------------------------------------------------------------- */
 static int rank(const char *name) {            /* images first, in the order of the pass */
-    static const char *const parts[] = { ".u8", ".pixels", ".prefix", ".patches", ".tokens" }, *const rest[] = { "ids", "embed", "hidden", "logits" };
+    static const char *const parts[] = { ".u8", ".pixels", ".prefix", ".patches", ".tokens" }, *const rest[] = { "ids", "embed", "hidden",
+                                                                                                                 "logits" };
     size_t n = strcspn(name, "0123456789");
     int r = 900;
     if (!strncmp(name, "image.", 6)) {
@@ -98,7 +102,8 @@ static void compare(const vlm_npy *h, const vlm_npy *w, double tolerance, result
     double squares = 0;
     vlm_shape_string(h->t.ndim, h->t.shape, r->shape[0]);
     vlm_shape_string(w->t.ndim, w->t.shape, r->shape[1]);
-    r->same_shape = h->t.ndim == w->t.ndim && !memcmp(h->t.shape, w->t.shape, (size_t)w->t.ndim * sizeof *w->t.shape) && is_float(h->t.dtype) == is_float(w->t.dtype);
+    r->same_shape = h->t.ndim == w->t.ndim && !memcmp(h->t.shape, w->t.shape, (size_t)w->t.ndim * sizeof *w->t.shape) &&
+                    is_float(h->t.dtype) == is_float(w->t.dtype);
     if (!r->same_shape) return;
     for (int64_t i = 0; i < n; i++) {
         double x = vlm_npy_at(h, i), y = vlm_npy_at(w, i), d = fabs(x - y);
@@ -131,7 +136,9 @@ vlm_status vlm_stages_compare(const char *have, const char *want, double toleran
             double part = r.error / (tolerance * (r.rms > 1 ? r.rms : 1));
             if (!there) vlm_table_row(&t, "%s\t-\t-\t-\t-\tMISSING", names[i]);
             else if (!r.same_shape) vlm_table_row(&t, "%s\t%s\t-\t-\t-\tSHAPE %s", names[i], r.shape[0], r.shape[1]);
-            else vlm_table_row(&t, "%s\t%s\t%.3g\t%.3g\t%.3g\t%s", names[i], r.shape[0], r.error, r.rms, is_float(w.t.dtype) ? part : r.error, r.ok ? "ok" : "OVER");
+            else
+                vlm_table_row(&t, "%s\t%s\t%.3g\t%.3g\t%.3g\t%s", names[i], r.shape[0], r.error, r.rms,
+                              is_float(w.t.dtype) ? part : r.error, r.ok ? "ok" : "OVER");
             json_object_set_new(j, "status", json_string(!there ? "missing" : !r.same_shape ? "shape" : r.ok ? "ok" : "over"));
             if (there && r.same_shape) {
                 json_object_set_new(j, "shape", vlm_json_ints(w.t.shape, (size_t)w.t.ndim));
@@ -151,7 +158,8 @@ vlm_status vlm_stages_compare(const char *have, const char *want, double toleran
     for (int i = 0; i < n; i++) free(names[i]);
     free(names);
     if (!status && a->json) {
-        status = vlm_json_out(json_pack("{s:O,s:i,s:i,s:f,s:b}", "stages", rows, "compared", compared, "failed", bad, "tolerance", tolerance, "equal", compared && !bad));
+        status = vlm_json_out(json_pack("{s:O,s:i,s:i,s:f,s:b}", "stages", rows, "compared", compared, "failed", bad, "tolerance",
+                                        tolerance, "equal", compared && !bad));
         a->reported = true;
     } else if (!status && n) vlm_table_print(&t, stdout);
     vlm_table_free(&t);

@@ -41,7 +41,8 @@ static vlm_status read_texts(const json_t *j, const json_t *texts, const char *w
         TRY(add_text(t, where, user));
         TRY(vlm_json_string(v, where, "assistant", &t->assistant));
     }
-    if (images && !json_is_null(images) && !json_is_array(images)) return vlm_fail(VLM_EFORMAT, where, "images is not an array; write [\"a.png\"]");
+    if (images && !json_is_null(images) && !json_is_array(images))
+        return vlm_fail(VLM_EFORMAT, where, "images is not an array; write [\"a.png\"]");
     if (s->turns) json_array_foreach(images, i, v) TRY(add_path(&s->turn[0], where, v));
     return VLM_OK;
 }
@@ -65,7 +66,8 @@ static vlm_status read_parts(vlm_turn *t, const json_t *content, const char *whe
 static vlm_status read_messages(const json_t *messages, const char *where, vlm_talk *s) {
     const json_t *v;
     size_t i;
-    if (!json_is_array(messages)) return vlm_fail(VLM_EFORMAT, where, "messages is not an array; write [{\"role\": \"user\", \"content\": ...}]");
+    if (!json_is_array(messages))
+        return vlm_fail(VLM_EFORMAT, where, "messages is not an array; write [{\"role\": \"user\", \"content\": ...}]");
     json_array_foreach(messages, i, v) {
         const char *role = NULL;
         TRY(vlm_json_need_string(v, where, "role", &role));
@@ -79,7 +81,9 @@ static vlm_status read_messages(const json_t *messages, const char *where, vlm_t
             if (json_is_string(content)) last->assistant = json_string_value(content);
             else if (json_array_size(content) == 1) TRY(vlm_json_need_string(json_array_get(content, 0), where, "text", &last->assistant));
             else return vlm_fail(VLM_EFORMAT, where, "an assistant's content is not one text; write a string");
-        } else return vlm_fail(VLM_EFORMAT, where, "message %zu has role \"%s\"; user and assistant take turns, system comes first", i + 1, role);
+        } else
+            return vlm_fail(VLM_EFORMAT, where, "message %zu has role \"%s\"; user and assistant take turns, system comes first", i + 1,
+                            role);
     }
     return VLM_OK;
 }
@@ -88,11 +92,16 @@ vlm_status vlm_talk_read(const json_t *j, const char *where, vlm_talk *out) {
     vlm_talk s = { 0 };
     const json_t *texts = json_object_get(j, "texts"), *messages = json_object_get(j, "messages");
     vlm_status status;
-    if (!texts == !messages) return vlm_fail(VLM_EFORMAT, where, "has %s texts %s messages; give one of them", texts ? "both" : "neither", texts ? "and" : "nor");
+    if (!texts == !messages)
+        return vlm_fail(VLM_EFORMAT, where, "has %s texts %s messages; give one of them", texts ? "both" : "neither",
+                        texts ? "and" : "nor");
     TRY_DONE(texts ? read_texts(j, texts, where, &s) : read_messages(messages, where, &s));
     if (!s.turns) { status = vlm_fail(VLM_EFORMAT, where, "has no user turn; give one"); goto done; }
     for (int64_t i = 0; i + 1 < s.turns; i++)
-        if (!s.turn[i].assistant) { status = vlm_fail(VLM_EFORMAT, where, "turn %lld has no answer, but is not the last; give one", (long long)i + 1); goto done; }
+        if (!s.turn[i].assistant) {
+            status = vlm_fail(VLM_EFORMAT, where, "turn %lld has no answer, but is not the last; give one", (long long)i + 1);
+            goto done;
+        }
     *out = s;
     return VLM_OK;
 done:
@@ -103,14 +112,17 @@ done:
 /* The name alone decides: no .. and nothing absolute outside the root. Links inside it are their owner's choice. */
 static vlm_status resolve(const vlm_args *a, const char *path, const char *where, char **out) {
     const char *slash = strrchr(a->batch, '/');
-    char *root = a->data_root ? strdup(a->data_root) : slash ? strndup(a->batch, (size_t)(slash - a->batch) + (slash == a->batch)) : strdup(".");
+    char *root = a->data_root ? strdup(a->data_root)
+                 : slash      ? strndup(a->batch, (size_t)(slash - a->batch) + (slash == a->batch))
+                              : strdup(".");
     if (!root) return vlm_fail_memory(where, strlen(path));
     size_t n = strlen(root);
     bool leaves = path[0] == '/' && !(a->data_root && !strncmp(path, root, n) && (path[n] == '/' || (n && root[n - 1] == '/')));
     for (const char *p = path; *p; p += strcspn(p, "/"), p += *p == '/') leaves |= strcspn(p, "/") == 2 && !strncmp(p, "..", 2);
     char *full = leaves ? NULL : path[0] == '/' || !strcmp(root, ".") ? strdup(path) : vlm_join(root, path);
     free(root);
-    if (leaves) return vlm_fail(VLM_EFORMAT, where, "image %s leaves the data's folder; name the folder that holds it with --data-root", path);
+    if (leaves)
+        return vlm_fail(VLM_EFORMAT, where, "image %s leaves the data's folder; name the folder that holds it with --data-root", path);
     if (!full) return vlm_fail_memory(where, strlen(path));
     *out = full;
     return VLM_OK;
@@ -123,7 +135,8 @@ vlm_status vlm_talk_load(vlm_talk *s, const vlm_args *a, const vlm_model *m, con
             char *path = NULL;
             TRY(resolve(a, t->path[k], where, &path));
             vlm_status status = left ? vlm_pictures_add(&t->pictures, a, m, path, a->max_images)
-                                     : vlm_fail(VLM_ELIMIT, where, "has more than %lld images; raise the limit with --max-images", (long long)a->max_images);
+                                     : vlm_fail(VLM_ELIMIT, where, "has more than %lld images; raise the limit with --max-images",
+                                                (long long)a->max_images);
             free(path);
             TRY(status);
             left--;

@@ -53,9 +53,12 @@ static void on_progress(void *user, const char *what, int64_t done, int64_t tota
         char cells[21];
         for (int i = 0; i < 20; i++) cells[i] = (double)i * (double)total < (double)done * 20 ? '#' : '.';
         cells[20] = 0;
-        fprintf(stderr, "\r\033[K%s [%s] %lld/%lld, %.4g/s, %lld:%02lld left", what, cells, (long long)done, (long long)total, rate, left / 60, left % 60);
+        fprintf(stderr, "\r\033[K%s [%s] %lld/%lld, %.4g/s, %lld:%02lld left", what, cells, (long long)done, (long long)total, rate,
+                left / 60, left % 60);
         bar = true;
-    } else fprintf(stderr, "vlm: %s: %lld of %lld, %.4g/s, %lld:%02lld left\n", what, (long long)done, (long long)total, rate, left / 60, left % 60);
+    } else
+        fprintf(stderr, "vlm: %s: %lld of %lld, %.4g/s, %lld:%02lld left\n", what, (long long)done, (long long)total, rate, left / 60,
+                left % 60);
     fflush(stderr);
 }
 

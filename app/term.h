@@ -14,7 +14,7 @@ void vlm_detail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /
 vlm_status vlm_flush(void);
 double vlm_now_ms(void);
 
-/* Ctrl-C ends the program at once with exit code 130, except between hold and release (while files are written, or an answer streams): there
+/* Ctrl-C ends the program at once with exit code 130, except between hold and release (while files are written, an answer streams): there
    it is remembered, and vlm_stopped says so; a second one ends the program even then. release: VLM_ESTOPPED if one came. */
 void vlm_signals_open(void);
 void vlm_hold(void);
