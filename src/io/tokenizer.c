@@ -315,7 +315,7 @@ vlm_status vlm_tokenizer_encode(const vlm_tokenizer *t, const char *text, size_t
     size_t begin = ids->n, bad, ok;
     if (bytes > VLM_TEXT_LIMIT) return vlm_fail(VLM_ELIMIT, "text", "has %zu bytes, the limit is %d MB; cut it into parts", bytes, VLM_TEXT_LIMIT >> 20);
     if ((ok = vlm_utf8_valid(text, bytes, &bad)) != bytes) return vlm_fail(VLM_EFORMAT, "text", "byte %zu is not UTF-8; convert the text", ok);
-    for (size_t i = 0; flags & VLM_ENCODE_ADD && i < t->before.n; i++) TRY_DONE(vlm_ids_push(ids, t->before.id[i]));
+    for (size_t i = 0; flags & (VLM_ENCODE_ADD | VLM_ENCODE_FRONT) && i < t->before.n; i++) TRY_DONE(vlm_ids_push(ids, t->before.id[i]));
     if (bytes) TRY_DONE(encode(t, text, bytes, flags, &w, ids));
     for (size_t i = 0; flags & VLM_ENCODE_ADD && i < t->behind.n; i++) TRY_DONE(vlm_ids_push(ids, t->behind.id[i]));
     if (w.word.dropped)

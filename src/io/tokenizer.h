@@ -28,6 +28,7 @@ enum {
     VLM_ENCODE_ADD = 1,        /* what the post-processor puts around a text (BOS) */
     VLM_ENCODE_LITERAL = 2,    /* as if there were no special tokens: never gives the id of one. For users' text. (One exception: a character
                                   that the vocabulary lacks gives the unknown token, if that is named so ("<unk>"), and an error otherwise.) */
+    VLM_ENCODE_FRONT = 8,      /* of ADD, only what comes in front: a text that goes on */
     VLM_ENCODE_INSIDE = 4      /* not the beginning of the input: no space is put in front that only the beginning gets */
 };
 /* Appends the ids of text (bytes long) to *ids; on failure *ids is as before. VLM_EFORMAT: not UTF-8. */

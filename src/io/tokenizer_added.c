@@ -134,25 +134,25 @@ vlm_status vlm_added_spans(const vlm_tokenizer *t, const vlm_trie *trie, const c
         uint32_t c;
         i = end;
         if (a->single_word && ((lo && word_at(s, step_back(s, lo))) || (hi < n && word_at(s, hi)))) continue;
-        while (a->lstrip && lo > done) {
+        while (a->lstrip && lo) {
             size_t p = step_back(s, lo);
             vlm_utf8_get(s + p, &c);
             if (!vlm_is_space(c)) break;
             lo = p;
         }
-        if (lo < done) lo = done;                          /* what the one before took stays its own */
         while (a->rstrip && hi < n) {
             int bytes = vlm_utf8_get(s + hi, &c);
             if (!vlm_is_space(c)) break;
             hi += (size_t)bytes;
         }
+        if (a->lstrip && lo < done) lo = done < hi ? done : hi;        /* what the one before took stays its own */
         if (done < lo) {
             TRY(vlm_spans_add(out, done, lo, false));
             TRY(vlm_ids_push(which, -1));
         }
         TRY(vlm_spans_add(out, lo, hi, true));
         TRY(vlm_ids_push(which, found));
-        done = hi;
+        done = hi;                                         /* blanks that rstrip took can still be tokens of their own: the library finds them too */
     }
     if (done < n) {
         TRY(vlm_spans_add(out, done, n, false));

@@ -195,7 +195,7 @@ static vlm_status symbols(const vlm_tokenizer *t, const char *s, size_t n, bool 
     }
     return held >= 0 ? add(w, held) : VLM_OK;
 }
-vlm_status vlm_bpe_encode(const vlm_tokenizer *t, const char *s, size_t n, bool literal, vlm_word *w, vlm_ids *ids) {
+static vlm_status encode(const vlm_tokenizer *t, const char *s, size_t n, bool literal, vlm_word *w, vlm_ids *ids) {
     if (t->bpe.ignore_merges) {
         int64_t at = vlm_vocab_find(&t->vocab, s, n);
         if (at >= 0 && at < (int64_t)t->vocab.model && !(literal && vlm_token_special(t, t->vocab.token[at].id))) return vlm_ids_push(ids, t->vocab.token[at].id);
@@ -220,5 +220,18 @@ vlm_status vlm_bpe_encode(const vlm_tokenizer *t, const char *s, size_t n, bool 
     }
     for (size_t i = 0; i < w->n; i++)
         if (w->symbol[i].id >= 0) TRY(vlm_ids_push(ids, w->symbol[i].id));
+    return VLM_OK;
+}
+/* Specials that stand in the model's vocabulary can come out of merges too, in some odd file. Then the word is encoded again without them. */
+vlm_status vlm_bpe_encode(const vlm_tokenizer *t, const char *s, size_t n, bool literal, vlm_word *w, vlm_ids *ids) {
+    size_t begin = ids->n;
+    int64_t dropped = w->dropped;
+    TRY(encode(t, s, n, false, w, ids));
+    for (size_t i = begin; literal && i < ids->n; i++) {
+        if (!vlm_token_special(t, ids->id[i])) continue;
+        ids->n = begin;
+        w->dropped = dropped;
+        return encode(t, s, n, true, w, ids);
+    }
     return VLM_OK;
 }

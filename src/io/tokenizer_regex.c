@@ -17,8 +17,9 @@ enum { PATTERN_LIMIT = 16384 };
 #define SPACE  "\\x{9}-\\x{D}\\x{20}\\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
 #define NSPACE "\\x{0}-\\x{8}\\x{E}-\\x{1F}\\x{21}-\\x{84}\\x{86}-\\x{9F}\\x{A1}-\\x{167F}\\x{1681}-\\x{1FFF}\\x{200B}-\\x{2027}" \
                "\\x{202A}-\\x{202E}\\x{2030}-\\x{205E}\\x{2060}-\\x{2FFF}\\x{3001}-\\x{D7FF}\\x{E000}-\\x{10FFFF}"
-#define ALPHA  "\\p{L}\\p{M}\\p{Nl}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
-#define WORD   ALPHA "\\p{Nd}\\p{Pc}"
+#define ALPHA  "\\p{Alphabetic}"
+#define WORD   "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}\\x{1F170}-\\x{1F189}"
+#define ESCAPED WORD "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}"      /* outside of [...] Latin-1's small digits too */
 #define HEX    "0-9A-Fa-f"
 
 typedef struct translation {
@@ -80,6 +81,7 @@ static vlm_status translate_property(translation *t, bool negative, bool in_clas
         if (strcmp(plain, sets[k][0])) continue;
         if (in_class && negative) return refuse(t, "a negated set inside [...]");
         if (in_class) return say(t, sets[k][1]);
+        if (!strcmp(plain, "word")) return wrap(t, negative ? "[^" : "[", ESCAPED, "]");
         return wrap(t, negative ? "[^" : "[", sets[k][1], "]");
     }
     for (size_t k = 0; k < sizeof names / sizeof *names; k++)
@@ -96,8 +98,8 @@ static vlm_status translate_escape(translation *t, bool in_class) {
     switch (c) {
     case 's': return in_class ? say(t, SPACE) : wrap(t, "[", SPACE, "]");
     case 'S': return in_class ? say(t, NSPACE) : wrap(t, "[^", SPACE, "]");
-    case 'w': return in_class ? say(t, WORD) : wrap(t, "[", WORD, "]");
-    case 'W': return in_class ? refuse(t, "\\W inside [...]") : wrap(t, "[^", WORD, "]");
+    case 'w': return in_class ? say(t, WORD) : wrap(t, "[", ESCAPED, "]");
+    case 'W': return in_class ? refuse(t, "\\W inside [...]") : wrap(t, "[^", ESCAPED, "]");
     case 'h': return in_class ? say(t, HEX) : wrap(t, "[", HEX, "]");
     case 'H': return in_class ? refuse(t, "\\H inside [...]") : wrap(t, "[^", HEX, "]");
     case 'd': return say(t, "\\p{Nd}");
@@ -105,8 +107,8 @@ static vlm_status translate_escape(translation *t, bool in_class) {
     case 'p': case 'P': return translate_property(t, c == 'P', in_class);
     case 'b':
         if (in_class) return say(t, "\\x{8}");
-        return say(t, "(?:(?<=[" WORD "])(?![" WORD "])|(?<![" WORD "])(?=[" WORD "]))");
-    case 'B': return say(t, "(?:(?<=[" WORD "])(?=[" WORD "])|(?<![" WORD "])(?![" WORD "]))");
+        return say(t, "(?:(?<=[" ESCAPED "])(?![" ESCAPED "])|(?<![" ESCAPED "])(?=[" ESCAPED "]))");
+    case 'B': return say(t, "(?:(?<=[" ESCAPED "])(?=[" ESCAPED "])|(?<![" ESCAPED "])(?![" ESCAPED "]))");
     case 'v': return say(t, "\\x{B}");
     case 'u': case 'x': {
         unsigned v;
@@ -120,7 +122,7 @@ static vlm_status translate_escape(translation *t, bool in_class) {
     }
     case 'n': case 'r': case 't': case 'f': case 'a': case 'e': case '0':
         break;
-    case 'A': case 'z': case 'Z': case 'K': case 'R': case 'X': case 'G':
+    case 'A': case 'z': case 'Z': case 'K': case 'R': case 'G':
         if (in_class) return refuse(t, "an anchor inside [...]");
         break;
     default:
