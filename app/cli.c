@@ -1,4 +1,5 @@
 #include "cli.h"
+#include "base/log.h"
 #include "io/json.h"
 #include <ctype.h>
 #include <errno.h>
@@ -204,6 +205,19 @@ static vlm_status from_environment(vlm_args *a) {
         TRY(set(a, i, name, value, VLM_ENVIRONMENT));
     }
     return VLM_OK;
+}
+
+void vlm_args_check_environment(void) {
+    for (char **e = environ; *e; e++) {
+        char option[64], name[64];
+        size_t n = strcspn(*e, "=");
+        if (strncmp(*e, "VLM_", 4) || n > 60) continue;
+        for (size_t i = 4; i <= n; i++) option[i - 4] = i == n ? 0 : (*e)[i] == '_' ? '-' : (char)tolower((unsigned char)(*e)[i]);
+        const char *best = find_option(option, n - 4) < 0 ? nearest_option(option, C_ALL) : NULL;
+        if (!best || distance(option, best) > 2) continue;     /* another program's */
+        env_name(best, name);
+        vlm_warn(name, "is an option, but the environment has %.*s; is that meant?", (int)n, *e);
+    }
 }
 
 static vlm_status from_json(vlm_args *a, int i, const char *where, const json_t *v) {

@@ -75,6 +75,8 @@ extern const vlm_option vlm_options[VLM_OPTIONS];
 
 /* argv[0] is the command's name. Command line, then environment, then --config file. With --help the rest is not looked at. */
 vlm_status vlm_args_parse(int argc, char **argv, vlm_args *out);
+/* Warns of variables that look like a misspelt VLM_OPTION. */
+void       vlm_args_check_environment(void);
 void       vlm_args_free(vlm_args *a);
 /* N_name, or a usage error that lists the commands and names the nearest. */
 vlm_status vlm_command_find(const char *name, int *out);

@@ -8,7 +8,7 @@ typedef struct row {
     size_t bytes;
 } row;
 /* Images are encoded in groups of some 4096 rows (infer/encode.c): at the peak there are one group's buffers, and what is kept of all. */
-enum { GROUP_ROWS = 4096, ANSWER = 512 };       /* tokens that ask has room for unless --max-tokens says otherwise */
+enum { GROUP_ROWS = 4096 };
 typedef struct totals { int64_t images, bad, tokens, rows; double gflop; size_t kept, group, over; } totals;
 static void add(totals *sum, const vlm_model *m, const row *r) {
     const vlm_image_plan *p = &r->plan;
@@ -66,7 +66,7 @@ static size_t weight_bytes(const vlm_model *m) {
 static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *images, const totals *sum) {
     char one[32], two[32], three[32], four[32];
     bool vlm = m->net->language && m->net->vision, full = vlm && sum->tokens >= m->context;
-    int64_t positions = (sum->tokens + ANSWER + 255) / 256 * 256;
+    int64_t positions = (sum->tokens + a->max_tokens + 255) / 256 * 256;
     size_t weights = weight_bytes(m), session = m->net->language ? vlm_session_bytes(m, positions < m->context ? positions : m->context) : 0;
     size_t images_bytes = sum->kept + sum->over, all = weights + session + images_bytes;
     if (a->json) {

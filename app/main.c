@@ -17,6 +17,7 @@ static vlm_status run(int argc, char **argv, vlm_args *a) {
     if (argv[1][0] == '-') return vlm_usage(argv[1], "is not a command; options come behind it: vlm COMMAND [options]");
     TRY(vlm_args_parse(argc - 1, argv + 1, a));
     vlm_term_open(a);
+    vlm_args_check_environment();
     if (a->help) { vlm_print_help(stdout, a->command); return VLM_OK; }
     return vlm_commands[a->command].run(a);
 }

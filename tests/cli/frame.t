@@ -224,6 +224,9 @@ $ echo '{"stop": ["a", 3]}' >c.json; vlm ask m p --config c.json
 $ vlm ask m p --config none.json
 ! vlm: none.json: cannot open: No such file or directory; check the path
 = 2
+$ VLM_MAXSIZE=3 VLM_OTHER=1 vlm help help >/dev/null
+! vlm: VLM_MAX_SIZE: warning: is an option, but the environment has VLM_MAXSIZE; is that meant?
+$ VLM_MAXSIZE=3 vlm help help --quiet >/dev/null
 $ VLM_JSON=1 vlm inspect nowhere
 | {"error":{"code":"io","where":"nowhere","message":"is not a folder; name a MODEL folder that holds config.json and model.safetensors"}}
 ! vlm: nowhere: is not a folder; name a MODEL folder that holds config.json and model.safetensors
