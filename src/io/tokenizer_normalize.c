@@ -172,8 +172,12 @@ static vlm_status one(const vlm_step *step, const char *where, const char *s, si
         return VLM_OK;
     }
     TRY(unicode_form(s, n, form, where, &out->text));
-    if (zero && out->text.n) out->zero = (size_t)vlm_utf8_get(out->text.s, &c);        /* near enough: it decides about one space */
-    return VLM_OK;
+    if (!zero) return VLM_OK;
+    vlm_buf head = {0};                                    /* what the first character became, and what was composed with that */
+    vlm_status status = unicode_form(s, zero, form, where, &head);
+    while (!status && out->zero < head.n && out->zero < out->text.n) out->zero += (size_t)vlm_utf8_get(out->text.s + out->zero, &c);
+    free(head.s);
+    return status;
 }
 vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, vlm_spans *spans, vlm_run *out, vlm_run *spare) {
     out->text.n = 0;
