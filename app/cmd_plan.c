@@ -39,6 +39,7 @@ static json_t *row_json(const vlm_model *m, const char *path, const row *r) {
            *rest = vlm_plan_json(m, &r->plan);
     json_object_update(j, rest);
     json_decref(rest);
+    json_object_set_new(j, "patches", json_pack("[I,I]", (json_int_t)r->plan.patches.h, (json_int_t)r->plan.patches.w));
     json_object_set_new(j, "stretch", json_real(r->plan.stretch));
     json_object_set_new(j, "gflop", json_real(r->gflop));
     json_object_set_new(j, "memory_bytes", json_integer((json_int_t)r->bytes));

@@ -59,9 +59,9 @@ void vlm_pictures_free(vlm_pictures *p) {
 
 json_t *vlm_plan_json(const vlm_model *m, const vlm_image_plan *p) {
     bool tiled = m->rule.kind == VLM_RULE_TILES;
-    json_t *j = json_pack("{s:[I,I],s:[I,I],s:[I,I],s:I}", "resized", (json_int_t)p->H, (json_int_t)p->W, "patches",
-                          (json_int_t)p->patches.h, (json_int_t)p->patches.w, "grid", (json_int_t)(tiled ? p->rows : p->tokens.h),
-                          (json_int_t)(tiled ? p->cols : p->tokens.w), "tokens", (json_int_t)p->image_tokens);
+    json_t *j = json_pack("{s:[I,I],s:[I,I],s:I}", "resized", (json_int_t)p->H, (json_int_t)p->W, "grid",
+                          (json_int_t)(tiled ? p->rows : p->tokens.h), (json_int_t)(tiled ? p->cols : p->tokens.w), "tokens",
+                          (json_int_t)p->image_tokens);
     if (j && tiled) json_object_set_new(j, "tiles", json_integer(p->n));
     return j;
 }

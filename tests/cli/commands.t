@@ -71,7 +71,7 @@ $ set -o pipefail; vlm plan models/vlm_dino images/rgb_96x32.png images/rgb_1x1.
 | memory B weights + B images + B session = B
 | context  13 of 256 positions in images
 $ set -o pipefail; vlm plan models/vlm_dino images/rgb_96x32.png --json | sed 's/"memory".*},//; s/"memory_bytes":[0-9]*/M/'
-| {"images":[{"path":"images/rgb_96x32.png","width":96,"height":32,"format":"PNG","exif":1,"resized":[32,64],"patches":[4,8],"grid":[2,4],"tokens":8,"stretch":0.666666667,"gflop":0.002444288,M}],"totals":{"images":1,"tokens":8,"gflop":0.002444288},"context":256,"broken_limits":[]}
+| {"images":[{"path":"images/rgb_96x32.png","width":96,"height":32,"format":"PNG","exif":1,"resized":[32,64],"grid":[2,4],"tokens":8,"patches":[4,8],"stretch":0.666666667,"gflop":0.002444288,M}],"totals":{"images":1,"tokens":8,"gflop":0.002444288},"context":256,"broken_limits":[]}
 $ set -o pipefail; vlm plan models/vlm_siglip_up images/rgb_53x37.png | sed 's/ *[0-9.]* [kMG]B/ B/g; s/ *memory$//'
 | image                 size WxH  EXIF  resized WxH  patches HxW      grid HxW  tokens  stretch     GFLOP
 | images/rgb_53x37.png     53x37     1        32x32          4x4  2x2 tiles, 5      20   -30.2%  0.003505 B
@@ -293,7 +293,7 @@ trace
 $ vlm trace models/vlm_dino -i images/rgb_53x37.png --prompt hi -o tr --quiet | cut -d' ' -f1 | tr '\n' ' '; ls tr | tr '\n' ' '; echo
 | stage image.0.u8 image.0.pixels image.0.prefix image.0.patches image.0.tokens ids embed hidden logits embed.npy hidden.npy ids.npy image.0.patches.npy image.0.pixels.npy image.0.prefix.npy image.0.tokens.npy image.0.u8.npy logits.npy trace.json 
 $ tr -d ' \n' <tr/trace.json | grep -o '"images".*'
-| "images":[{"path":"images/rgb_53x37.png","width":53,"height":37,"resized":[48,64],"patches":[6,8],"grid":[3,4],"tokens":12,"row":5}]}
+| "images":[{"path":"images/rgb_53x37.png","width":53,"height":37,"resized":[48,64],"grid":[3,4],"tokens":12,"patches":[6,8],"row":5}]}
 $ vlm trace models/vlm_dino -i images/rgb_53x37.png --ids tr/ids.npy --against tr --json | grep -o '"compared".*'
 | "compared":9,"failed":0,"tolerance":0.0002,"equal":true}
 $ vlm trace models/vlm_dino -i images/rgb_53x37.png --ids tr/ids.npy --against tr --threads 1 --tolerance 0 | grep -c 'ok$'
@@ -347,7 +347,7 @@ $ test -z "$(ls | grep '^t2')"
 
 ask
 $ vlm ask models/vlm_dino -i images/rgb_53x37.png 'What is in this picture?' --max-tokens 3 --json --quiet | sed 's/"timings".*//; s/"text".*"ids"/"ids"/; s/\[[0-9,]*\],"finish/ids,"finish/'
-| {"ids":ids,"finish_reason":"length","prompt_tokens":43,"completion_tokens":3,"images":[{"path":"images/rgb_53x37.png","width":53,"height":37,"resized":[48,64],"patches":[6,8],"grid":[3,4],"tokens":12}],
+| {"ids":ids,"finish_reason":"length","prompt_tokens":43,"completion_tokens":3,"images":[{"path":"images/rgb_53x37.png","width":53,"height":37,"resized":[48,64],"grid":[3,4],"tokens":12}],
 $ vlm ask models/vlm_dino hi --max-tokens 3 --json | grep -o '"timings".*' | sed 's/:[0-9.e-]*/:N/g'
 | "timings":N{"load_ms":N,"preprocess_ms":N,"encode_ms":N,"prefill_ms":N,"decode_ms":N,"decode_tok_per_s":N}}
 $ vlm ask models/vlm_dino hi --max-tokens 3 --json --seed 7 --temperature 1 | grep -o '"ids":[^a-z]*' >a; vlm ask models/vlm_dino hi --max-tokens 3 --json --seed 7 --temperature 1 | grep -o '"ids":[^a-z]*' | cmp - a
@@ -391,14 +391,14 @@ $ vlm ask models/vlm_dino --batch nowhere.jsonl
 ! vlm: nowhere.jsonl: cannot open: No such file or directory; check the path
 = 1
 $ printf '%s\n' '{"images":["images/rgb_1x1.png"],"texts":[{"user":"hi"}]}' 'no' '' '{"texts":[{"user":"a","assistant":"b"},{"user":"c"}]}' '{"images":["../x.png"],"texts":[{"user":"c"}]}' '{"texts":[{"user":"a"},{"user":"c"}]}' '{"texts":[]}' '{"user":"a"}' '{"messages":[{"role":"user","content":[{"type":"image","image":"images/rgb_1x1.png"},{"type":"text","text":"hi"}]}]}' '{"messages":[{"role":"assistant","content":"hi"}]}' '{"images":["images/nowhere.png"],"texts":[{"user":"hi"}]}' >b.jsonl; set -o pipefail; vlm ask models/vlm_dino --batch b.jsonl --max-tokens 2 | sed 's/"timings".*},/.../; s/"text".*"finish_reason"/"finish_reason"/'
-| {"finish_reason":"length","prompt_tokens":19,"completion_tokens":2,"images":[{"path":"images/rgb_1x1.png","width":1,"height":1,"resized":[16,16],"patches":[2,2],"grid":[1,1],"tokens":1}],..."line":1}
+| {"finish_reason":"length","prompt_tokens":19,"completion_tokens":2,"images":[{"path":"images/rgb_1x1.png","width":1,"height":1,"resized":[16,16],"grid":[1,1],"tokens":1}],..."line":1}
 | {"line":2,"error":{"code":"format","where":"b.jsonl:2","message":"is not valid JSON: invalid token near 'no', line 1 column 2; get the file again or mend it"}}
 | {"finish_reason":"length","prompt_tokens":37,"completion_tokens":2,"images":[],..."line":4}
 | {"line":5,"error":{"code":"format","where":"b.jsonl:5","message":"image ../x.png leaves the data's folder; name the folder that holds it with --data-root"}}
 | {"line":6,"error":{"code":"format","where":"b.jsonl:6","message":"turn 1 has no answer, but is not the last; give one"}}
 | {"line":7,"error":{"code":"format","where":"b.jsonl:7","message":"has no user turn; give one"}}
 | {"line":8,"error":{"code":"format","where":"b.jsonl:8","message":"has neither texts nor messages; give one of them"}}
-| {"finish_reason":"length","prompt_tokens":19,"completion_tokens":2,"images":[{"path":"images/rgb_1x1.png","width":1,"height":1,"resized":[16,16],"patches":[2,2],"grid":[1,1],"tokens":1}],..."line":9}
+| {"finish_reason":"length","prompt_tokens":19,"completion_tokens":2,"images":[{"path":"images/rgb_1x1.png","width":1,"height":1,"resized":[16,16],"grid":[1,1],"tokens":1}],..."line":9}
 | {"line":10,"error":{"code":"format","where":"b.jsonl:10","message":"message 1 has role \"assistant\"; user and assistant take turns, system comes first"}}
 | {"line":11,"error":{"code":"io","where":"images/nowhere.png","message":"cannot open: No such file or directory; check the path"}}
 ! vlm: b.jsonl: 7 of 10 lines could not be answered; see the error objects
