@@ -47,6 +47,7 @@ vlm_status vlm_vit_config_check(const vlm_vit_config *c, const char *where) {
 }
 vlm_status vlm_lm_config_check(const vlm_lm_config *c, const char *where) {
     if (c->H % c->G) return vlm_fail(VLM_EFORMAT, where, "%lld heads are no multiple of %lld key heads; mend the file", (long long)c->H, (long long)c->G);
+    if (c->Dh < 2) return vlm_fail(VLM_EFORMAT, where, "width %lld is too small for %lld heads; mend the file", (long long)c->D, (long long)c->H);
     if (c->Dh > VLM_MAX_HEAD || c->Dh % 2) return vlm_fail(VLM_EUNSUPPORTED, where, "heads of %lld are not supported; even numbers up to %d are", (long long)c->Dh, VLM_MAX_HEAD);
     return VLM_OK;
 }
