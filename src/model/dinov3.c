@@ -20,11 +20,7 @@ static vlm_status config(const json_t *j, const char *where, vlm_vit_config *out
     TRY(vlm_json_int(j, where, "num_channels", 3, 3, &channels));
     TRY(vlm_json_real(j, where, "layer_norm_eps", 0, 1, &eps));
     TRY(vlm_json_real(j, where, "rope_theta", 1e-3, 1e12, &c.rope_theta));
-    const json_t *rope = json_object_get(j, "rope_parameters");
-    if (json_is_object(rope)) {
-        TRY(vlm_config_neutral(rope, where, "rope_type", "default"));
-        TRY(vlm_json_real(rope, where, "rope_theta", 1e-3, 1e12, &c.rope_theta));
-    }
+    TRY(vlm_config_rope(json_object_get(j, "rope_parameters"), where, &c.rope_theta));
     TRY(vlm_config_activation(j, where, "hidden_act", &c.act));
     TRY(vlm_json_bool(j, where, "use_gated_mlp", &c.gated));
     TRY(vlm_json_bool(j, where, "query_bias", &c.q_bias));

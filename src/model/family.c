@@ -27,6 +27,14 @@ vlm_status vlm_config_neutral(const json_t *config, const char *where, const cha
     if (only && json_is_string(v) && !strcmp(json_string_value(v), only)) return VLM_OK;
     return vlm_fail(VLM_EUNSUPPORTED, where, "key %s asks for maths that is not supported; use a model without it", key);
 }
+vlm_status vlm_config_rope(const json_t *rope, const char *where, double *theta) {
+    static const char *const known[] = { "rope_theta", "rope_type", "type", NULL };
+    TRY(vlm_json_real(rope, where, "rope_theta", 1e-3, 1e12, theta));
+    TRY(vlm_config_neutral(rope, where, "rope_type", "default"));
+    TRY(vlm_config_neutral(rope, where, "type", "default"));   /* as older files spell it */
+    vlm_config_known(rope, where, known);
+    return VLM_OK;
+}
 vlm_status vlm_config_activation(const json_t *config, const char *where, const char *key, vlm_activation *io) {
     const char *s = NULL;
     TRY(vlm_json_string(config, where, key, &s));

@@ -27,6 +27,8 @@ void       vlm_config_known(const json_t *config, const char *where, const char 
 /* A key that must be absent, null, false, 0 or equal to `only` (NULL: none such), because another value is maths that is not built. */
 vlm_status vlm_config_neutral(const json_t *config, const char *where, const char *key, const char *only);
 vlm_status vlm_config_activation(const json_t *config, const char *where, const char *key, vlm_activation *io);
+/* A rope_parameters or rope_scaling object (NULL, null: none): its rope_theta; any kind but "default" is maths that is not built. */
+vlm_status vlm_config_rope(const json_t *rope, const char *where, double *theta);
 /* Sizes that do not fit each other. */
 vlm_status vlm_vit_config_check(const vlm_vit_config *c, const char *where);
 vlm_status vlm_lm_config_check(const vlm_lm_config *c, const char *where);

@@ -23,17 +23,14 @@ static vlm_status layer_types(const json_t *j, const char *where, vlm_lm_config 
     return VLM_OK;
 }
 static vlm_status rope(const json_t *j, const char *where, vlm_lm_config *c) {
-    const json_t *both = json_object_get(j, "rope_parameters"), *scaling = json_object_get(j, "rope_scaling");
+    static const char *const known[] = { "full_attention", "sliding_attention", NULL };
+    const json_t *both = json_object_get(j, "rope_parameters");
     TRY(vlm_json_real(j, where, "rope_theta", 1e-3, 1e12, &c->rope_theta));
     TRY(vlm_json_real(j, where, "rope_local_base_freq", 1e-3, 1e12, &c->rope_local));
-    for (int i = 0; i < 2; i++) {
-        const json_t *one = json_object_get(both, i ? "sliding_attention" : "full_attention");
-        if (!one) continue;
-        TRY(vlm_config_neutral(one, where, "rope_type", "default"));
-        TRY(vlm_json_real(one, where, "rope_theta", 1e-3, 1e12, i ? &c->rope_local : &c->rope_theta));
-    }
-    if (json_is_object(scaling)) return vlm_config_neutral(scaling, where, "rope_type", "default");
-    return vlm_config_neutral(j, where, "rope_scaling", NULL);
+    vlm_config_known(both, where, known);
+    TRY(vlm_config_rope(json_object_get(both, known[0]), where, &c->rope_theta));
+    TRY(vlm_config_rope(json_object_get(both, known[1]), where, &c->rope_local));
+    return vlm_config_rope(json_object_get(j, "rope_scaling"), where, &c->rope_theta);
 }
 
 static vlm_status config(const json_t *j, const char *where, vlm_lm_config *out) {

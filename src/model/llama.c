@@ -22,14 +22,8 @@ static vlm_status config(const json_t *j, const char *where, vlm_lm_config *out)
     TRY(vlm_json_int(j, where, "max_position_embeddings", 1, 1 << 24, &c.context));
     TRY(vlm_json_real(j, where, "rms_norm_eps", 0, 1, &eps));
     TRY(vlm_json_real(j, where, "rope_theta", 1e-3, 1e12, &c.rope_theta));
-    const json_t *rope = json_object_get(j, "rope_parameters");
-    if (json_is_object(rope)) {
-        TRY(vlm_config_neutral(rope, where, "rope_type", "default"));
-        TRY(vlm_json_real(rope, where, "rope_theta", 1e-3, 1e12, &c.rope_theta));
-    }
-    const json_t *scaling = json_object_get(j, "rope_scaling");
-    if (json_is_object(scaling)) TRY(vlm_config_neutral(scaling, where, "rope_type", "default"));
-    else TRY(vlm_config_neutral(j, where, "rope_scaling", NULL));
+    TRY(vlm_config_rope(json_object_get(j, "rope_parameters"), where, &c.rope_theta));
+    TRY(vlm_config_rope(json_object_get(j, "rope_scaling"), where, &c.rope_theta));
     TRY(vlm_config_neutral(j, where, "attention_bias", NULL));
     TRY(vlm_config_neutral(j, where, "mlp_bias", NULL));
     TRY(vlm_config_activation(j, where, "hidden_act", &c.act));
