@@ -49,10 +49,11 @@ vlm_status vlm_sampler_draw(vlm_sampler *s, const vlm_sampling *o, const float *
     bool penalty = o->repetition_penalty > 0 && o->repetition_penalty != 1;
     vlm_candidate *c = s->c, best = { .id = -1 };
     int64_t count = 0;
+    for (int64_t i = 0; i < s->V; i++)
+        if (logits[i] != logits[i]) return vlm_fail(VLM_EFORMAT, "logits", "are NaN; the weights or the picture's features overflow, try the f32 weights");
     for (int64_t i = 0; penalty && i < n; i++) s->seen[history[i]] = 1;
     for (int64_t i = 0; i < s->V; i++) {
         float l = logits[i];
-        if (l != l) return vlm_fail(VLM_EFORMAT, "logits", "are NaN; the weights or the picture's features overflow, try the f32 weights");
         if (!s->known[i]) continue;
         if (penalty && s->seen[i]) l = (float)(l > 0 ? l / o->repetition_penalty : l * o->repetition_penalty);
         c[count] = (vlm_candidate){ .logit = l, .id = (int32_t)i };
