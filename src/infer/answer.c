@@ -69,7 +69,7 @@ vlm_status vlm_say(vlm_session *s, const char *system, const vlm_features *image
     vlm_status status = add_turn(s->chat, s->m, system, images, text);
     if (!status) status = vlm_prefill(s, vlm_chat_out(s->chat)->id + s->fed, vlm_chat_out(s->chat)->n - s->fed, images);
     if (status) s->lost = true;
-    else s->fed = vlm_chat_out(s->chat)->n;
+    else s->fed = vlm_chat_out(s->chat)->n, s->asked = true;
     return status;
 }
 
@@ -153,15 +153,18 @@ vlm_status vlm_answer(vlm_session *s, const vlm_answer_options *options, vlm_ans
     static const vlm_answer_options none;
     const vlm_answer_options *o = options ? options : &none;
     if (!s) return vlm_fail(VLM_EARG, "vlm_answer", "session is NULL; give one");
+    if (s->lost) return vlm_fail(VLM_EARG, "vlm_answer", "the last turn failed half-way; call vlm_session_reset first");
     if (!s->has_logits) return vlm_fail(VLM_EARG, "vlm_answer", "there is nothing to answer yet; call vlm_say or vlm_prefill first");
-    int64_t max = o->max_tokens > 0 ? o->max_tokens : 512, before = s->kv.len, room = before + max;
+    if (s->chat && !s->asked) return vlm_fail(VLM_EARG, "vlm_answer", "the last turn has its answer; call vlm_say first");
+    if (o->stops < 0 || (o->stops && !o->stop)) return vlm_fail(VLM_EARG, "vlm_answer", "stop is NULL; give as many strings as stops says");
+    int64_t max = o->max_tokens > 0 ? o->max_tokens : 512, before = s->kv.len, left = s->m->context - before;
     writer w = { .o = o };
     vlm_token_stream *stream = NULL;
     vlm_ids ids = { 0 };
     const char *why = "length";
     vlm_status status = VLM_OK;
     for (int i = 0; i < o->stops; i++) if (strlen(o->stop[i]) > w.longest) w.longest = strlen(o->stop[i]);
-    TRY_DONE(vlm_session_reserve(s, room < s->m->context ? room : s->m->context));     /* nothing is allocated for a token */
+    TRY_DONE(vlm_session_reserve(s, before + (max < left ? max : left)));     /* nothing is allocated for a token */
     if (s->m->tok) TRY_DONE(vlm_token_stream_open(s->m->tok, true, &stream));
     TRY_DONE(write_text(&w, "", 0));
     TRY_DONE(draw_answer(s, o, max, &w, stream, &ids, &why));
@@ -169,6 +172,7 @@ vlm_status vlm_answer(vlm_session *s, const vlm_answer_options *options, vlm_ans
         s->fed += (size_t)(s->kv.len - before);
         if (ids.n) TRY_DONE(vlm_chat_ids(s->chat, ids.id, ids.n));
         TRY_DONE(vlm_chat_end(s->chat));
+        s->asked = false;
     }
     if (result) {
         if (!ids.id && !(ids.id = malloc(sizeof *ids.id))) { status = vlm_fail_memory("the answer", sizeof *ids.id); goto done; }

@@ -232,5 +232,6 @@ done:
 }
 vlm_status vlm_encode(vlm_session *s, const vlm_image *const *images, int64_t n, vlm_features **out) {
     if (!s || !out || n < 0 || (n && !images)) return vlm_fail(VLM_EARG, "vlm_encode", "session, images or out is NULL; give all");
+    for (int64_t i = 0; i < n; i++) if (!images[i]) return vlm_fail(VLM_EARG, "vlm_encode", "images[%lld] is NULL; give a picture", (long long)i);
     return vlm_encode_keeping(s, images, n, VLM_KEEP_PATCHES, out);
 }

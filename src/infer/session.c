@@ -105,7 +105,7 @@ void vlm_session_reset(vlm_session *s) {
     vlm_chat_close(s->chat);
     s->chat = NULL;
     s->fed = 0;
-    s->lost = false;
+    s->asked = s->lost = false;
 }
 int64_t vlm_session_position(const vlm_session *s) { return s->kv.len; }
 const float *vlm_logits(const vlm_session *s) { return s->has_logits ? s->logits : NULL; }

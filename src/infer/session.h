@@ -21,6 +21,7 @@ struct vlm_session {
     size_t dev_bytes, host_bytes;
     vlm_chat *chat;                    /* the conversation, from the first vlm_say on; NULL: none */
     size_t fed;                        /* of its ids: in the context */
+    bool asked;                        /* a turn waits for its answer */
     bool lost;                         /* a turn failed half-way: only a reset helps */
 };
 /* Room for `positions` in all; keeps what is there. VLM_ECONTEXT over the model's context. */
