@@ -96,6 +96,7 @@ static vlm_status known_ids(vlm_model *m) {
     int64_t V = m->net->lm.cfg.V;
     if (!(m->known = calloc((size_t)V, 1))) return vlm_fail_memory(m->net->dir, (size_t)V);
     for (int64_t i = 0; i < V; i++) m->known[i] = !m->tok || vlm_token_known(m->tok, i);
+    if (m->image_token >= 0) m->known[m->image_token] = 0;     /* a place for a row of features, which no answer brings */
     return VLM_OK;
 }
 

@@ -232,6 +232,7 @@ static vlm_status image_rule(maker *k) {
     const vlm_vit_config *v = &k->net->vit.cfg;
     bool siglip = k->net->vision == &vlm_siglip;
     *r = (vlm_image_rule){ .patch = v->P, .filter = VLM_BICUBIC, .max_tokens = o->max_image_tokens, .no_upscale = o->no_upscale };
+    if (o->shuffle < 0 || o->shuffle > 64) return vlm_fail(VLM_EARG, "--shuffle", "is %lld; choose 1 to 64", (long long)o->shuffle);
     k->net->shuffle = o->shuffle;
     if (!o->shuffle) k->net->shuffle = siglip && v->pos_h % 4 == 0 && v->pos_h >= 32 ? 4 : 2;
     r->shuffle = k->net->shuffle;
