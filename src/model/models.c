@@ -145,7 +145,8 @@ static vlm_status bind_tied(vlm_net *net, vlm_param *embed, vlm_param *head) {
     TRY(check_shape(net->weights, embed, embed->part[0], 1, 1));
     TRY(check_shape(net->weights, head, head->part[0], 1, 1));
     if (a && b && a->data != b->data && (a->dtype != b->dtype || memcmp(a->data, b->data, a->bytes)))
-        return vlm_fail(VLM_EFORMAT, vlm_weights_dir(net->weights), "%s and %s differ, but config.json says that they are tied; set tie_word_embeddings to false if they are not", name[0], name[1]);
+        return vlm_fail(VLM_EFORMAT, vlm_weights_dir(net->weights), "%s and %s differ, but config.json says that they are tied; set %s to false if they are not", name[0], name[1],
+                        net->nanovlm ? "lm_tie_weights" : "tie_word_embeddings");
     return VLM_OK;
 }
 
@@ -225,8 +226,25 @@ static vlm_status open_language(const json_t *j, const char *where, vlm_net *net
     return vlm_lm_init(&net->lm, &c);
 }
 
+/* Sizes stand in both files: Python reads the flat ones, we the backbones' own. */
+static vlm_status same_sizes(const vlm_net *net, const char *where) {
+    const vlm_vit_config *v = &net->vit.cfg;
+    const vlm_lm_config *l = &net->lm.cfg;
+    const struct { const char *key; int64_t own; } sizes[] = {
+        { "vit_hidden_dim", v->D }, { "vit_inter_dim", v->F }, { "vit_patch_size", v->P }, { "vit_n_heads", v->H }, { "vit_n_blocks", v->L },
+        { "lm_hidden_dim", l->D }, { "lm_inter_dim", l->F }, { "lm_n_heads", l->H }, { "lm_n_kv_heads", l->G }, { "lm_n_blocks", l->L } };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int64_t flat = sizes[i].own;
+        TRY(vlm_json_int(net->config, where, sizes[i].key, 0, VLM_MAX_FFN * 4, &flat));
+        if (flat != sizes[i].own)
+            return vlm_fail(VLM_EFORMAT, where, "key %s is %lld, but vlm.json says %lld; one of the two files is another model's", sizes[i].key, (long long)flat,
+                            (long long)sizes[i].own);
+    }
+    return VLM_OK;
+}
+
 /* What a folder of ours says beyond the flat config: the backbones' own configs. The vocabulary may have grown. */
-static vlm_status open_ours(vlm_net *net, const char *where) {
+static vlm_status open_ours(vlm_net *net, const char *where, const char *flat) {
     const json_t *v = json_object_get(net->ours, "vision_config"), *l = json_object_get(net->ours, "language_config");
     const char *type = "";
     const vlm_family *f[2];
@@ -237,9 +255,10 @@ static vlm_status open_ours(vlm_net *net, const char *where) {
     }
     net->vision = f[0];
     net->language = f[1];
-    TRY(vlm_json_need_int(net->config, where, "mp_pixel_shuffle_factor", 1, 64, &net->shuffle));
+    TRY(vlm_json_need_int(net->config, flat, "mp_pixel_shuffle_factor", 1, 64, &net->shuffle));
     TRY(open_vision(v, where, net));
     TRY(open_language(l, where, net));
+    TRY(same_sizes(net, flat));
     if (net->fork_maths && net->vision == &vlm_dinov3) {
         net->vit.cfg.k_bias = true;
         if (!net->vit.cfg.gated) net->vit.cfg.act = VLM_GELU_TANH;
@@ -258,8 +277,10 @@ static vlm_status open_configs(vlm_net *net) {
     net->nanovlm = json_object_get(net->config, "vit_hidden_dim") || json_object_get(net->config, "lm_hidden_dim");
     if (net->ours) {
         if (!net->nanovlm) { status = vlm_fail(VLM_EFORMAT, where, "has no vit_hidden_dim, although vlm.json lies beside it; get the folder again"); goto done; }
-        TRY_DONE(vlm_json_bool(net->ours, own, "fork_maths", &net->fork_maths));
-        status = open_ours(net, own);
+        bool trained_so = false;
+        TRY_DONE(vlm_json_bool(net->ours, own, "fork_maths", &trained_so));
+        net->fork_maths = net->fork_maths || trained_so;
+        status = open_ours(net, own, where);
     } else if (net->nanovlm) {
         status = vlm_nanovlm_config(net->config, where, net->weights, net);
     } else {
