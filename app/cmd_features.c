@@ -206,7 +206,7 @@ vlm_status vlm_cmd_features(vlm_args *a) {
     TRY_DONE(vlm_open_session(a, m, &s));
     for (int i = 1; i < a->args; i++) {
         TRY_DONE(one(a, s, &w, a->arg[i]));
-        if (a->args > 2) vlm_progress("images", i, a->args - 1);
+        if (a->args > 2) TRY_DONE(vlm_progress("images", i, a->args - 1));
     }
 done:
     vlm_session_close(s);

@@ -198,7 +198,7 @@ static vlm_status tensors(const vlm_args *a, const vlm_net *net, json_t *list) {
             vlm_table_row(&table, "%s\t%s\t%s\t%s\t%.4g\t%.4g\t%.4g\t%lld\t%lld", t->name, vlm_tensor_dtype_name(t->dtype), shape,
                           group_of(net, t), s.min, s.max, s.rms, (long long)s.nan, (long long)s.inf);
         else vlm_table_row(&table, "%s\t%s\t%s\t%s\t-\t-\t-\t-\t-", t->name, vlm_tensor_dtype_name(t->dtype), shape, group_of(net, t));
-        vlm_progress("tensors", i + 1, n);
+        status = vlm_progress("tensors", i + 1, n);
     }
     if (!status && !list) { putchar('\n'); vlm_table_print(&table, stdout); }
     if (!status && bad)

@@ -1,5 +1,6 @@
 /* vlm plan: everything from headers. */
 #include "open.h"
+#include <stdlib.h>
 
 typedef struct row {
     vlm_image_info info;
@@ -7,22 +8,15 @@ typedef struct row {
     double gflop;
     size_t bytes;
 } row;
-/* Images are encoded in groups of some 4096 rows (infer/encode.c): at the peak there are one group's buffers, and what is kept of all. */
-enum { GROUP_ROWS = 4096 };
-typedef struct totals { int64_t images, bad, tokens, rows; double gflop; size_t kept, group, over; } totals;
-static void add(totals *sum, const vlm_model *m, const row *r) {
-    const vlm_image_plan *p = &r->plan;
-    int64_t D = m->net->vit.cfg.D, rows = p->n * (vlm_vit_prefix(&m->net->vit.cfg) + p->patches.h * p->patches.w);
-    size_t kept = (size_t)(r->info.w * r->info.h * 3) +
-                  (size_t)(rows * D + (m->net->language ? p->image_tokens * m->net->lm.cfg.D : 0)) * sizeof(float);
-    if (sum->rows && sum->rows + rows > GROUP_ROWS) sum->rows = 0, sum->group = 0;
-    sum->rows += rows;
-    sum->group += r->bytes > kept ? r->bytes - kept : 0;
-    if (sum->over < sum->group) sum->over = sum->group;
-    sum->kept += kept;
-    sum->images++;
-    sum->tokens += p->image_tokens;
+typedef struct totals { int64_t images, bad, tokens; double gflop; vlm_seen *seen; } totals;
+static vlm_status add(totals *sum, const row *r) {
+    vlm_seen *seen = realloc(sum->seen, (size_t)(sum->images + 1) * sizeof *seen);
+    if (!seen) return vlm_fail_memory("the plan", sizeof *seen);
+    sum->seen = seen;
+    seen[sum->images++] = (vlm_seen){ .plan = r->plan };
+    sum->tokens += r->plan.image_tokens;
     sum->gflop += r->gflop;
+    return VLM_OK;
 }
 
 static vlm_status plan_image(const vlm_model *m, const char *path, row *r) {
@@ -31,7 +25,7 @@ static vlm_status plan_image(const vlm_model *m, const char *path, row *r) {
     TRY(vlm_image_plan_make(&m->rule, r->info.w, r->info.h, path, &r->plan));
     r->gflop = vlm_vit_flop(&m->net->vit.cfg, r->plan.patches) * (double)r->plan.n / 1e9;
     if (m->net->language) r->gflop += vlm_lm_flop(&m->net->lm.cfg, r->plan.image_tokens, 0) / 1e9;
-    return vlm_encode_bytes(m, &r->plan, VLM_KEEP_PATCHES, &r->bytes);
+    return vlm_encode_bytes(m, &(vlm_seen){ .plan = r->plan }, 1, VLM_KEEP_PATCHES, &r->bytes);
 }
 static json_t *row_json(const vlm_model *m, const char *path, const row *r) {
     json_t *j = json_pack("{s:o,s:I,s:I,s:s,s:i}", "path", vlm_json_text(path), "width", (json_int_t)r->info.w, "height",
@@ -69,7 +63,9 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
     bool vlm = m->net->language && m->net->vision, full = vlm && sum->tokens >= m->context;
     int64_t positions = (sum->tokens + a->max_tokens + 255) / 256 * 256;
     size_t weights = weight_bytes(m), session = m->net->language ? vlm_session_bytes(m, positions < m->context ? positions : m->context) : 0;
-    size_t images_bytes = sum->kept + sum->over, all = weights + session + images_bytes;
+    size_t images_bytes = 0;
+    if (sum->images) TRY(vlm_encode_bytes(m, sum->seen, sum->images, VLM_KEEP_PATCHES, &images_bytes));
+    size_t all = weights + session + images_bytes;
     if (a->json) {
         json_t *limits = json_array();
         if (full) json_array_append_new(limits, json_string("context"));
@@ -119,13 +115,14 @@ vlm_status vlm_cmd_plan(vlm_args *a) {
             if (!a->json) vlm_term_error(bad, false);
             continue;
         }
-        add(&sum, m, &r);
+        TRY_DONE(add(&sum, &r));
         if (a->json) json_array_append_new(images, row_json(m, a->arg[i], &r));
         else print_row(&t, m, a->arg[i], &r);
     }
     status = finish(a, m, &t, images, &sum);
     images = NULL;
 done:
+    free(sum.seen);
     json_decref(images);
     vlm_table_free(&t);
     vlm_model_close(m);

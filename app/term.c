@@ -32,12 +32,11 @@ static void on_warning(void *user, const char *where, const char *message) {
 }
 
 /* A bar on a terminal, ten times a second; otherwise a line, every ten seconds. Short work shows nothing. */
-static void on_progress(void *user, const char *what, int64_t done, int64_t total) {
+static void show_progress(const char *what, int64_t done, int64_t total) {
     static char current[64];
     static double begin, last;
     static int64_t first;
     double now = vlm_now_ms();
-    (void)user;
     if (strncmp(current, what, sizeof current - 1) || done < first) {
         snprintf(current, sizeof current, "%s", what);
         begin = last = now;
@@ -62,13 +61,19 @@ static void on_progress(void *user, const char *what, int64_t done, int64_t tota
     fflush(stderr);
 }
 
+static int on_progress(void *user, const char *what, int64_t done, int64_t total) {
+    (void)user;
+    if (!quiet) show_progress(what, done, total);
+    return vlm_stopped();
+}
+
 void vlm_term_open(const vlm_args *a) {
     const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
     quiet = a->quiet;
     verbose = a->verbose;
     terminal = isatty(STDERR_FILENO) && !(term && !strcmp(term, "dumb"));
     colour = terminal && !(no && *no);
-    vlm_log_set(on_warning, quiet ? NULL : on_progress, NULL);
+    vlm_log_set(on_warning, on_progress, NULL);
 }
 
 const char *vlm_error_code(vlm_status status) { return vlm_is_usage() ? "usage" : vlm_status_name(status); }

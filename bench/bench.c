@@ -160,12 +160,11 @@ static void memory(const char *dir, const char *name, int64_t h, int64_t w) {
         if (!rgb || vlm_session_open(m, &(vlm_session_options){ .threads = threads }, &s) || vlm_image_from_rgb(m, rgb, w, h, &image)) die("memory");
         free(rgb);
         if (vlm_encode(s, (const vlm_image *const *)&image, 1, &f)) die("memory");
-        vlm_image_plan plan = f->image[0].plan;
         for (int k = 0; k < PROMPT; k++) ids[k] = k;
         if (vlm_prefill(s, ids, PROMPT, NULL)) die("memory");
         for (int k = 0; k < ANSWER; k++) if (vlm_prefill(s, &id, 1, NULL)) die("memory");
         size_t enc, ses = vlm_session_bytes(m, PROMPT + ANSWER);
-        if (vlm_encode_bytes(m, &plan, VLM_KEEP_PATCHES, &enc)) die("memory");
+        if (vlm_encode_bytes(m, f->image, 1, VLM_KEEP_PATCHES, &enc)) die("memory");
         double both[2] = { resident_mb() - before, ((double)m->net->bytes + (double)(enc > ses ? enc : ses) + (double)threads * VLM_SCRATCH_BYTES) / 1048576.0 };
         if (write(fd[1], both, sizeof both) != sizeof both) _exit(1);
         _exit(0);

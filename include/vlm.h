@@ -34,9 +34,10 @@ const char *vlm_status_name(vlm_status s);     /* "format", ... ; static */
 const char *vlm_error_where(void);             /* file, option or tensor; "" if there is none */
 const char *vlm_error_message(void);           /* "what; what to do" */
 
-/* Warnings and progress of long work; the library itself prints nothing. Set before other threads use the library; NULL: silence. */
+/* Warnings and progress of long work; the library itself prints nothing. A progress function that returns non-zero stops the work, which
+   then fails with VLM_ESTOPPED. Called from the working thread; set before other threads use the library; NULL: silence. */
 typedef void vlm_log_fn(void *user, const char *where, const char *message);
-typedef void vlm_progress_fn(void *user, const char *what, int64_t done, int64_t total);
+typedef int vlm_progress_fn(void *user, const char *what, int64_t done, int64_t total);
 void vlm_log_set(vlm_log_fn *log, vlm_progress_fn *progress, void *user);
 
 /* ---- Models ---------------------------------------------------------------------------------------------------

@@ -93,6 +93,9 @@ static char *beside(const char *path) {        /* trailing slashes would put it 
 }
 
 vlm_status vlm_writer_open(const char *path, vlm_writer *out) {
+    struct stat st;
+    if (!lstat(path, &st) && !S_ISREG(st.st_mode))     /* the rename would take the place of a device or a link */
+        return vlm_fail(VLM_EIO, path, "exists and is no regular file; name a file");
     vlm_writer w = { .path = strdup(path), .temp = beside(path) };
     vlm_status status = VLM_OK;
     if (!w.path || !w.temp) { free(w.path); free(w.temp); return vlm_fail_memory(path, strlen(path)); }

@@ -92,18 +92,51 @@ static void take(vlm_arena *dev, vlm_arena *host, const vlm_net *net, const vlm_
     VLM_TAKE(dev, w->tokens, most, net->lm.cfg.D);
 }
 
-vlm_status vlm_encode_bytes(const vlm_model *m, const vlm_image_plan *p, int keep, size_t *bytes) {
+/* How many images from the first on go together, and how many encoder images they are. */
+static int64_t group_of(const vlm_model *m, const vlm_seen *seen, int64_t n, int64_t *units) {
+    int64_t rows = 0, group = 0;
+    for (*units = 0; group < n; group++) {
+        const vlm_image_plan *p = &seen[group].plan;
+        if (group && rows + rows_of(m, p) > GROUP_ROWS) break;
+        rows += rows_of(m, p);
+        *units += p->n;
+    }
+    return group;
+}
+
+/* Of one group, at the most: all its pixels, and the buffers of resizing one image or of encoding all. */
+static vlm_status group_bytes(const vlm_model *m, const vlm_seen *seen, int64_t n, int64_t units, size_t *bytes) {
     vlm_arena dev = { 0 }, host = { 0 };
     work wk;
-    vlm_grid *grid = malloc((size_t)p->n * sizeof *grid);
-    if (!grid) return vlm_fail_memory("the plan", (size_t)p->n * sizeof *grid);
-    for (int64_t i = 0; i < p->n; i++) grid[i] = p->patches;
-    take(&dev, &host, m->net, grid, p->n, &wk);
+    size_t pixels = 0, most = 0;
+    vlm_grid *grid = malloc((size_t)units * sizeof *grid);
+    if (!grid) return vlm_fail_memory("the plan", (size_t)units * sizeof *grid);
+    for (int64_t i = 0, u = 0; i < n; i++) {
+        const vlm_image_plan *p = &seen[i].plan;
+        size_t process = vlm_process_bytes(&m->rule, p);
+        pixels += pixel_len(p) * sizeof(float);
+        if (process > most) most = process;
+        for (int64_t t = 0; t < p->n; t++) grid[u++] = p->patches;
+    }
+    take(&dev, &host, m->net, grid, units, &wk);
     free(grid);
-    size_t kept = (size_t)(p->n * prefix_len(m)) + (keep & VLM_KEEP_PATCHES ? (size_t)(p->n * patch_len(m, p)) : 0);
-    if (m->net->language) kept += (size_t)(p->image_tokens * m->net->lm.cfg.D);
-    size_t pixels = pixel_len(p) * sizeof(float), process = vlm_process_bytes(&m->rule, p), encode = dev.peak + host.peak;
-    *bytes = (size_t)p->w * (size_t)p->h * 3 + kept * sizeof(float) + pixels + (process > encode ? process : encode);
+    *bytes = pixels + (most > dev.peak + host.peak ? most : dev.peak + host.peak);
+    return VLM_OK;
+}
+vlm_status vlm_encode_bytes(const vlm_model *m, const vlm_seen *seen, int64_t n, int keep, size_t *bytes) {
+    size_t kept = 0, most = 0, one = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const vlm_image_plan *p = &seen[i].plan;
+        size_t len = (size_t)(p->n * prefix_len(m)) + (keep & VLM_KEEP_PATCHES ? (size_t)(p->n * patch_len(m, p)) : 0);
+        if (m->net->language) len += (size_t)(p->image_tokens * m->net->lm.cfg.D);
+        kept += (size_t)p->w * (size_t)p->h * 3 + len * sizeof(float);
+    }
+    for (int64_t i = 0, units, group; i < n; i += group) {
+        group = group_of(m, seen + i, n - i, &units);
+        TRY(group_bytes(m, seen + i, group, units, &one));
+        if (one > most) most = one;
+    }
+    *bytes = kept + most;
     return VLM_OK;
 }
 
@@ -173,7 +206,7 @@ static vlm_status encode_group(vlm_session *s, const vlm_image *const *images, i
     dev = (vlm_arena){ .base = dev_mem, .size = dev.peak };
     host = (vlm_arena){ .base = host_mem, .size = host.peak };
     take(&dev, &host, net, grid, units, &wk);
-    vlm_vit_forward(s->ctx, ops, &net->vit, grid, px, &wk.acts);
+    TRY_DONE(vlm_vit_forward(s->ctx, ops, &net->vit, grid, px, &wk.acts));
     for (int64_t i = 0, u = 0; i < n; i++)
         for (int64_t t = 0; t < seen[i].plan.n; t++, u++) {
             const act *x = act_at(wk.acts.x, vlm_vit_row(&net->vit.cfg, grid, u) * net->vit.cfg.D), *patches = act_at(x, seen[i].prefix_len);
@@ -213,16 +246,10 @@ vlm_status vlm_encode_keeping(vlm_session *s, const vlm_image *const *images, in
         TRY_DONE(vlm_image_plan_make(&m->rule, images[i]->b.w, images[i]->b.h, "image", &f->image[i].plan));
         TRY_DONE(make_room(m, keep, &f->image[i]));
     }
-    for (int64_t i = 0, group; i < n; i += group) {
-        int64_t rows = 0, units = 0;
-        for (group = 0; i + group < n; group++) {
-            const vlm_image_plan *p = &f->image[i + group].plan;
-            if (group && rows + rows_of(m, p) > GROUP_ROWS) break;
-            rows += rows_of(m, p);
-            units += p->n;
-        }
+    for (int64_t i = 0, units, group; i < n; i += group) {
+        group = group_of(m, f->image + i, n - i, &units);
         TRY_DONE(encode_group(s, images + i, group, units, keep, f->image + i));
-        if (group < n) vlm_progress("images", i + group, n);
+        if (group < n) TRY_DONE(vlm_progress("images", i + group, n));
     }
     *out = f;
     return VLM_OK;

@@ -127,7 +127,7 @@ static vlm_status write_weights(const maker *k, const char *path) {
             TRY_DONE(values(k, p, f));
             if (k->o->bf16) to_bf16(f, n, h);
             TRY_DONE(vlm_safetensors_writer_put(w, name, k->o->bf16 ? (void *)h : f, (size_t)n * vlm_tensor_dtype_bytes(dtype)));
-            vlm_progress("tensors", i + 1, ps->n);
+            TRY_DONE(vlm_progress("tensors", i + 1, ps->n));
         }
         if (!pass) TRY_DONE(vlm_safetensors_writer_declare(w, "decoder.rotary_embd.inv_freq", VLM_T_F32, 1, &half));   /* a buffer that Python wants */
     }

@@ -185,7 +185,7 @@ vlm_status vlm_prefill_observed(vlm_session *s, const int64_t *ids, size_t count
         if (o && o->hidden) TRY_DONE(show(s, o->hidden, o->user, s->acts.h, t, T));
         if (o && o->logits) TRY_DONE(show_logits(s, t, T, o));
         memcpy(s->ids + before + t, ids + t, (size_t)T * sizeof *ids);
-        if (n > s->kv.chunk) vlm_progress("tokens", t + T, n);
+        if (n > s->kv.chunk) TRY_DONE(vlm_progress("tokens", t + T, n));
         if (t + T < n) continue;
         vlm_lm_logits(s->ctx, &net->ops, &net->lm, s->logits_dev, act_at(s->acts.h, (T - 1) * net->lm.cfg.D), 1);
         net->ops.download(s->ctx, s->logits, s->logits_dev, (size_t)net->lm.cfg.V * sizeof(float));

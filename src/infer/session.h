@@ -50,8 +50,9 @@ typedef struct vlm_seen {              /* one image */
 struct vlm_features { int64_t n; vlm_seen *image; };
 enum { VLM_KEEP_PIXELS = 1, VLM_KEEP_PATCHES = 2 };
 vlm_status vlm_encode_keeping(vlm_session *s, const vlm_image *const *images, int64_t n, int keep, vlm_features **out);
-/* Most bytes that encoding an image takes at once, the features included. */
-vlm_status vlm_encode_bytes(const vlm_model *m, const vlm_image_plan *plan, int keep, size_t *bytes);
+/* Most bytes that vlm_encode_keeping takes at once for images with these plans (the only member that is read), the images themselves and their
+   features included. */
+vlm_status vlm_encode_bytes(const vlm_model *m, const vlm_seen *images, int64_t n, int keep, size_t *bytes);
 
 /* The ids of one user turn with these images and the generation prompt, in a conversation of its own: what `ask` and `trace --prompt` send. */
 vlm_status vlm_turn_ids(const vlm_model *m, const char *system, const vlm_features *images, const char *text, vlm_ids *out);

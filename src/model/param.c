@@ -128,7 +128,7 @@ vlm_status vlm_params_load(vlm_params *ps, vlm_ctx *ctx, const vlm_ops *ops, con
             else if (p->mat) TRY(load_mat(p, p->row + j * rows, rows, t, ctx, ops, w));
             else TRY(load_vec(p, p->row + j * n, n, t, ctx, ops, w));
         }
-        vlm_progress("tensors", i + 1, ps->n);
+        TRY(vlm_progress("tensors", i + 1, ps->n));
     }
     return VLM_OK;
 }

@@ -149,7 +149,7 @@ static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, con
     }
 }
 
-void vlm_vit_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, const vlm_grid *grid, const float *const *pixels, vlm_vit_acts *a) {
+vlm_status vlm_vit_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, const vlm_grid *grid, const float *const *pixels, vlm_vit_acts *a) {
     const vlm_vit_config *c = &v->cfg;
     int64_t D = c->D;
     for (int64_t i = 0, row = 0; i < a->n; i++) {
@@ -166,9 +166,10 @@ void vlm_vit_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, const v
     }
     for (int64_t l = 0; l < c->L; l++) {
         block(ctx, ops, c, &v->block[l], a);
-        vlm_progress("layers", l + 1, c->L);
+        TRY(vlm_progress("layers", l + 1, c->L));
     }
     ops->layernorm_forward(ctx, a->x, NULL, NULL, a->x, v->norm_w, v->norm_b, a->rows, D, c->eps);
+    return VLM_OK;
 }
 
 double vlm_vit_flop(const vlm_vit_config *c, vlm_grid g) {
