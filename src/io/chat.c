@@ -20,7 +20,7 @@ struct vlm_chat {
 
 /* ---- Which template is it? ---- */
 
-/* A Jinja template without what its spelling varies in: quotes, blanks, plus signs, braces of expressions, \n as two characters, .role for ['role']. */
+/* A Jinja template without what its spelling varies in: quotes, blanks, plus signs, braces of expressions, \n as two characters, .role */
 static char *squeeze(const char *s) {
     char *out = malloc(strlen(s) + 1), *o = out;
     if (!out) return NULL;
@@ -54,9 +54,11 @@ static vlm_chat_kind recognise(const char *s, const char *plain) {
     size_t n;
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
         if (strstr(plain, foreign[i])) return VLM_CHAT_UNKNOWN;
-    if (strstr(plain, "<start_of_turn>") && strstr(plain, "<end_of_turn>\n") && strstr(plain, "model") && strstr(plain, "trim") && strstr(plain, "bos_token"))
+    if (strstr(plain, "<start_of_turn>") && strstr(plain, "<end_of_turn>\n") && strstr(plain, "model") && strstr(plain, "trim") &&
+        strstr(plain, "bos_token"))
         return VLM_CHAT_GEMMA;
-    if (!strstr(plain, "<|im_start|>messagerole\nmessagecontent<|im_end|>\n") || strstr(plain, "trim") || strstr(plain, "strip") || strstr(plain, "bos_token"))
+    if (!strstr(plain, "<|im_start|>messagerole\nmessagecontent<|im_end|>\n") || strstr(plain, "trim") || strstr(plain, "strip") ||
+        strstr(plain, "bos_token"))
         return VLM_CHAT_UNKNOWN;
     if (!strstr(plain, "<|im_start|>system")) return VLM_CHAT_CHATML;
     return default_text(s, &text, &n) ? VLM_CHAT_CHATML_DEFAULT : VLM_CHAT_UNKNOWN;
@@ -88,7 +90,8 @@ vlm_status vlm_chat_kind_of(const vlm_tokenizer *t, const char *name, const char
 static vlm_status need(const vlm_tokenizer *t, const char *token, vlm_chat_kind kind, int64_t *id) {
     *id = vlm_token_id(t, token);
     if (*id < 0)
-        return vlm_fail(VLM_EFORMAT, vlm_tokenizer_where(t), "has no token %s, which the template %s needs; choose another with --template", token, names[kind]);
+        return vlm_fail(VLM_EFORMAT, vlm_tokenizer_where(t), "has no token %s, which the template %s needs; choose another with --template",
+                        token, names[kind]);
     return VLM_OK;
 }
 static vlm_status turn_ids(const vlm_tokenizer *t, vlm_chat_kind kind, int64_t *open, int64_t *close) {
@@ -111,9 +114,10 @@ vlm_status vlm_chat_stop_ids(const vlm_tokenizer *t, vlm_chat_kind kind, vlm_ids
 
 /* ---- Building ---- */
 static bool blank(const char *s, size_t *bytes, size_t n) {    /* what Python's strip() takes, at the beginning of s */
-    static const char *const wide[] = { "\xC2\x85", "\xC2\xA0", "\xE1\x9A\x80", "\xE2\x80\x80", "\xE2\x80\x81", "\xE2\x80\x82", "\xE2\x80\x83", "\xE2\x80\x84",
-        "\xE2\x80\x85", "\xE2\x80\x86", "\xE2\x80\x87", "\xE2\x80\x88", "\xE2\x80\x89", "\xE2\x80\x8A", "\xE2\x80\xA8", "\xE2\x80\xA9", "\xE2\x80\xAF",
-        "\xE2\x81\x9F", "\xE3\x80\x80" };
+    static const char *const wide[] = {
+        "\xC2\x85", "\xC2\xA0", "\xE1\x9A\x80", "\xE2\x80\x80", "\xE2\x80\x81", "\xE2\x80\x82", "\xE2\x80\x83", "\xE2\x80\x84",
+        "\xE2\x80\x85", "\xE2\x80\x86", "\xE2\x80\x87", "\xE2\x80\x88", "\xE2\x80\x89", "\xE2\x80\x8A", "\xE2\x80\xA8", "\xE2\x80\xA9",
+        "\xE2\x80\xAF", "\xE2\x81\x9F", "\xE3\x80\x80" };
     unsigned char c = (unsigned char)s[0];
     *bytes = 1;
     if (c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31)) return true;
@@ -240,7 +244,8 @@ vlm_status vlm_chat_text(vlm_chat *c, const char *text, size_t bytes) {
     if (!c->in_turn) return vlm_fail(VLM_EARG, "chat", "text outside of a turn; begin one");
     if (c->kind == VLM_CHAT_GEMMA && c->in_system) {
         size_t have = c->system ? strlen(c->system) : 0;
-        if (bytes > VLM_TEXT_LIMIT || memchr(text, 0, bytes)) return vlm_fail(VLM_EARG, "system text", "is too long or holds a NUL; mend it");
+        if (bytes > VLM_TEXT_LIMIT || memchr(text, 0, bytes))
+            return vlm_fail(VLM_EARG, "system text", "is too long or holds a NUL; mend it");
         char *p = realloc(c->system, have + bytes + 1);
         if (!p) return vlm_fail_memory("chat", bytes);
         memcpy(p + have, text, bytes);

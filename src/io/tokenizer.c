@@ -8,7 +8,8 @@
 /* ---- What stands around a text: [CLS] $A [SEP] ---- */
 static vlm_status special_ids(const json_t *map, const char *where, const char *name, vlm_ids *out) {
     const json_t *ids = json_object_get(json_object_get(map, name), "ids");
-    if (!json_is_array(ids)) return vlm_fail(VLM_EFORMAT, where, "post_processor.special_tokens has no ids for %.80s; get the file again", name);
+    if (!json_is_array(ids))
+        return vlm_fail(VLM_EFORMAT, where, "post_processor.special_tokens has no ids for %.80s; get the file again", name);
     for (size_t i = 0; i < json_array_size(ids); i++) {
         const json_t *id = json_array_get(ids, i);
         if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) >= VLM_TOKEN_LIMIT)
@@ -33,10 +34,12 @@ static vlm_status template(vlm_tokenizer *t, const json_t *o) {
     bool text = false;
     if (!json_is_array(single)) return vlm_fail(VLM_EFORMAT, t->where, "post_processor.single is not an array; get the file again");
     for (size_t i = 0; i < json_array_size(single); i++) {
-        const json_t *piece = json_array_get(single, i), *seq = json_object_get(piece, "Sequence"), *sp = json_object_get(piece, "SpecialToken");
+        const json_t *piece = json_array_get(single, i);
+        const json_t *seq = json_object_get(piece, "Sequence"), *sp = json_object_get(piece, "SpecialToken");
         const char *id = NULL;
         TRY_DONE(vlm_json_string(seq ? seq : sp, t->where, "id", &id));
-        if (!id || (seq && (strcmp(id, "A") || text))) TRY_DONE(vlm_fail(VLM_EFORMAT, t->where, "post_processor.single does not hold the text once; get the file again"));
+        if (!id || (seq && (strcmp(id, "A") || text)))
+            TRY_DONE(vlm_fail(VLM_EFORMAT, t->where, "post_processor.single does not hold the text once; get the file again"));
         if (seq) text = true;
         else TRY_DONE(special_ids(json_object_get(o, "special_tokens"), t->where, id, text ? &behind : &before));
     }
@@ -52,7 +55,8 @@ static vlm_status cls_sep(vlm_tokenizer *t, const json_t *o) {
     vlm_ids before = {0}, behind = {0};
     const json_t *cls = json_array_get(json_object_get(o, "cls"), 1), *sep = json_array_get(json_object_get(o, "sep"), 1);
     int64_t a = json_is_integer(cls) ? json_integer_value(cls) : -1, b = json_is_integer(sep) ? json_integer_value(sep) : -1;
-    if (a < 0 || b < 0 || a >= VLM_TOKEN_LIMIT || b >= VLM_TOKEN_LIMIT) return vlm_fail(VLM_EFORMAT, t->where, "post_processor has no ids in cls and sep; get the file again");
+    if (a < 0 || b < 0 || a >= VLM_TOKEN_LIMIT || b >= VLM_TOKEN_LIMIT)
+        return vlm_fail(VLM_EFORMAT, t->where, "post_processor has no ids in cls and sep; get the file again");
     TRY_DONE(vlm_ids_push(&before, a));
     TRY_DONE(vlm_ids_push(&behind, b));
     status = wrap(t, &before, &behind);
@@ -69,10 +73,12 @@ static vlm_status post_read(vlm_tokenizer *t, const json_t *o, int depth) {
     if (!strcmp(type, "TemplateProcessing")) return template(t, o);
     if (!strcmp(type, "BertProcessing") || !strcmp(type, "RobertaProcessing")) return cls_sep(t, o);
     if (strcmp(type, "Sequence"))
-        return vlm_fail(VLM_EUNSUPPORTED, t->where, "post_processor %.60s is not supported (known: TemplateProcessing, ByteLevel, BertProcessing, RobertaProcessing, "
+        return vlm_fail(VLM_EUNSUPPORTED, t->where,
+                        "post_processor %.60s is not supported (known: TemplateProcessing, ByteLevel, BertProcessing, RobertaProcessing, "
                         "Sequence); use another tokenizer", type);
     const json_t *list = json_object_get(o, "processors");
-    if (depth > 8 || !json_is_array(list)) return vlm_fail(VLM_EFORMAT, t->where, "a Sequence of post-processors is broken or too deep; get the file again");
+    if (depth > 8 || !json_is_array(list))
+        return vlm_fail(VLM_EFORMAT, t->where, "a Sequence of post-processors is broken or too deep; get the file again");
     for (size_t i = 0; i < json_array_size(list); i++) TRY(post_read(t, json_array_get(list, i), depth + 1));
     return VLM_OK;
 }
@@ -84,7 +90,8 @@ static vlm_status parse(vlm_tokenizer *t, const char *text, size_t n) {
     json_t *root = NULL;
     const char *vocab = NULL, *merges = NULL;
     size_t vocab_n = 0, merges_n = 0;
-    if (n > VLM_JSON_LIMIT) return vlm_fail(VLM_ELIMIT, t->where, "has %zu bytes, the limit is %d MB; get the file again", n, VLM_JSON_LIMIT >> 20);
+    if (n > VLM_JSON_LIMIT)
+        return vlm_fail(VLM_ELIMIT, t->where, "has %zu bytes, the limit is %d MB; get the file again", n, VLM_JSON_LIMIT >> 20);
     TRY_DONE(vlm_model_cut(text, n, &rest, &vocab, &vocab_n, &merges, &merges_n));
     TRY_DONE(vlm_json_parse(rest.s, rest.n, t->where, &root));
     if (!json_is_object(root)) TRY_DONE(vlm_fail(VLM_EFORMAT, t->where, "is not a JSON object; get the file again"));
@@ -159,7 +166,8 @@ static vlm_status template_of(vlm_tokenizer *t, const json_t *o, const char *whe
         name = json_string_value(json_object_get(json_array_get(list, i), "name"));
         if (name && !strcmp(name, "default")) s = json_string_value(json_object_get(json_array_get(list, i), "template"));
     }
-    if (!s && v && !json_is_null(v)) return vlm_fail(VLM_EFORMAT, where, "chat_template is neither a string nor a list with a default; mend the file");
+    if (!s && v && !json_is_null(v))
+        return vlm_fail(VLM_EFORMAT, where, "chat_template is neither a string nor a list with a default; mend the file");
     if (s && !(t->chat_template = strdup(s))) return vlm_fail_memory(where, strlen(s));
     return VLM_OK;
 }
@@ -213,7 +221,9 @@ vlm_status vlm_tokenizer_open(const char *dir, vlm_tokenizer **out) {
     if (vlm_exists(path)) status = open_at(dir, path, out);
     else if (vlm_exists(inner)) status = open_at(sub, inner, out);
     else if (vlm_exists(old))
-        status = vlm_fail(VLM_EUNSUPPORTED, old, "a SentencePiece model alone is not supported; save the tokenizer as tokenizer.json (AutoTokenizer(...).save_pretrained)");
+        status = vlm_fail(VLM_EUNSUPPORTED, old,
+                          "a SentencePiece model alone is not supported; save the tokenizer as tokenizer.json "
+                          "(AutoTokenizer(...).save_pretrained)");
     else status = vlm_fail(VLM_EIO, dir, "has no tokenizer.json, nor tokenizer/tokenizer.json; get the folder again");
 done:
     free(path);
@@ -297,14 +307,16 @@ static vlm_status encode(const vlm_tokenizer *t, const char *text, size_t n, int
         TRY(vlm_added_spans(t, &t->normal, s, w->out.text.n, literal, &w->inner, &w->inner_which));
         for (size_t k = 0; k < w->inner.n; k++) {
             vlm_span q = w->inner.v[k];
-            TRY(vlm_stage_add(&w->a, s + q.lo, q.hi - q.lo, w->out.zero > q.lo ? w->out.zero - q.lo : 0, q.hit ? t->added[w->inner_which.id[k]].id : -1));
+            size_t first = w->out.zero > q.lo ? w->out.zero - q.lo : 0;
+            TRY(vlm_stage_add(&w->a, s + q.lo, q.hi - q.lo, first, q.hit ? t->added[w->inner_which.id[k]].id : -1));
         }
     }
     TRY(vlm_presplit(&t->splitters, t->where, &w->scratch, &w->a, &w->b));
     for (size_t i = 0; i < w->a.n; i++) {
         const vlm_piece *p = &w->a.piece[i];
         if (p->id >= 0) TRY(vlm_ids_push(ids, p->id));
-        else if (p->n > INT32_MAX) return vlm_fail(VLM_ELIMIT, t->where, "a word of %zu bytes is over the limit of 2 GB; shorten the text", p->n);
+        else if (p->n > INT32_MAX)
+            return vlm_fail(VLM_ELIMIT, t->where, "a word of %zu bytes is over the limit of 2 GB; shorten the text", p->n);
         else TRY(vlm_bpe_encode(t, w->a.text.s + p->at, p->n, literal, &w->word, ids));
     }
     return VLM_OK;
@@ -313,13 +325,16 @@ vlm_status vlm_tokenizer_encode(const vlm_tokenizer *t, const char *text, size_t
     vlm_status status = VLM_OK;
     work w = {0};
     size_t begin = ids->n, bad, ok;
-    if (bytes > VLM_TEXT_LIMIT) return vlm_fail(VLM_ELIMIT, "text", "has %zu bytes, the limit is %d MB; cut it into parts", bytes, VLM_TEXT_LIMIT >> 20);
-    if ((ok = vlm_utf8_valid(text, bytes, &bad)) != bytes) return vlm_fail(VLM_EFORMAT, "text", "byte %zu is not UTF-8; convert the text", ok);
+    if (bytes > VLM_TEXT_LIMIT)
+        return vlm_fail(VLM_ELIMIT, "text", "has %zu bytes, the limit is %d MB; cut it into parts", bytes, VLM_TEXT_LIMIT >> 20);
+    if ((ok = vlm_utf8_valid(text, bytes, &bad)) != bytes)
+        return vlm_fail(VLM_EFORMAT, "text", "byte %zu is not UTF-8; convert the text", ok);
     for (size_t i = 0; flags & (VLM_ENCODE_ADD | VLM_ENCODE_FRONT) && i < t->before.n; i++) TRY_DONE(vlm_ids_push(ids, t->before.id[i]));
     if (bytes) TRY_DONE(encode(t, text, bytes, flags, &w, ids));
     for (size_t i = 0; flags & VLM_ENCODE_ADD && i < t->behind.n; i++) TRY_DONE(vlm_ids_push(ids, t->behind.id[i]));
     if (w.word.dropped)
-        vlm_warn(t->where, "%lld characters of the text are not in the vocabulary, which has no token for unknown ones; they are left out", (long long)w.word.dropped);
+        vlm_warn(t->where, "%lld characters of the text are not in the vocabulary, which has no token for unknown ones; they are left out",
+                 (long long)w.word.dropped);
 done:
     if (status) ids->n = begin;
     work_free(&w);

@@ -1,4 +1,4 @@
-/* Text to ids and back, from a folder's tokenizer.json alone; ids are those of the `tokenizers` library (github.com/huggingface/tokenizers).
+/* Text to ids and back, from a folder's tokenizer.json alone; ids are those of the `tokenizers` library (Hugging Face).
    Handled: byte-level and SentencePiece-style BPE; what is not (WordPiece, Unigram, dropout, truncation, ...) is refused by name.
    Text is UTF-8. A tokenizer does not change after open: any number of threads may use one at once. */
 #ifndef VLM_TOKENIZER_H
@@ -26,8 +26,9 @@ const char *vlm_tokenizer_where(const vlm_tokenizer *t);   /* path of its tokeni
 
 enum {
     VLM_ENCODE_ADD = 1,        /* what the post-processor puts around a text (BOS) */
-    VLM_ENCODE_LITERAL = 2,    /* as if there were no special tokens: never gives the id of one. For users' text. (One exception: a character
-                                  that the vocabulary lacks gives the unknown token, if that is named so ("<unk>"), and an error otherwise.) */
+    VLM_ENCODE_LITERAL = 2,    /* as if there were no special tokens: never gives the id of one. For users' text. (One exception: a
+                                  character that the vocabulary lacks gives the unknown token if that is named so ("<unk>"); if it is
+                                  another special, like <|endoftext|>, that is an error.) */
     VLM_ENCODE_FRONT = 8,      /* of ADD, only what comes in front: a text that goes on */
     VLM_ENCODE_INSIDE = 4      /* not the beginning of the input: no space is put in front that only the beginning gets */
 };
@@ -37,8 +38,8 @@ vlm_status vlm_tokenizer_encode(const vlm_tokenizer *t, const char *text, size_t
 /* *text is the caller's (free), with a NUL behind its *bytes (may be NULL). An id without a token: VLM_EARG. */
 vlm_status vlm_tokenizer_decode(const vlm_tokenizer *t, const int64_t *ids, size_t n, bool skip_special, char **text, size_t *bytes);
 
-/* The same id by id, for streaming. What push and flush hand over is whole UTF-8 characters, valid until the next call; all of it, one after
-   another, is what decode would give. Some tokenizers can say a character only when the next id is known. One thread at a time. */
+/* The same id by id, for streaming. What push and flush hand over is whole UTF-8 characters, valid until the next call; all of it, one
+   after another, is what decode would give. Some tokenizers can say a character only when the next id is known. One thread at a time. */
 typedef struct vlm_token_stream vlm_token_stream;
 vlm_status vlm_token_stream_open(const vlm_tokenizer *t, bool skip_special, vlm_token_stream **out);   /* t must outlive it */
 vlm_status vlm_token_stream_push(vlm_token_stream *s, int64_t id, const char **text, size_t *bytes);

@@ -57,12 +57,16 @@ static vlm_status added_one(vlm_tokenizer *t, const json_t *o, int64_t *next) {
         vlm_warn(t->where, "added token %lld is empty and can never be found; it is left out", (long long)id);
         return VLM_OK;
     }
-    if (n > ADDED_LIMIT) return vlm_fail(VLM_ELIMIT, t->where, "added token %.60s... has %zu bytes, the limit is %d; get the file again", s, n, ADDED_LIMIT);
+    if (n > ADDED_LIMIT)
+        return vlm_fail(VLM_ELIMIT, t->where, "added token %.60s... has %zu bytes, the limit is %d; get the file again", s, n, ADDED_LIMIT);
     int64_t at = vlm_vocab_find(&t->vocab, s, n);
     int64_t want = at >= 0 ? t->vocab.token[at].id : *next;
     if (id != want)
-        return vlm_fail(VLM_EFORMAT, t->where, "added token %.80s has id %lld, but by its place it is %lld; get the file again, or mend the id", s, (long long)id, (long long)want);
-    if (vlm_u64map_get(&t->added_of, (uint64_t)id, &other)) return vlm_fail(VLM_EFORMAT, t->where, "added token %.80s stands twice; get the file again", s);
+        return vlm_fail(VLM_EFORMAT, t->where,
+                        "added token %.80s has id %lld, but by its place it is %lld; get the file again, or mend the id", s,
+                        (long long)id, (long long)want);
+    if (vlm_u64map_get(&t->added_of, (uint64_t)id, &other))
+        return vlm_fail(VLM_EFORMAT, t->where, "added token %.80s stands twice; get the file again", s);
     if (at < 0) {
         TRY(vlm_vocab_add(&t->vocab, s, n, id, t->where));
         *next = id + 1;
@@ -117,7 +121,8 @@ static bool word_at(const char *s, size_t i) {
     vlm_utf8_get(s + i, &c);
     return vlm_is_word(c);
 }
-vlm_status vlm_added_spans(const vlm_tokenizer *t, const vlm_trie *trie, const char *s, size_t n, bool literal, vlm_spans *out, vlm_ids *which) {
+vlm_status vlm_added_spans(const vlm_tokenizer *t, const vlm_trie *trie, const char *s, size_t n, bool literal, vlm_spans *out,
+                           vlm_ids *which) {
     size_t done = 0;
     out->n = which->n = 0;
     const int32_t *value = literal ? trie->plain : trie->any;
@@ -152,7 +157,7 @@ vlm_status vlm_added_spans(const vlm_tokenizer *t, const vlm_trie *trie, const c
         }
         TRY(vlm_spans_add(out, lo, hi, true));
         TRY(vlm_ids_push(which, found));
-        done = hi;                                         /* blanks that rstrip took can still be tokens of their own: the library finds them too */
+        done = hi;  /* blanks that rstrip took can still be tokens of their own: the library finds them too */
     }
     if (done < n) {
         TRY(vlm_spans_add(out, done, n, false));

@@ -37,13 +37,15 @@ static bool place(vlm_vocab *v, size_t index) {
 vlm_status vlm_vocab_add(vlm_vocab *v, const char *s, size_t n, int64_t id, const char *where) {
     uint32_t other;
     if (id < 0 || id >= VLM_TOKEN_LIMIT)
-        return vlm_fail(VLM_ELIMIT, where, "token %.*s has id %lld, allowed are 0 to %d; get the file again", n < 80 ? (int)n : 80, s, (long long)id, VLM_TOKEN_LIMIT - 1);
+        return vlm_fail(VLM_ELIMIT, where, "token %.*s has id %lld, allowed are 0 to %d; get the file again", n < 80 ? (int)n : 80, s,
+                        (long long)id, VLM_TOKEN_LIMIT - 1);
     if (vlm_vocab_find(v, s, n) >= 0)
         return vlm_fail(VLM_EFORMAT, where, "token %.*s stands twice in the vocabulary; get the file again", n < 80 ? (int)n : 80, s);
     if (vlm_u64map_get(&v->id, (uint64_t)id, &other))
         return vlm_fail(VLM_EFORMAT, where, "id %lld belongs to two tokens, %.80s and %.*s; get the file again", (long long)id,
                         v->text.s + v->token[other].at, n < 80 ? (int)n : 80, s);
-    if (v->text.n + n + 1 > UINT32_MAX) return vlm_fail(VLM_ELIMIT, where, "the vocabulary's strings have more than 4 GB; get the file again");
+    if (v->text.n + n + 1 > UINT32_MAX)
+        return vlm_fail(VLM_ELIMIT, where, "the vocabulary's strings have more than 4 GB; get the file again");
     TRY(vlm_grow(&v->token, &v->cap, v->n + 1, sizeof *v->token));
     if ((v->n + 1) * 2 > v->slots) {
         size_t slots = v->slots ? v->slots * 2 : 1024;
@@ -78,7 +80,9 @@ void vlm_vocab_free(vlm_vocab *v) {
 static vlm_status refuse_affix(const json_t *model, const char *where, const char *key) {
     const char *s = "";
     TRY(vlm_json_string(model, where, key, &s));
-    if (*s) return vlm_fail(VLM_EUNSUPPORTED, where, "model.%s is \"%.40s\", which is not supported; use a byte-level or SentencePiece-style BPE", key, s);
+    if (*s)
+        return vlm_fail(VLM_EUNSUPPORTED, where,
+                        "model.%s is \"%.40s\", which is not supported; use a byte-level or SentencePiece-style BPE", key, s);
     return VLM_OK;
 }
 vlm_status vlm_model_read(vlm_tokenizer *t, const json_t *model, const char *vocab, size_t vocab_n, const char *merges, size_t merges_n) {
@@ -89,7 +93,8 @@ vlm_status vlm_model_read(vlm_tokenizer *t, const json_t *model, const char *voc
     TRY(vlm_json_string(model, t->where, "type", &type));
     if (!type && vocab && merges) type = "BPE";            /* old files leave it out */
     if (!type || strcmp(type, "BPE"))
-        return vlm_fail(VLM_EUNSUPPORTED, t->where, "model.type is %.40s; only BPE is supported, not WordPiece, WordLevel or Unigram: use a model with a BPE tokenizer",
+        return vlm_fail(VLM_EUNSUPPORTED, t->where,
+                        "model.type is %.40s; only BPE is supported, not WordPiece, WordLevel or Unigram: use a model with a BPE tokenizer",
                         type ? type : "missing");
     if (!vocab || !merges) return vlm_fail(VLM_EFORMAT, t->where, "model has no %s; get the file again", vocab ? "merges" : "vocab");
     TRY(vlm_json_real(model, t->where, "dropout", 0, 1, &dropout));
@@ -154,11 +159,14 @@ static vlm_status unknown(const vlm_tokenizer *t, const char *s, int n, bool lit
     uint32_t c;
     vlm_utf8_get(s, &c);
     *id = t->bpe.unk;
-    if (*id < 0) return vlm_fail(VLM_EFORMAT, t->where, "character %.*s (U+%04X) is not in the vocabulary, nor is its unk_token; leave it out", n, s, (unsigned)c);
+    if (*id < 0)
+        return vlm_fail(VLM_EFORMAT, t->where, "character %.*s (U+%04X) is not in the vocabulary, nor is its unk_token; leave it out", n, s,
+                        (unsigned)c);
     if (literal && vlm_token_special(t, *id)) {
         const char *name = vlm_token_text(t, *id, NULL);
         if (!strstr(name, "unk") && !strstr(name, "UNK"))
-            return vlm_fail(VLM_EUNSUPPORTED, t->where, "character %.*s (U+%04X) is not in the vocabulary and would become the special token %.60s; leave it out",
+            return vlm_fail(VLM_EUNSUPPORTED, t->where,
+                            "character %.*s (U+%04X) is not in the vocabulary and would become the special token %.60s; leave it out",
                             n, s, (unsigned)c, name);
     }
     return VLM_OK;
@@ -182,7 +190,8 @@ static vlm_status symbols(const vlm_tokenizer *t, const char *s, size_t n, bool 
             for (int k = 0; k < bytes; k++) all = all && b->byte[(unsigned char)s[i + (size_t)k]] >= 0;
             for (int k = 0; all && k < bytes; k++) {
                 id = b->byte[(unsigned char)s[i + (size_t)k]];
-                if (literal && vlm_token_special(t, id)) return vlm_fail(VLM_EUNSUPPORTED, t->where, "a byte of %.*s is a special token; leave it out", bytes, s + i);
+                if (literal && vlm_token_special(t, id))
+                    return vlm_fail(VLM_EUNSUPPORTED, t->where, "a byte of %.*s is a special token; leave it out", bytes, s + i);
                 TRY(add(w, id));
             }
             if (!all && b->has_unk) {
@@ -198,7 +207,8 @@ static vlm_status symbols(const vlm_tokenizer *t, const char *s, size_t n, bool 
 static vlm_status encode(const vlm_tokenizer *t, const char *s, size_t n, bool literal, vlm_word *w, vlm_ids *ids) {
     if (t->bpe.ignore_merges) {
         int64_t at = vlm_vocab_find(&t->vocab, s, n);
-        if (at >= 0 && at < (int64_t)t->vocab.model && !(literal && vlm_token_special(t, t->vocab.token[at].id))) return vlm_ids_push(ids, t->vocab.token[at].id);
+        if (at >= 0 && at < (int64_t)t->vocab.model && !(literal && vlm_token_special(t, t->vocab.token[at].id)))
+            return vlm_ids_push(ids, t->vocab.token[at].id);
     }
     w->n = w->heap_n = 0;
     TRY(symbols(t, s, n, literal, w));
@@ -222,7 +232,7 @@ static vlm_status encode(const vlm_tokenizer *t, const char *s, size_t n, bool l
         if (w->symbol[i].id >= 0) TRY(vlm_ids_push(ids, w->symbol[i].id));
     return VLM_OK;
 }
-/* Specials that stand in the model's vocabulary can come out of merges too, in some odd file. Then the word is encoded again without them. */
+/* Specials that stand in the model's vocabulary can come out of merges too, in some odd file. Then the word is encoded again without. */
 vlm_status vlm_bpe_encode(const vlm_tokenizer *t, const char *s, size_t n, bool literal, vlm_word *w, vlm_ids *ids) {
     size_t begin = ids->n;
     int64_t dropped = w->dropped;

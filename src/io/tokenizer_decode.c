@@ -20,9 +20,11 @@ vlm_status vlm_decoders_read(const json_t *o, const char *where, vlm_steps *out,
     TRY(vlm_json_need_string(o, where, "type", &type));
     if (!strcmp(type, "Sequence")) {
         const json_t *list = json_object_get(o, "decoders");
-        if (depth > 8 || !json_is_array(list)) return vlm_fail(VLM_EFORMAT, where, "a Sequence of decoders is broken or too deep; get the file again");
+        if (depth > 8 || !json_is_array(list))
+            return vlm_fail(VLM_EFORMAT, where, "a Sequence of decoders is broken or too deep; get the file again");
         for (size_t i = 0; i < json_array_size(list); i++) {
-            if (json_is_null(json_array_get(list, i))) return vlm_fail(VLM_EFORMAT, where, "a Sequence of decoders holds null; get the file again");
+            if (json_is_null(json_array_get(list, i)))
+                return vlm_fail(VLM_EFORMAT, where, "a Sequence of decoders holds null; get the file again");
             TRY(vlm_decoders_read(json_array_get(list, i), where, out, depth + 1));
         }
         return VLM_OK;
@@ -52,7 +54,8 @@ vlm_status vlm_decoders_read(const json_t *o, const char *where, vlm_steps *out,
         }
         return vlm_steps_push(out, step, where);
     } else
-        return vlm_fail(VLM_EUNSUPPORTED, where, "decoder %.60s is not supported (known: ByteLevel, Replace, ByteFallback, Fuse, Strip, Metaspace, Sequence); "
+        return vlm_fail(VLM_EUNSUPPORTED, where,
+                        "decoder %.60s is not supported (known: ByteLevel, Replace, ByteFallback, Fuse, Strip, Metaspace, Sequence); "
                         "use another tokenizer", type);
     if (content && (!*content || (size_t)vlm_utf8_get(content, &step.c) != strlen(content)))
         return vlm_fail(VLM_EFORMAT, where, "decoder %s wants one character; get the file again", type);
@@ -122,7 +125,8 @@ static int hex(char c) { return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a'
 static vlm_status byte_fallback(vlm_token_stream *s, size_t step, const char *text, size_t n) {
     state *a = &s->at[step];
     int high, low;
-    if (n == 6 && !memcmp(text, "<0x", 3) && text[5] == '>' && (low = hex(text[4])) >= 0 && ((high = hex(text[3])) >= 0 || text[3] == '+')) {
+    if (n == 6 && !memcmp(text, "<0x", 3) && text[5] == '>' && (low = hex(text[4])) >= 0 &&
+        ((high = hex(text[3])) >= 0 || text[3] == '+')) {
         char byte = (char)(high < 0 ? low : high * 16 + low);
         return vlm_buf_add(&a->held, &byte, 1);
     }
@@ -179,7 +183,8 @@ static vlm_status strip(vlm_token_stream *s, size_t step, const char *text, size
 }
 /* One long token can be known only at its end: it is held until then. */
 static bool waits(const vlm_step *p) {
-    return p->whole && (p->kind == VLM_REPLACE || p->kind == VLM_BYTE_FALLBACK || p->kind == VLM_BYTE_LEVEL || (p->kind == VLM_STRIP && p->stop));
+    return p->whole && (p->kind == VLM_REPLACE || p->kind == VLM_BYTE_FALLBACK || p->kind == VLM_BYTE_LEVEL ||
+                        (p->kind == VLM_STRIP && p->stop));
 }
 static vlm_status end_of(vlm_token_stream *s, size_t step) {
     const vlm_step *p = &s->t->decoders.v[step];
@@ -255,7 +260,9 @@ static vlm_status push(vlm_token_stream *s, int64_t id) {
     size_t n;
     bool hidden;
     const char *text = vlm_token_shown(s->t, id, &n, &hidden);
-    if (!text) return vlm_fail(VLM_EARG, s->t->where, "id %lld has no token (the largest is %lld); check the ids", (long long)id, (long long)s->t->vocab.size - 1);
+    if (!text)
+        return vlm_fail(VLM_EARG, s->t->where, "id %lld has no token (the largest is %lld); check the ids", (long long)id,
+                        (long long)s->t->vocab.size - 1);
     return hidden && s->skip_special ? VLM_OK : send(s, 0, text, n, false);
 }
 vlm_status vlm_token_stream_push(vlm_token_stream *s, int64_t id, const char **text, size_t *bytes) {

@@ -7,7 +7,8 @@
 static vlm_status memory(const char *where) { return vlm_fail_memory(where, 4096); }
 
 static json_t *entry(const char *content, int64_t id) {
-    json_t *o = json_pack("{s:s, s:b, s:b, s:b, s:b, s:b}", "content", content, "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", 0, "special", 1);
+    json_t *o = json_pack("{s:s, s:b, s:b, s:b, s:b, s:b}", "content", content, "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", 0,
+                          "special", 1);
     json_t *with = id < 0 ? json_object() : json_pack("{s:I}", "id", (json_int_t)id);
     if (!o || !with || json_object_update(with, o)) {
         json_decref(with);
@@ -20,22 +21,28 @@ static json_t *entry(const char *content, int64_t id) {
 static vlm_status plan_ids(const vlm_tokenizer *t, const char *const *tokens, int n, int64_t first, int64_t *ids) {
     int64_t next = t->vocab.size;
     if (next != (int64_t)t->vocab.n)
-        return vlm_fail(VLM_EUNSUPPORTED, t->where, "its ids have holes (%zu tokens, the largest id is %lld), so nothing can be added; use another tokenizer",
+        return vlm_fail(VLM_EUNSUPPORTED, t->where,
+                        "its ids have holes (%zu tokens, the largest id is %lld), so nothing can be added; use another tokenizer",
                         t->vocab.n, (long long)next - 1);
     for (int i = 0; i < n; i++) {
         if (!*tokens[i]) return vlm_fail(VLM_EARG, t->where, "an empty token cannot be added; name it");
         for (int k = 0; k < i; k++)
-            if (!strcmp(tokens[i], tokens[k])) return vlm_fail(VLM_EARG, t->where, "token %.80s is to be added twice; name it once", tokens[i]);
+            if (!strcmp(tokens[i], tokens[k]))
+                return vlm_fail(VLM_EARG, t->where, "token %.80s is to be added twice; name it once", tokens[i]);
         ids[i] = vlm_token_id(t, tokens[i]);
         if (ids[i] < 0) ids[i] = next++;
     }
     if (first >= 0 && n && ids[0] != first)
-        return vlm_fail(VLM_EARG, t->where, "token %.80s would get id %lld, not %lld; take the model's own tokenizer", tokens[0], (long long)ids[0], (long long)first);
+        return vlm_fail(VLM_EARG, t->where, "token %.80s would get id %lld, not %lld; take the model's own tokenizer", tokens[0],
+                        (long long)ids[0], (long long)first);
     return next > VLM_TOKEN_LIMIT ? vlm_fail(VLM_ELIMIT, t->where, "ids go up to %d; add fewer tokens", VLM_TOKEN_LIMIT - 1) : VLM_OK;
 }
 static vlm_status add_entries(json_t *root, const char *where, const char *const *tokens, int n, const int64_t *ids) {
     json_t *list = json_object_get(root, "added_tokens");
-    if (!json_is_array(list) && (json_object_set_new(root, "added_tokens", json_array()) || !(list = json_object_get(root, "added_tokens")))) return memory(where);
+    if (!json_is_array(list)) {
+        if (json_object_set_new(root, "added_tokens", json_array())) return memory(where);
+        list = json_object_get(root, "added_tokens");
+    }
     for (int i = 0; i < n; i++) {
         size_t at = 0;
         for (; at < json_array_size(list); at++)           /* in the order of the ids, as the library writes them */
@@ -144,15 +151,17 @@ vlm_status vlm_tokenizer_bytes(const char *dst_dir) {
     char *path = vlm_join(dst_dir, "tokenizer.json"), *config = vlm_join(dst_dir, "tokenizer_config.json");
     json_t *vocab = json_object(), *added = json_array();
     json_t *level = json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1, "use_regex", 1);
-    json_t *root = json_pack("{s:s, s:n, s:n, s:O, s:n, s:O, s:n, s:O, s:{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:O, s:[]}}", "version", "1.0",
-                             "truncation", "padding", "added_tokens", added, "normalizer", "pre_tokenizer", level, "post_processor", "decoder", level,
-                             "model", "type", "BPE", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0,
+    json_t *root = json_pack("{s:s, s:n, s:n, s:O, s:n, s:O, s:n, s:O, s:{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:O, s:[]}}", "version",
+                             "1.0", "truncation", "padding", "added_tokens", added, "normalizer", "pre_tokenizer", level, "post_processor",
+                             "decoder", level, "model", "type", "BPE", "dropout", "unk_token", "continuing_subword_prefix",
+                             "end_of_word_suffix", "fuse_unk", 0,
                              "byte_fallback", 0, "ignore_merges", 0, "vocab", vocab, "merges");
-    json_t *side = json_pack("{s:s, s:n, s:s, s:s, s:s}", "tokenizer_class", "PreTrainedTokenizerFast", "bos_token", "eos_token", "<|im_end|>",
-                             "pad_token", "<|im_end|>", "chat_template", template);
+    json_t *side = json_pack("{s:s, s:n, s:s, s:s, s:s}", "tokenizer_class", "PreTrainedTokenizerFast", "bos_token", "eos_token",
+                             "<|im_end|>", "pad_token", "<|im_end|>", "chat_template", template);
     if (!path || !config || !root || !side) TRY_DONE(memory(dst_dir));
     for (int i = 0; i < 3; i++)
-        if (json_object_set_new(vocab, specials[i], json_integer(i)) || json_array_append_new(added, entry(specials[i], i))) TRY_DONE(memory(dst_dir));
+        if (json_object_set_new(vocab, specials[i], json_integer(i)) || json_array_append_new(added, entry(specials[i], i)))
+            TRY_DONE(memory(dst_dir));
     for (int b = 0; b < 256; b++) {
         char s[8];
         s[vlm_utf8_put(s, vlm_byte_char((unsigned char)b))] = 0;

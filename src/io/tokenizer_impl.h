@@ -65,7 +65,8 @@ typedef struct vlm_step {
     char *content;             /* REPLACE, PREPEND: what goes in; METASPACE: the replacement */
     size_t content_bytes;
     vlm_behaviour behaviour;
-    bool invert, left, right;  /* STRIP: sides; BYTE_LEVEL: left = space in front; DIGITS: left = one by one; METASPACE: left = in front, right = split */
+    /* STRIP: sides; BYTE_LEVEL: left = space in front; DIGITS: left = one by one; METASPACE: left = in front, right = split */
+    bool invert, left, right;
     bool first;                /* METASPACE: in front of the beginning only */
     uint32_t c;                /* STRIP as a decoder, METASPACE: the character */
     int64_t start, stop;       /* STRIP as a decoder: how many at most */
@@ -83,7 +84,8 @@ vlm_status vlm_decoders_read(const json_t *o, const char *where, vlm_steps *out,
 
 /* ---- Text on its way: bytes, and how many of the first ones stem from the first character of the input ---- */
 typedef struct vlm_run { vlm_buf text; size_t zero; } vlm_run;
-vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, vlm_spans *spans, vlm_run *out, vlm_run *spare);
+vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, vlm_spans *spans, vlm_run *out,
+                         vlm_run *spare);
 
 /* A piece of the stage's text; id >= 0: an added token, done. */
 typedef struct vlm_piece { size_t at, n, zero; int64_t id; } vlm_piece;
@@ -118,8 +120,10 @@ typedef struct vlm_symbol { int32_t id; int32_t prev, next; } vlm_symbol;      /
 typedef struct vlm_merge { uint32_t rank; int32_t at; } vlm_merge;
 typedef struct vlm_word { vlm_symbol *symbol; vlm_merge *heap; size_t n, cap, heap_n, heap_cap; int64_t dropped; } vlm_word;
 
-typedef struct vlm_added { int32_t id; bool single_word, lstrip, rstrip, normalized, special, hidden; } vlm_added;  /* hidden: skip_special drops it */
-typedef struct vlm_trie { vlm_u64map edge; int32_t *any, *plain; size_t n, cap; bool first[256]; } vlm_trie;        /* node -> added token or -1 */
+/* hidden: skip_special drops it */
+typedef struct vlm_added { int32_t id; bool single_word, lstrip, rstrip, normalized, special, hidden; } vlm_added;
+/* node -> added token or -1 */
+typedef struct vlm_trie { vlm_u64map edge; int32_t *any, *plain; size_t n, cap; bool first[256]; } vlm_trie;
 
 struct vlm_tokenizer {
     char *where;
@@ -140,13 +144,15 @@ struct vlm_tokenizer {
 vlm_status vlm_vocab_parse(vlm_vocab *v, const char *s, size_t n, const char *where);
 vlm_status vlm_merges_parse(vlm_tokenizer *t, const char *s, size_t n);
 /* Cuts those two values out of the file, so that the rest is a small JSON document with null in their place. NULL, 0: not there. */
-vlm_status vlm_model_cut(const char *s, size_t n, vlm_buf *rest, const char **vocab, size_t *vocab_n, const char **merges, size_t *merges_n);
+vlm_status vlm_model_cut(const char *s, size_t n, vlm_buf *rest, const char **vocab, size_t *vocab_n, const char **merges,
+                         size_t *merges_n);
 vlm_status vlm_model_read(vlm_tokenizer *t, const json_t *model, const char *vocab, size_t vocab_n, const char *merges, size_t merges_n);
 vlm_status vlm_bpe_encode(const vlm_tokenizer *t, const char *s, size_t n, bool literal, vlm_word *w, vlm_ids *ids);
 
 vlm_status vlm_added_read(vlm_tokenizer *t, const json_t *list);
 /* s as spans; hits are added tokens, whose indices stand in `which`, one for each span (-1: text). */
-vlm_status vlm_added_spans(const vlm_tokenizer *t, const vlm_trie *trie, const char *s, size_t n, bool literal, vlm_spans *out, vlm_ids *which);
+vlm_status vlm_added_spans(const vlm_tokenizer *t, const vlm_trie *trie, const char *s, size_t n, bool literal, vlm_spans *out,
+                           vlm_ids *which);
 void       vlm_trie_free(vlm_trie *trie);
 const char *vlm_token_shown(const vlm_tokenizer *t, int64_t id, size_t *n, bool *hidden);      /* NULL: no such id */
 #endif

@@ -8,7 +8,8 @@ typedef struct scan { const char *p, *end, *begin, *where; vlm_buf text; } scan;
 static vlm_status broken(const scan *s, const char *what) {
     size_t line = 1;
     for (const char *p = s->begin; p < s->p && p < s->end; p++) line += *p == '\n';
-    return vlm_fail(VLM_EFORMAT, s->where, "%s (byte %zu of the value, its line %zu); get the file again", what, (size_t)(s->p - s->begin), line);
+    return vlm_fail(VLM_EFORMAT, s->where, "%s (byte %zu of the value, its line %zu); get the file again", what, (size_t)(s->p - s->begin),
+                    line);
 }
 static void blanks(scan *s) {
     while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\t' || *s->p == '\r')) s->p++;
@@ -71,7 +72,8 @@ static vlm_status number(scan *s, int64_t *out) {
     int digits = 0;
     blanks(s);
     for (; s->p < s->end && *s->p >= '0' && *s->p <= '9' && digits < 10; s->p++, digits++) v = v * 10 + (*s->p - '0');
-    if (!digits || (s->p < s->end && strchr("0123456789.eE", *s->p) && *s->p)) return broken(s, "has an id that is not a whole number from 0 to 16777215");
+    if (!digits || (s->p < s->end && strchr("0123456789.eE", *s->p) && *s->p))
+        return broken(s, "has an id that is not a whole number from 0 to 16777215");
     *out = v;
     return VLM_OK;
 }
@@ -99,11 +101,13 @@ done:
 /* Both halves and what they make together have to be tokens. Of equal pairs the last one counts. */
 static vlm_status merge(vlm_tokenizer *t, const char *s, size_t left, size_t right) {
     vlm_bpe *b = &t->bpe;
-    int64_t l = vlm_vocab_find(&t->vocab, s, left), r = vlm_vocab_find(&t->vocab, s + left, right), both = vlm_vocab_find(&t->vocab, s, left + right);
+    int64_t l = vlm_vocab_find(&t->vocab, s, left), r = vlm_vocab_find(&t->vocab, s + left, right);
+    int64_t both = vlm_vocab_find(&t->vocab, s, left + right);
     if (l < 0 || r < 0 || both < 0) {
         const char *p = l < 0 ? s : r < 0 ? s + left : s;
         size_t n = l < 0 ? left : r < 0 ? right : left + right;
-        return vlm_fail(VLM_EFORMAT, t->where, "merge %zu needs the token %.*s, which is not in the vocabulary; get the file again", b->n, n < 80 ? (int)n : 80, p);
+        return vlm_fail(VLM_EFORMAT, t->where, "merge %zu needs the token %.*s, which is not in the vocabulary; get the file again", b->n,
+                        n < 80 ? (int)n : 80, p);
     }
     TRY(vlm_grow(&b->merged, &b->cap, b->n + 1, sizeof *b->merged));
     b->merged[b->n] = t->vocab.token[both].id;
@@ -185,12 +189,14 @@ static bool cut_object(scan *s, cut *c, int depth, vlm_status *status) {
         if (!vocab && !merges) continue;
         if (vocab) c->vocab = value, c->vocab_n = (size_t)(s->p - value);
         else c->merges = value, c->merges_n = (size_t)(s->p - value);
-        if ((*status = vlm_buf_add(c->rest, c->copied, (size_t)(value - c->copied))) || (*status = vlm_buf_add(c->rest, "null", 4))) return false;
+        if ((*status = vlm_buf_add(c->rest, c->copied, (size_t)(value - c->copied))) || (*status = vlm_buf_add(c->rest, "null", 4)))
+            return false;
         c->copied = s->p;
     } while (next_is(s, ','));
     return next_is(s, '}');
 }
-vlm_status vlm_model_cut(const char *text, size_t n, vlm_buf *rest, const char **vocab, size_t *vocab_n, const char **merges, size_t *merges_n) {
+vlm_status vlm_model_cut(const char *text, size_t n, vlm_buf *rest, const char **vocab, size_t *vocab_n, const char **merges,
+                         size_t *merges_n) {
     scan s = { text, text + n, text, "", {0} };
     cut c = { .copied = text, .rest = rest };
     vlm_status status = VLM_OK;

@@ -5,7 +5,8 @@
 
 vlm_status vlm_steps_push(vlm_steps *s, vlm_step step, const char *where) {
     vlm_status status = s->n < VLM_STEPS_LIMIT ? vlm_grow(&s->v, &s->cap, s->n + 1, sizeof *s->v)
-                                                : vlm_fail(VLM_ELIMIT, where, "has more than %d steps of one kind; get the file again", VLM_STEPS_LIMIT);
+                                                : vlm_fail(VLM_ELIMIT, where, "has more than %d steps of one kind; get the file again",
+                                                           VLM_STEPS_LIMIT);
     if (status) {
         vlm_regex_close(step.regex);
         free(step.content);
@@ -33,22 +34,25 @@ vlm_status vlm_step_pattern(const json_t *o, const char *where, vlm_regex **out)
 
 vlm_status vlm_normalizers_read(const json_t *o, const char *where, vlm_steps *out, int depth) {
     static const struct { const char *name; vlm_step_kind kind; } kinds[] = {
-        {"NFC", VLM_NFC}, {"NFD", VLM_NFD}, {"NFKC", VLM_NFKC}, {"NFKD", VLM_NFKD}, {"Lowercase", VLM_LOWERCASE}, {"StripAccents", VLM_STRIP_ACCENTS},
-        {"ByteLevel", VLM_BYTE_LEVEL}, {"Strip", VLM_STRIP}, {"Prepend", VLM_PREPEND}, {"Replace", VLM_REPLACE} };
+        {"NFC", VLM_NFC}, {"NFD", VLM_NFD}, {"NFKC", VLM_NFKC}, {"NFKD", VLM_NFKD}, {"Lowercase", VLM_LOWERCASE},
+        {"StripAccents", VLM_STRIP_ACCENTS}, {"ByteLevel", VLM_BYTE_LEVEL}, {"Strip", VLM_STRIP}, {"Prepend", VLM_PREPEND},
+        {"Replace", VLM_REPLACE} };
     const char *type, *content = NULL;
     vlm_step step = {0};
     if (!o || json_is_null(o)) return VLM_OK;
     TRY(vlm_json_need_string(o, where, "type", &type));
     if (!strcmp(type, "Sequence")) {
         const json_t *list = json_object_get(o, "normalizers");
-        if (depth > 8 || !json_is_array(list)) return vlm_fail(VLM_EFORMAT, where, "a Sequence of normalizers is broken or too deep; get the file again");
+        if (depth > 8 || !json_is_array(list))
+            return vlm_fail(VLM_EFORMAT, where, "a Sequence of normalizers is broken or too deep; get the file again");
         for (size_t i = 0; i < json_array_size(list); i++) TRY(vlm_normalizers_read(json_array_get(list, i), where, out, depth + 1));
         return VLM_OK;
     }
     size_t k = 0, n = sizeof kinds / sizeof *kinds;
     while (k < n && strcmp(type, kinds[k].name)) k++;
     if (k == n)
-        return vlm_fail(VLM_EUNSUPPORTED, where, "normalizer %.60s is not supported (known: NFC, NFD, NFKC, NFKD, Replace, Prepend, Strip, Lowercase, "
+        return vlm_fail(VLM_EUNSUPPORTED, where,
+                        "normalizer %.60s is not supported (known: NFC, NFD, NFKC, NFKD, Replace, Prepend, Strip, Lowercase, "
                         "StripAccents, ByteLevel, Sequence); use another tokenizer", type);
     step.kind = kinds[k].kind;
     if (step.kind == VLM_STRIP) {
@@ -106,7 +110,8 @@ static vlm_status without_marks(const char *s, size_t n, size_t zero, vlm_run *o
         uint32_t c;
         int bytes = vlm_utf8_get(s + i, &c);
         utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)c);
-        bool mark = vlm_young_form(c) ? false : c == 0x1CF2 || c == 0x1CF3 || k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC || k == UTF8PROC_CATEGORY_ME;
+        bool mark = k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_MC || k == UTF8PROC_CATEGORY_ME;
+        if (mark ? vlm_young_form(c) : c == 0x1CF2 || c == 0x1CF3) mark = !mark;       /* as the library's tables have it */
         if (!mark) TRY(vlm_buf_add(&out->text, s + i, (size_t)bytes));
         i += (size_t)bytes;
         if (i <= zero) out->zero = out->text.n;
@@ -121,7 +126,8 @@ static vlm_status replace(const vlm_step *step, const char *where, const char *s
         else TRY(vlm_buf_add(&out->text, s + p.lo, p.hi - p.lo));
         if (p.hi <= zero) out->zero = out->text.n;         /* what is put in stems from where the last replaced character did */
         else if (!p.hit && p.lo < zero) out->zero = out->text.n - (p.hi - zero);
-        if (out->text.n > 4u * VLM_TEXT_LIMIT) return vlm_fail(VLM_ELIMIT, where, "the normalized text is over %d MB; shorten it", 4 * (VLM_TEXT_LIMIT >> 20));
+        if (out->text.n > 4u * VLM_TEXT_LIMIT)
+            return vlm_fail(VLM_ELIMIT, where, "the normalized text is over %d MB; shorten it", 4 * (VLM_TEXT_LIMIT >> 20));
     }
     return VLM_OK;
 }
@@ -179,7 +185,8 @@ static vlm_status one(const vlm_step *step, const char *where, const char *s, si
     free(head.s);
     return status;
 }
-vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, vlm_spans *spans, vlm_run *out, vlm_run *spare) {
+vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, vlm_spans *spans, vlm_run *out,
+                         vlm_run *spare) {
     out->text.n = 0;
     out->zero = zero;
     TRY(vlm_buf_add(&out->text, s, n));

@@ -32,7 +32,8 @@ typedef struct translation {
 } translation;
 
 static vlm_status refuse(const translation *t, const char *what) {
-    return vlm_fail(VLM_EUNSUPPORTED, t->where, "the regular expression %.200s has %s, which is not supported; use another tokenizer or report the pattern",
+    return vlm_fail(VLM_EUNSUPPORTED, t->where,
+                    "the regular expression %.200s has %s, which is not supported; use another tokenizer or report the pattern",
                     t->s, what);
 }
 static vlm_status say(translation *t, const char *s) { return vlm_buf_add(&t->out, s, strlen(s)); }
@@ -56,11 +57,12 @@ static vlm_status translate_property(translation *t, bool negative, bool in_clas
     static const char *const names[][2] = {
         {"letter", "L"}, {"mark", "M"}, {"number", "N"}, {"punctuation", "P"}, {"symbol", "S"}, {"separator", "Z"}, {"other", "C"},
         {"uppercaseletter", "Lu"}, {"lowercaseletter", "Ll"}, {"titlecaseletter", "Lt"}, {"modifierletter", "Lm"}, {"otherletter", "Lo"},
-        {"nonspacingmark", "Mn"}, {"spacingmark", "Mc"}, {"enclosingmark", "Me"}, {"decimalnumber", "Nd"}, {"letternumber", "Nl"}, {"othernumber", "No"},
-        {"connectorpunctuation", "Pc"}, {"dashpunctuation", "Pd"}, {"openpunctuation", "Ps"}, {"closepunctuation", "Pe"}, {"initialpunctuation", "Pi"},
-        {"finalpunctuation", "Pf"}, {"otherpunctuation", "Po"}, {"mathsymbol", "Sm"}, {"currencysymbol", "Sc"}, {"modifiersymbol", "Sk"},
-        {"othersymbol", "So"}, {"spaceseparator", "Zs"}, {"control", "Cc"}, {"format", "Cf"}, {"unassigned", "Cn"}, {"punct", "P"}, {"digit", "Nd"},
-        {"cntrl", "Cc"} };
+        {"nonspacingmark", "Mn"}, {"spacingmark", "Mc"}, {"enclosingmark", "Me"}, {"decimalnumber", "Nd"}, {"letternumber", "Nl"},
+        {"othernumber", "No"}, {"connectorpunctuation", "Pc"}, {"dashpunctuation", "Pd"}, {"openpunctuation", "Ps"},
+        {"closepunctuation", "Pe"}, {"initialpunctuation", "Pi"}, {"finalpunctuation", "Pf"}, {"otherpunctuation", "Po"},
+        {"mathsymbol", "Sm"}, {"currencysymbol", "Sc"}, {"modifiersymbol", "Sk"}, {"othersymbol", "So"}, {"spaceseparator", "Zs"},
+        {"control", "Cc"}, {"format", "Cf"}, {"unassigned", "Cn"}, {"punct", "P"},
+        {"digit", "Nd"}, {"cntrl", "Cc"} };
     static const char *const sets[][2] = { {"space", SPACE}, {"whitespace", SPACE}, {"alpha", ALPHA}, {"alphabetic", ALPHA}, {"word", WORD},
                                            {"alnum", ALPHA "\\p{Nd}"}, {"xdigit", HEX} };
     char name[64], plain[64];
@@ -133,9 +135,9 @@ static vlm_status translate_escape(translation *t, bool in_class) {
     return say(t, text);
 }
 static vlm_status translate_class(translation *t) {
-    static const char *const posix[][2] = { {"[:space:]", SPACE}, {"[:alpha:]", ALPHA}, {"[:digit:]", "\\p{Nd}"}, {"[:punct:]", "\\p{P}\\p{S}"},
-        {"[:upper:]", "\\p{Uppercase}"}, {"[:lower:]", "\\p{Lowercase}"}, {"[:alnum:]", ALPHA "\\p{Nd}"}, {"[:word:]", WORD}, {"[:xdigit:]", HEX},
-        {"[:cntrl:]", "\\p{Cc}"} };
+    static const char *const posix[][2] = { {"[:space:]", SPACE}, {"[:alpha:]", ALPHA}, {"[:digit:]", "\\p{Nd}"},
+        {"[:punct:]", "\\p{P}\\p{S}"}, {"[:upper:]", "\\p{Uppercase}"}, {"[:lower:]", "\\p{Lowercase}"}, {"[:alnum:]", ALPHA "\\p{Nd}"},
+        {"[:word:]", WORD}, {"[:xdigit:]", HEX}, {"[:cntrl:]", "\\p{Cc}"} };
     TRY(say(t, "["));
     if (t->i < t->n && t->s[t->i] == '^') { TRY(say(t, "^")); t->i++; }
     if (t->i < t->n && t->s[t->i] == ']') { TRY(say(t, "\\]")); t->i++; }
@@ -208,7 +210,8 @@ static vlm_status translate_group(translation *t) {
         if (!strchr("imx-", c)) return refuse(t, "a group of an unknown kind");
         TRY(vlm_buf_add(&t->out, c == 'm' ? "s" : &c, 1));
     }
-    if (t->i < t->n && t->s[t->i] == ')' && t->group[t->depth - 1]) return refuse(t, "an option in its middle");    /* Ruby lets it take in a later | */
+    /* Ruby lets it take in a later | */
+    if (t->i < t->n && t->s[t->i] == ')' && t->group[t->depth - 1]) return refuse(t, "an option in its middle");
     return VLM_OK;
 }
 static vlm_status translate(translation *t) {
@@ -237,7 +240,8 @@ vlm_status vlm_regex_open(const char *pattern, bool literal, const char *where, 
     PCRE2_SIZE at;
     vlm_regex *r = calloc(1, sizeof *r);
     if (!r) return vlm_fail_memory(where, sizeof *r);
-    if (t.n > PATTERN_LIMIT) TRY_DONE(vlm_fail(VLM_ELIMIT, where, "a pattern of %zu bytes is over the limit of %d; use another tokenizer", t.n, PATTERN_LIMIT));
+    if (t.n > PATTERN_LIMIT)
+        TRY_DONE(vlm_fail(VLM_ELIMIT, where, "a pattern of %zu bytes is over the limit of %d; use another tokenizer", t.n, PATTERN_LIMIT));
     if (literal && t.n) {
         r->literal_bytes = t.n;
         if (!(r->literal = strdup(pattern))) TRY_DONE(vlm_fail_memory(where, t.n));
@@ -248,7 +252,8 @@ vlm_status vlm_regex_open(const char *pattern, bool literal, const char *where, 
             pcre2_set_parens_nest_limit(c, 100);
             pcre2_set_max_pattern_length(c, 1 << 20);
             if ((status = translate(&t)) == VLM_OK) {
-                r->code = pcre2_compile((PCRE2_SPTR)(t.out.s ? t.out.s : ""), t.out.n, PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
+                r->code = pcre2_compile((PCRE2_SPTR)(t.out.s ? t.out.s : ""), t.out.n,
+                                        PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
                                         &code, &at, c);
                 r->limits = pcre2_match_context_create(NULL);
                 if (!r->code) {
@@ -261,7 +266,8 @@ vlm_status vlm_regex_open(const char *pattern, bool literal, const char *where, 
         }
         if (status == VLM_OK && (!c || !r->limits)) status = vlm_fail_memory(where, sizeof *r);
         if (status) goto done;
-        pcre2_set_match_limit(r->limits, 20000000);        /* steps of one match; a run of 1 MB without a blank needs about as many as it is long */
+        /* steps of one match; a run of 1 MB without a blank needs about as many as it is long */
+        pcre2_set_match_limit(r->limits, 20000000);
         pcre2_set_depth_limit(r->limits, 10000000);
         pcre2_set_heap_limit(r->limits, 512 * 1024);       /* KiB */
     }

@@ -13,7 +13,8 @@ static vlm_status behaviour(const json_t *o, const char *where, vlm_behaviour *o
     for (int i = 0; s && i < 5; i++)
         if (!strcmp(s, names[i])) { *out = (vlm_behaviour)i; return VLM_OK; }
     if (!s && *out == VLM_ISOLATED) return VLM_OK;         /* Punctuation may leave it out */
-    return vlm_fail(VLM_EUNSUPPORTED, where, "a pre-tokenizer's behavior is %.40s, known are Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous; "
+    return vlm_fail(VLM_EUNSUPPORTED, where,
+                    "a pre-tokenizer's behavior is %.40s, known are Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous; "
                     "use another tokenizer", s ? s : "missing");
 }
 static vlm_status metaspace(const json_t *o, const char *where, vlm_step *step) {
@@ -24,11 +25,13 @@ static vlm_status metaspace(const json_t *o, const char *where, vlm_step *step) 
     TRY(vlm_json_bool(o, where, "add_prefix_space", &prefix));             /* older files say it so */
     step->right = true;
     TRY(vlm_json_bool(o, where, "split", &step->right));
-    if (!*s || (size_t)vlm_utf8_get(s, &step->c) != strlen(s)) return vlm_fail(VLM_EFORMAT, where, "Metaspace's replacement is not one character; get the file again");
+    if (!*s || (size_t)vlm_utf8_get(s, &step->c) != strlen(s))
+        return vlm_fail(VLM_EFORMAT, where, "Metaspace's replacement is not one character; get the file again");
     step->first = !strcmp(scheme, "first");
     step->left = step->first || !strcmp(scheme, "always");
     if ((!step->left && strcmp(scheme, "never")) || (!prefix && step->left && json_object_get(o, "prepend_scheme")))
-        return vlm_fail(VLM_EFORMAT, where, "Metaspace's prepend_scheme is %.40s with add_prefix_space %s; get the file again", scheme, prefix ? "true" : "false");
+        return vlm_fail(VLM_EFORMAT, where, "Metaspace's prepend_scheme is %.40s with add_prefix_space %s; get the file again", scheme,
+                        prefix ? "true" : "false");
     if (!prefix) step->left = step->first = false;
     step->content_bytes = strlen(s);
     return (step->content = strdup(s)) ? VLM_OK : vlm_fail_memory(where, 8);
@@ -42,7 +45,8 @@ vlm_status vlm_splitters_read(const json_t *o, const char *where, vlm_steps *out
     TRY(vlm_json_need_string(o, where, "type", &type));
     if (!strcmp(type, "Sequence")) {
         const json_t *list = json_object_get(o, "pretokenizers");
-        if (depth > 8 || !json_is_array(list)) return vlm_fail(VLM_EFORMAT, where, "a Sequence of pre-tokenizers is broken or too deep; get the file again");
+        if (depth > 8 || !json_is_array(list))
+            return vlm_fail(VLM_EFORMAT, where, "a Sequence of pre-tokenizers is broken or too deep; get the file again");
         for (size_t i = 0; i < json_array_size(list); i++) TRY(vlm_splitters_read(json_array_get(list, i), where, out, depth + 1));
         return VLM_OK;
     }
@@ -75,7 +79,8 @@ vlm_status vlm_splitters_read(const json_t *o, const char *where, vlm_steps *out
         step.behaviour = VLM_ISOLATED;
         TRY(behaviour(o, where, &step.behaviour));
     } else {
-        status = vlm_fail(VLM_EUNSUPPORTED, where, "pre-tokenizer %.60s is not supported (known: ByteLevel, Digits, Split, Metaspace, Whitespace, WhitespaceSplit, "
+        status = vlm_fail(VLM_EUNSUPPORTED, where,
+                          "pre-tokenizer %.60s is not supported (known: ByteLevel, Digits, Split, Metaspace, Whitespace, WhitespaceSplit, "
                           "Punctuation, Sequence); use another tokenizer", type);
     }
     return status ? status : vlm_steps_push(out, step, where);
@@ -136,7 +141,8 @@ static vlm_status whole(vlm_spans *spans, size_t n) {
     spans->n = 0;
     return vlm_spans_add(spans, 0, n, false);
 }
-static vlm_status split(const vlm_step *step, const char *where, const char *s, size_t n, size_t zero, vlm_spans *spans, vlm_buf *temp, vlm_stage *out) {
+static vlm_status split(const vlm_step *step, const char *where, const char *s, size_t n, size_t zero, vlm_spans *spans, vlm_buf *temp,
+                        vlm_stage *out) {
     char utf8[4];
     temp->n = 0;
     if (step->kind == VLM_BYTE_LEVEL) {

@@ -67,8 +67,8 @@ int vlm_utf8_put(char *to, uint32_t c) {
 }
 
 bool vlm_is_space(uint32_t c) {
-    return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-           c == 0x202F || c == 0x205F || c == 0x3000;
+    return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
+           c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 bool vlm_is_numeric(uint32_t c) {
     if (c < 0x80) return c >= '0' && c <= '9';
@@ -82,8 +82,8 @@ bool vlm_is_word(uint32_t c) {
     case UTF8PROC_CATEGORY_PC:
         return true;
     default:   /* symbols that are alphabetic, and the two joiners */
-        return (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189) ||
-               c == 0x200C || c == 0x200D;
+        return (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) ||
+               (c >= 0x1F170 && c <= 0x1F189) || c == 0x200C || c == 0x200D;
     }
 }
 
@@ -138,7 +138,8 @@ vlm_status vlm_u64map_set(vlm_u64map *m, uint64_t key, uint32_t value, const cha
         vlm_u64map_free(m);
         *m = big;
     }
-    if (!fits || !put(m, key, value)) return vlm_fail(VLM_ELIMIT, where, "its keys collide in the hash table; the file looks made to stall its reader: do not use it");
+    if (!fits || !put(m, key, value))
+        return vlm_fail(VLM_ELIMIT, where, "its keys collide in the hash table; the file looks made to stall its reader: do not use it");
     return VLM_OK;
 }
 void vlm_u64map_free(vlm_u64map *m) {

@@ -1,6 +1,6 @@
-/* Covers: src/io/tokenizer.c src/io/tokenizer_added.c src/io/tokenizer_bpe.c src/io/tokenizer_decode.c src/io/tokenizer_json.c src/io/tokenizer_normalize.c src/io/tokenizer_regex.c src/io/tokenizer_split.c.
-   A tokenizer.json of any bytes: an error, or a tokenizer that encodes the text behind the last NUL (and some of its own strings), never gives a
-   special token literally, decodes what it gave, and streams the same. */
+/* Covers: src/io/tokenizer.c src/io/tokenizer_json.c src/io/tokenizer_added.c src/io/tokenizer_bpe.c src/io/tokenizer_regex.c
+   (and the steps: tokenizer_normalize.c, tokenizer_split.c, tokenizer_decode.c). A tokenizer.json of any bytes: an error, or a tokenizer
+   that encodes the text behind the last NUL, never gives a special token literally, decodes what it gave, and streams the same. */
 #include "fuzz.h"
 #include "io/tokenizer.h"
 #include <sys/stat.h>

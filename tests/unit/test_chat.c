@@ -3,7 +3,9 @@
 #include "io/chat.h"
 #include "io/json.h"
 
-static vlm_chat_role role_of(const char *s) { return !strcmp(s, "system") ? VLM_ROLE_SYSTEM : !strcmp(s, "user") ? VLM_ROLE_USER : VLM_ROLE_ASSISTANT; }
+static vlm_chat_role role_of(const char *s) {
+    return !strcmp(s, "system") ? VLM_ROLE_SYSTEM : !strcmp(s, "user") ? VLM_ROLE_USER : VLM_ROLE_ASSISTANT;
+}
 
 static void golden(void **state) {
     json_t *rows, *row, *m;
@@ -119,17 +121,26 @@ static void templates(void **state) {
     static const struct { const char *text; vlm_chat_kind kind; } cases[] = {
         { "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
           "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}", VLM_CHAT_CHATML },
-        { "{% for message in messages %}\n{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}\n{% endfor %}", VLM_CHAT_CHATML },
-        { "{%- for message in messages -%}<|im_start|>{{ message[\"role\"] }}\n{{ message[\"content\"] }}<|im_end|>\n{% endfor -%}", VLM_CHAT_CHATML },
-        { "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, "
-          "trained by Hugging Face<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+        { "{% for message in messages %}\n{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}\n{% endfor %}",
+          VLM_CHAT_CHATML },
+        { "{%- for message in messages -%}<|im_start|>{{ message[\"role\"] }}\n{{ message[\"content\"] }}<|im_end|>\n{% endfor -%}",
+          VLM_CHAT_CHATML },
+        { "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are a helpful "
+          "AI assistant named SmolLM, "
+          "trained by Hugging Face<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' "
+          "+ '\n'}}{% endfor %}"
           "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}", VLM_CHAT_CHATML_DEFAULT },
-        { "{{ bos_token }}\n{%- if messages[0]['role'] == 'system' -%}\n    {%- set first_user_prefix = messages[0]['content'] + '\n\n' -%}\n{%- endif -%}\n"
-          "{{ '<start_of_turn>' + role + '\n' + (first_user_prefix if loop.first else \"\") }}{{ message['content'] | trim }}{{ '<end_of_turn>\n' }}\n"
+        { "{{ bos_token }}\n{%- if messages[0]['role'] == 'system' -%}\n    {%- set first_user_prefix = messages[0]['content'] + '\n\n' "
+          "-%}\n{%- endif -%}\n"
+          "{{ '<start_of_turn>' + role + '\n' + (first_user_prefix if loop.first else \"\") }}{{ message['content'] | trim }}{{ "
+          "'<end_of_turn>\n' }}\n"
           "{%- if add_generation_prompt -%}\n    {{'<start_of_turn>model\n'}}\n{%- endif -%}", VLM_CHAT_GEMMA },
-        { "{{ bos_token }}{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}", VLM_CHAT_UNKNOWN },
-        { "{% if tools %}x{% endif %}{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}", VLM_CHAT_UNKNOWN },
-        { "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] | trim + '<|im_end|>' + '\n'}}{% endfor %}", VLM_CHAT_UNKNOWN },
+        { "{{ bos_token }}{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
+          "'\n'}}{% endfor %}", VLM_CHAT_UNKNOWN },
+        { "{% if tools %}x{% endif %}{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "
+          "'<|im_end|>' + '\n'}}{% endfor %}", VLM_CHAT_UNKNOWN },
+        { "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] | trim + '<|im_end|>' + '\n'}}{% "
+          "endfor %}", VLM_CHAT_UNKNOWN },
         { "{{ '[INST] ' + messages[0]['content'] + ' [/INST]' }}", VLM_CHAT_UNKNOWN },
         { "", VLM_CHAT_UNKNOWN },
     };

@@ -5,10 +5,21 @@
 #include <dirent.h>
 #include <time.h>
 
-#define BYTES "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"decoder\":{\"type\":\"ByteLevel\"}"
-#define MODEL "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"abb\":3,\"<x>\":4},\"merges\":[\"a b\",[\"ab\",\"b\"]]}"
+#define BYTES "`pre_tokenizer`:{`type`:`ByteLevel`,`add_prefix_space`:false},`decoder`:{`type`:`ByteLevel`}"
+#define MODEL "`model`:{`type`:`BPE`,`vocab`:{`a`:0,`b`:1,`ab`:2,`abb`:3,`<x>`:4},`merges`:[`a b`,[`ab`,`b`]]}"
 
-static vlm_status parse(const char *json, vlm_tokenizer **t) { return vlm_tokenizer_parse(json, strlen(json), "t.json", t); }
+/* JSON in these tests has ` for ". */
+static const char *quoted(const char *json) {
+    static char text[4096];
+    size_t n = strlen(json);
+    assert_true(n < sizeof text);
+    for (size_t i = 0; i <= n; i++) text[i] = json[i] == '`' ? '"' : json[i];
+    return text;
+}
+static vlm_status parse(const char *json, vlm_tokenizer **t) {
+    const char *text = quoted(json);
+    return vlm_tokenizer_parse(text, strlen(text), "t.json", t);
+}
 static void same_ids(const char *what, const vlm_ids *got, const json_t *want) {
     bool same = got->n == json_array_size(want);
     for (size_t i = 0; same && i < got->n; i++) same = got->id[i] == json_integer_value(json_array_get(want, i));
@@ -55,16 +66,19 @@ static int golden_one(const char *name) {
         snprintf(what, sizeof what, "%s row %zu \"%.200s\"", name, i, s);
         assert_ok(vlm_tokenizer_encode(t, s, n, VLM_ENCODE_ADD, &ids));
         same_ids(what, &ids, json_object_get(row, "ids"));
-        for (size_t k = 0; k < ids.n; k++) assert_string_equal(vlm_token_text(t, ids.id[k], NULL), json_string_value(json_array_get(pieces, k)));
+        for (size_t k = 0; k < ids.n; k++)
+            assert_string_equal(vlm_token_text(t, ids.id[k], NULL), json_string_value(json_array_get(pieces, k)));
         assert_ok(vlm_tokenizer_encode(t, s, n, 0, &bare));
         same_ids(what, &bare, json_object_get(row, "ids_no_special"));
         if (!json_is_null(json_object_get(row, "decoded"))) decodes(t, what, &ids, false, json_object_get(row, "decoded"));
-        if (!json_is_null(json_object_get(row, "decoded_skip_special"))) decodes(t, what, &ids, true, json_object_get(row, "decoded_skip_special"));
+        if (!json_is_null(json_object_get(row, "decoded_skip_special")))
+            decodes(t, what, &ids, true, json_object_get(row, "decoded_skip_special"));
         bare.n = 0;
         assert_ok(vlm_tokenizer_encode(t, s, n, VLM_ENCODE_LITERAL, &bare));
         const char *unk = NULL;
         for (size_t k = 0; k < bare.n; k++)
-            if (vlm_token_special(t, bare.id[k]) && strcmp(unk = vlm_token_text(t, bare.id[k], NULL), "<unk>")) fail_msg("%s: literally %s", what, unk);
+            if (vlm_token_special(t, bare.id[k]) && strcmp(unk = vlm_token_text(t, bare.id[k], NULL), "<unk>"))
+                fail_msg("%s: literally %s", what, unk);
         vlm_ids_free(&ids);
         vlm_ids_free(&bare);
     }
@@ -105,8 +119,9 @@ static void literal(void **state) {
     vlm_tokenizer_close(t);
     /* a whole word that is a special token, through ignore_merges and through merges */
     v.n = 0;
-    assert_ok(parse("{\"added_tokens\":[{\"id\":2,\"content\":\"ab\",\"special\":true},{\"id\":4,\"content\":\"<x>\",\"special\":true}],\"model\":{\"type\":\"BPE\",\"ignore_merges\":true,"
-                    "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"abb\":3,\"<x>\":4,\"<\":5,\"x\":6,\">\":7},\"merges\":[\"a b\",\"ab b\"]}}", &t));
+    assert_ok(parse("{`added_tokens`:[{`id`:2,`content`:`ab`,`special`:true},{`id`:4,`content`:`<x>`,`special`:true}],"
+                    "`model`:{`type`:`BPE`,`ignore_merges`:true,`vocab`:{`a`:0,`b`:1,`ab`:2,`abb`:3,`<x>`:4,`<`:5,`x`:6,`>`:7},"
+                    "`merges`:[`a b`,`ab b`]}}", &t));
     assert_ok(vlm_tokenizer_encode(t, "ab", 2, 0, &v));
     assert_ok(vlm_tokenizer_encode(t, "ab", 2, VLM_ENCODE_LITERAL, &v));
     assert_ok(vlm_tokenizer_encode(t, "abb", 3, VLM_ENCODE_LITERAL, &v));
@@ -117,7 +132,8 @@ static void literal(void **state) {
     vlm_tokenizer_close(t);
     /* an unknown character must not become a stop token */
     v.n = 0;
-    assert_ok(parse("{\"added_tokens\":[{\"id\":0,\"content\":\"<|end|>\",\"special\":true}],\"model\":{\"type\":\"BPE\",\"unk_token\":\"<|end|>\",\"vocab\":{\"<|end|>\":0,\"a\":1},\"merges\":[]}}", &t));
+    assert_ok(parse("{`added_tokens`:[{`id`:0,`content`:`<|end|>`,`special`:true}],"
+                    "`model`:{`type`:`BPE`,`unk_token`:`<|end|>`,`vocab`:{`<|end|>`:0,`a`:1},`merges`:[]}}", &t));
     assert_ok(vlm_tokenizer_encode(t, "aé", 3, 0, &v));
     assert_failure(vlm_tokenizer_encode(t, "aé", 3, VLM_ENCODE_LITERAL, &v), VLM_EUNSUPPORTED, "t.json", "U+00E9");
     assert_int_equal(v.n, 2);
@@ -187,10 +203,11 @@ static void extend(void **state) {
     vlm_ids_free(&b);
     /* side files, and a token that is there already */
     assert_ok(vlm_tokenizer_bytes(dir));
-    static const char config[] = "{\"eos_token\":{\"content\":\"<|im_end|>\"},\"added_tokens_decoder\":{},\"additional_special_tokens\":[\"<|im_end|>\"],"
-                                 "\"chat_template\":[{\"name\":\"tool\",\"template\":\"x\"},{\"name\":\"default\",\"template\":\"y\"}]}";
-    temp_write("tokenizer_config.json", config, sizeof config - 1);
-    temp_write("special_tokens_map.json", "{\"pad_token\":\"<|endoftext|>\"}", 29);
+    static const char config[] = "{`eos_token`:{`content`:`<|im_end|>`},`added_tokens_decoder`:{},"
+                                 "`additional_special_tokens`:[`<|im_end|>`],"
+                                 "`chat_template`:[{`name`:`tool`,`template`:`x`},{`name`:`default`,`template`:`y`}]}";
+    temp_write("tokenizer_config.json", quoted(config), sizeof config - 1);
+    temp_write("special_tokens_map.json", quoted("{`pad_token`:`<|endoftext|>`}"), 29);
     static const char *const again[] = { "<|im_end|>", "<|image|>" };
     assert_ok(vlm_tokenizer_extend(dir, dir, again, 2, 2));
     assert_ok(vlm_tokenizer_open(dir, &t));
@@ -208,56 +225,61 @@ static void extend(void **state) {
 }
 
 static void refused(void **state) {
-#define MODEL_WITH(x) "{\"model\":{\"type\":\"BPE\"," x ",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]}}"
+#define MODEL_WITH(x) "{`model`:{`type`:`BPE`," x ",`vocab`:{`a`:0,`b`:1,`ab`:2},`merges`:[`a b`]}}"
     static const struct { const char *json; vlm_status code; const char *words; } cases[] = {
         { "{" MODEL "}", VLM_OK, "" },
         { "{" BYTES "," MODEL "}", VLM_OK, "" },
-        { MODEL_WITH("\"dropout\":0.0,\"continuing_subword_prefix\":\"\""), VLM_OK, "" },
-        { MODEL_WITH("\"dropout\":0.1"), VLM_EUNSUPPORTED, "dropout is 0.1" },
-        { MODEL_WITH("\"continuing_subword_prefix\":\"##\""), VLM_EUNSUPPORTED, "continuing_subword_prefix is \"##\"" },
-        { MODEL_WITH("\"end_of_word_suffix\":\"</w>\""), VLM_EUNSUPPORTED, "end_of_word_suffix" },
-        { MODEL_WITH("\"fuse_unk\":3"), VLM_EFORMAT, "key fuse_unk is an integer" },
-        { "{\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", VLM_EUNSUPPORTED, "model.type is Unigram; only BPE" },
-        { "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{}}}", VLM_EUNSUPPORTED, "WordPiece" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{}}}", VLM_EFORMAT, "model has no merges" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}}", VLM_EFORMAT, "no tokens" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":16777216},\"merges\":[]}}", VLM_ELIMIT, "id 16777216" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", VLM_EFORMAT, "whole number" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":1.5},\"merges\":[]}}", VLM_EFORMAT, "whole number" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"a\":1},\"merges\":[]}}", VLM_EFORMAT, "a stands twice" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}", VLM_EFORMAT, "id 0 belongs to two tokens, a and b" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}", VLM_EFORMAT, "merge 0 needs the token b" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a\"]}}", VLM_EFORMAT, "merge 0 needs the token aa" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a a a\"]}}", VLM_EFORMAT, "not two tokens" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\"]]}}", VLM_EFORMAT, "not a pair" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"\\ud800\":0},\"merges\":[]}}", VLM_EFORMAT, "surrogate" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"\\u00zz\":0},\"merges\":[]}}", VLM_EFORMAT, "escape" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"\xff\":0},\"merges\":[]}}", VLM_EFORMAT, "not UTF-8" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"\\ud83d\\ude00\\n\":0},\"merges\":[]}}", VLM_OK, "" },
-        { "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0", VLM_EFORMAT, "not valid JSON" },
+        { MODEL_WITH("`dropout`:0.0,`continuing_subword_prefix`:``"), VLM_OK, "" },
+        { MODEL_WITH("`dropout`:0.1"), VLM_EUNSUPPORTED, "dropout is 0.1" },
+        { MODEL_WITH("`continuing_subword_prefix`:`##`"), VLM_EUNSUPPORTED, "continuing_subword_prefix is \"##\"" },
+        { MODEL_WITH("`end_of_word_suffix`:`</w>`"), VLM_EUNSUPPORTED, "end_of_word_suffix" },
+        { MODEL_WITH("`fuse_unk`:3"), VLM_EFORMAT, "key fuse_unk is an integer" },
+        { "{`model`:{`type`:`Unigram`,`vocab`:[]}}", VLM_EUNSUPPORTED, "model.type is Unigram; only BPE" },
+        { "{`model`:{`type`:`WordPiece`,`vocab`:{}}}", VLM_EUNSUPPORTED, "WordPiece" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{}}}", VLM_EFORMAT, "model has no merges" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{},`merges`:[]}}", VLM_EFORMAT, "no tokens" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{`a`:16777216},`merges`:[]}}", VLM_ELIMIT, "id 16777216" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{`a`:-1},`merges`:[]}}", VLM_EFORMAT, "whole number" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{`a`:1.5},`merges`:[]}}", VLM_EFORMAT, "whole number" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{`a`:0,`a`:1},`merges`:[]}}", VLM_EFORMAT, "a stands twice" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{`a`:0,`b`:0},`merges`:[]}}", VLM_EFORMAT, "id 0 belongs to two tokens, a and b" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{`a`:0},`merges`:[`a b`]}}", VLM_EFORMAT, "merge 0 needs the token b" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{`a`:0},`merges`:[`a a`]}}", VLM_EFORMAT, "merge 0 needs the token aa" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{`a`:0},`merges`:[`a a a`]}}", VLM_EFORMAT, "not two tokens" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{`a`:0},`merges`:[[`a`]]}}", VLM_EFORMAT, "not a pair" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{`\\ud800`:0},`merges`:[]}}", VLM_EFORMAT, "surrogate" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{`\\u00zz`:0},`merges`:[]}}", VLM_EFORMAT, "escape" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{`\xff`:0},`merges`:[]}}", VLM_EFORMAT, "not UTF-8" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{`\\ud83d\\ude00\\n`:0},`merges`:[]}}", VLM_OK, "" },
+        { "{`model`:{`type`:`BPE`,`vocab`:{`a`:0", VLM_EFORMAT, "not valid JSON" },
         { "[]", VLM_EFORMAT, "not a JSON object" },
         { "{}", VLM_EFORMAT, "has no model" },
         { "", VLM_EFORMAT, "not valid JSON" },
-        { "{\"truncation\":{\"max_length\":5}," MODEL "}", VLM_EUNSUPPORTED, "truncation is set" },
-        { "{\"normalizer\":{\"type\":\"Precompiled\"}," MODEL "}", VLM_EUNSUPPORTED, "normalizer Precompiled is not supported" },
-        { "{\"normalizer\":{\"type\":\"BertNormalizer\"}," MODEL "}", VLM_EUNSUPPORTED, "BertNormalizer" },
-        { "{\"normalizer\":{\"type\":\"Replace\",\"content\":\"\"}," MODEL "}", VLM_EFORMAT, "no pattern" },
-        { "{\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"}," MODEL "}", VLM_EUNSUPPORTED, "pre-tokenizer UnicodeScripts" },
-        { "{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"}," MODEL "}", VLM_EFORMAT, "regular expression ( is broken" },
-        { "{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a&&b]\"},\"behavior\":\"Isolated\"}," MODEL "}", VLM_EUNSUPPORTED, "&& inside" },
-        { "{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a)\\\\1\"},\"behavior\":\"Isolated\"}," MODEL "}", VLM_EUNSUPPORTED, "back reference" },
-        { "{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\"x\"},\"behavior\":\"Odd\"}," MODEL "}", VLM_EUNSUPPORTED, "behavior is Odd" },
-        { "{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"xy\"}," MODEL "}", VLM_EFORMAT, "not one character" },
-        { "{\"pre_tokenizer\":{\"type\":\"Sequence\"}," MODEL "}", VLM_EFORMAT, "Sequence of pre-tokenizers" },
-        { "{\"decoder\":{\"type\":\"WordPiece\"}," MODEL "}", VLM_EUNSUPPORTED, "decoder WordPiece" },
-        { "{\"decoder\":{\"type\":\"Strip\",\"content\":\"\",\"start\":1,\"stop\":0}," MODEL "}", VLM_EFORMAT, "one character" },
-        { "{\"post_processor\":{\"type\":\"Odd\"}," MODEL "}", VLM_EUNSUPPORTED, "post_processor Odd" },
-        { "{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}," MODEL "}", VLM_EFORMAT, "does not hold the text" },
-        { "{\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"q\"}}]}," MODEL "}", VLM_EFORMAT, "no ids for q" },
-        { "{\"added_tokens\":[{\"id\":9,\"content\":\"<y>\"}]," MODEL "}", VLM_EFORMAT, "<y> has id 9, but by its place it is 5" },
-        { "{\"added_tokens\":[{\"id\":5,\"content\":\"<y>\"},{\"id\":5,\"content\":\"<y>\"}]," MODEL "}", VLM_EFORMAT, "stands twice" },
-        { "{\"added_tokens\":{}," MODEL "}", VLM_EFORMAT, "added_tokens is not an array" },
-        { "{\"added_tokens\":[{\"id\":5}]," MODEL "}", VLM_EFORMAT, "has no key content" },
+        { "{`truncation`:{`max_length`:5}," MODEL "}", VLM_EUNSUPPORTED, "truncation is set" },
+        { "{`normalizer`:{`type`:`Precompiled`}," MODEL "}", VLM_EUNSUPPORTED, "normalizer Precompiled is not supported" },
+        { "{`normalizer`:{`type`:`BertNormalizer`}," MODEL "}", VLM_EUNSUPPORTED, "BertNormalizer" },
+        { "{`normalizer`:{`type`:`Replace`,`content`:``}," MODEL "}", VLM_EFORMAT, "no pattern" },
+        { "{`pre_tokenizer`:{`type`:`UnicodeScripts`}," MODEL "}", VLM_EUNSUPPORTED, "pre-tokenizer UnicodeScripts" },
+        { "{`pre_tokenizer`:{`type`:`Split`,`pattern`:{`Regex`:`(`},`behavior`:`Isolated`}," MODEL "}", VLM_EFORMAT,
+          "regular expression ( is broken" },
+        { "{`pre_tokenizer`:{`type`:`Split`,`pattern`:{`Regex`:`[a&&b]`},`behavior`:`Isolated`}," MODEL "}",
+          VLM_EUNSUPPORTED, "&& inside" },
+        { "{`pre_tokenizer`:{`type`:`Split`,`pattern`:{`Regex`:`(a)\\\\1`},`behavior`:`Isolated`}," MODEL "}",
+          VLM_EUNSUPPORTED, "back reference" },
+        { "{`pre_tokenizer`:{`type`:`Split`,`pattern`:{`String`:`x`},`behavior`:`Odd`}," MODEL "}", VLM_EUNSUPPORTED,
+          "behavior is Odd" },
+        { "{`pre_tokenizer`:{`type`:`Metaspace`,`replacement`:`xy`}," MODEL "}", VLM_EFORMAT, "not one character" },
+        { "{`pre_tokenizer`:{`type`:`Sequence`}," MODEL "}", VLM_EFORMAT, "Sequence of pre-tokenizers" },
+        { "{`decoder`:{`type`:`WordPiece`}," MODEL "}", VLM_EUNSUPPORTED, "decoder WordPiece" },
+        { "{`decoder`:{`type`:`Strip`,`content`:``,`start`:1,`stop`:0}," MODEL "}", VLM_EFORMAT, "one character" },
+        { "{`post_processor`:{`type`:`Odd`}," MODEL "}", VLM_EUNSUPPORTED, "post_processor Odd" },
+        { "{`post_processor`:{`type`:`TemplateProcessing`,`single`:[]}," MODEL "}", VLM_EFORMAT, "does not hold the text" },
+        { "{`post_processor`:{`type`:`TemplateProcessing`,`single`:[{`SpecialToken`:{`id`:`q`}}]}," MODEL "}", VLM_EFORMAT,
+          "no ids for q" },
+        { "{`added_tokens`:[{`id`:9,`content`:`<y>`}]," MODEL "}", VLM_EFORMAT, "<y> has id 9, but by its place it is 5" },
+        { "{`added_tokens`:[{`id`:5,`content`:`<y>`},{`id`:5,`content`:`<y>`}]," MODEL "}", VLM_EFORMAT, "stands twice" },
+        { "{`added_tokens`:{}," MODEL "}", VLM_EFORMAT, "added_tokens is not an array" },
+        { "{`added_tokens`:[{`id`:5}]," MODEL "}", VLM_EFORMAT, "has no key content" },
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -276,25 +298,31 @@ static void refused(void **state) {
 /* Oniguruma's readings, one line each: pattern, text, pieces with | between them (Split, Isolated). */
 static void patterns(void **state) {
     static const char *const cases[][3] = {
-        { "a{2}+", "aaaab", "aaaa|b" }, { "xa{,2}", "xaaa", "xaa|a" }, { "^.", "ab\\ncd", "a|b\\n|c|d" }, { ".$", "ab\\ncd", "a|b|\\nc|d" }, { "(?m:b.c)", "ab\\ncd", "a|b\\nc|d" },
-        { "\\\\h+", "xbeefx", "x|beef|x" }, { "\\\\d", "a\xD9\xA3" "b", "a|\xD9\xA3|b" }, { "\\\\s", "a\xC2\x85" "b", "a|\xC2\x85|b" }, { "\\\\w+", "a\xC2\xBD-", "a\xC2\xBD|-" },
-        { "[\\\\w]+", "a\xC2\xBD-", "a|\xC2\xBD-" }, { "\\\\u0062", "abc", "a|b|c" }, { "\\\\p{^L}", "a1b", "a|1|b" }, { "\\\\p{Letter}+", "ab1", "ab|1" }, { "[^\\\\s]+", "a b", "a| |b" },
-        { "\\\\p{Han}", "a\xE7\x8C\xAB" "b", "a|\xE7\x8C\xAB|b" }, { "[[:punct:]]", "a$b", "a|$|b" }, { "x*", "axxb", "a|xx|b" }, { "{a}", "{a}b", "{a}|b" }, { "(?i:'S)", "it's", "it|'s" },
+        { "a{2}+", "aaaab", "aaaa|b" }, { "xa{,2}", "xaaa", "xaa|a" }, { "^.", "ab\\ncd", "a|b\\n|c|d" }, { ".$", "ab\\ncd", "a|b|\\nc|d" },
+        { "(?m:b.c)", "ab\\ncd", "a|b\\nc|d" },
+        { "\\\\h+", "xbeefx", "x|beef|x" }, { "\\\\d", "a\xD9\xA3" "b", "a|\xD9\xA3|b" }, { "\\\\s", "a\xC2\x85" "b", "a|\xC2\x85|b" },
+        { "\\\\w+", "a\xC2\xBD-", "a\xC2\xBD|-" },
+        { "[\\\\w]+", "a\xC2\xBD-", "a|\xC2\xBD-" }, { "\\\\u0062", "abc", "a|b|c" }, { "\\\\p{^L}", "a1b", "a|1|b" },
+        { "\\\\p{Letter}+", "ab1", "ab|1" }, { "[^\\\\s]+", "a b", "a| |b" },
+        { "\\\\p{Han}", "a\xE7\x8C\xAB" "b", "a|\xE7\x8C\xAB|b" }, { "[[:punct:]]", "a$b", "a|$|b" }, { "x*", "axxb", "a|xx|b" },
+        { "{a}", "{a}b", "{a}|b" }, { "(?i:'S)", "it's", "it|'s" },
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char json[4096], text[64] = "", want[128] = "", *o = text;
         vlm_tokenizer *t;
         vlm_ids v = {0};
-        snprintf(json, sizeof json, "{\"model\":{\"type\":\"BPE\",\"ignore_merges\":true,\"unk_token\":\"?\",\"vocab\":{\"?\":0");
+        snprintf(json, sizeof json, "{`model`:{`type`:`BPE`,`ignore_merges`:true,`unk_token`:`?`,`vocab`:{`?`:0");
         snprintf(want, sizeof want, "%s", cases[i][2]);
         int n = 1;
         for (char *p = strtok(want, "|"); p; p = strtok(NULL, "|")) {
             char key[80];
-            snprintf(key, sizeof key, ",\"%s\":", p);
-            if (!strstr(json, key)) snprintf(json + strlen(json), 100, ",\"%s\":%d", p, n++);
+            snprintf(key, sizeof key, ",`%s`:", p);
+            if (!strstr(json, key)) snprintf(json + strlen(json), 100, ",`%s`:%d", p, n++);
         }
-        snprintf(json + strlen(json), 400, "},\"merges\":[]},\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"invert\":false,\"pattern\":{\"Regex\":\"%s\"}}}", cases[i][0]);
+        snprintf(json + strlen(json), 400,
+                 "},`merges`:[]},"
+                 "`pre_tokenizer`:{`type`:`Split`,`behavior`:`Isolated`,`invert`:false,`pattern`:{`Regex`:`%s`}}}", cases[i][0]);
         for (const char *p = cases[i][1]; *p; p++) {
             if (p[0] == '\\' && p[1] == 'n') { *o++ = '\n'; p++; } else *o++ = *p;
         }
@@ -316,7 +344,7 @@ static void patterns(void **state) {
     vlm_ids v = {0};
     char text[4000];
     memset(text, 'a', sizeof text);
-    assert_ok(parse("{\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"(a|aa|aaa)+[bc]\"}}," MODEL "}", &t));
+    assert_ok(parse("{`pre_tokenizer`:{`type`:`Split`,`behavior`:`Isolated`,`pattern`:{`Regex`:`(a|aa|aaa)+[bc]`}}," MODEL "}", &t));
     assert_failure(vlm_tokenizer_encode(t, text, sizeof text, 0, &v), VLM_ELIMIT, "t.json", "gives up");
     vlm_ids_free(&v);
     vlm_tokenizer_close(t);
@@ -325,28 +353,33 @@ static void patterns(void **state) {
 /* Steps of every kind that no golden file has. */
 static void steps(void **state) {
     static const struct { const char *parts, *text, *pieces, *decoded; } cases[] = {
-        { "\"pre_tokenizer\":{\"type\":\"Whitespace\"}", "ab ab,  b", "ab ab , b", NULL },
-        { "\"pre_tokenizer\":{\"type\":\"WhitespaceSplit\"}", "ab ab,  b", "ab ab , b", NULL },
-        { "\"pre_tokenizer\":{\"type\":\"Punctuation\"}", "ab,b", "ab , b", NULL },
-        { "\"pre_tokenizer\":{\"type\":\"Digits\"}", "a12b", "a 1 2 b", NULL },
-        { "\"normalizer\":{\"type\":\"StripAccents\"}", "a\xCC\x81" "b", "ab", NULL },
-        { "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Lowercase\"},{\"type\":\"Strip\",\"strip_left\":true,\"strip_right\":true}]}", " AB ", "ab", NULL },
-        { "\"normalizer\":{\"type\":\"Prepend\",\"prepend\":\"a\"}", "b", "ab", NULL },
-        { "\"post_processor\":{\"type\":\"RobertaProcessing\",\"cls\":[\"a\",0],\"sep\":[\"b\",1]}", "ab", "a ab b", "a ab b" },
-        { "\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",0],\"sep\":[\"b\",1]}", "ab", "a ab b", "a ab b" },
-        { "\"decoder\":{\"type\":\"Strip\",\"content\":\"a\",\"start\":1,\"stop\":1}", "aab", "a ab", "b" },
-        { "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"},{\"type\":\"Strip\",\"content\":\"b\",\"start\":0,\"stop\":1}]}", "abab", "ab ab", "aba" },
-        { "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"},{\"type\":\"Replace\",\"pattern\":{\"String\":\"ba\"},\"content\":\"-\"}]}", "abab", "ab ab", "a-b" },
-        { "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"},{\"type\":\"ByteFallback\"}]}", "abab", "ab ab", "abab" },
-        { "\"decoder\":{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Fuse\"},{\"type\":\"ByteLevel\"}]}", "abab", "ab ab", "abab" },
-        { "\"decoder\":{\"type\":\"Metaspace\",\"replacement\":\"a\",\"prepend_scheme\":\"never\"}", "ab1", "ab 1", " b1" },
+        { "`pre_tokenizer`:{`type`:`Whitespace`}", "ab ab,  b", "ab ab , b", NULL },
+        { "`pre_tokenizer`:{`type`:`WhitespaceSplit`}", "ab ab,  b", "ab ab , b", NULL },
+        { "`pre_tokenizer`:{`type`:`Punctuation`}", "ab,b", "ab , b", NULL },
+        { "`pre_tokenizer`:{`type`:`Digits`}", "a12b", "a 1 2 b", NULL },
+        { "`normalizer`:{`type`:`StripAccents`}", "a\xCC\x81" "b", "ab", NULL },
+        { "`normalizer`:{`type`:`Sequence`,`normalizers`:[{`type`:`Lowercase`},{`type`:`Strip`,`strip_left`:true,`strip_right`:true}]}",
+          " AB ", "ab", NULL },
+        { "`normalizer`:{`type`:`Prepend`,`prepend`:`a`}", "b", "ab", NULL },
+        { "`post_processor`:{`type`:`RobertaProcessing`,`cls`:[`a`,0],`sep`:[`b`,1]}", "ab", "a ab b", "a ab b" },
+        { "`post_processor`:{`type`:`BertProcessing`,`cls`:[`a`,0],`sep`:[`b`,1]}", "ab", "a ab b", "a ab b" },
+        { "`decoder`:{`type`:`Strip`,`content`:`a`,`start`:1,`stop`:1}", "aab", "a ab", "b" },
+        { "`decoder`:{`type`:`Sequence`,`decoders`:[{`type`:`Fuse`},{`type`:`Strip`,`content`:`b`,`start`:0,`stop`:1}]}",
+          "abab", "ab ab", "aba" },
+        { "`decoder`:{`type`:`Sequence`,`decoders`:[{`type`:`Fuse`},{`type`:`Replace`,`pattern`:{`String`:`ba`},`content`:`-`}]}",
+          "abab", "ab ab", "a-b" },
+        { "`decoder`:{`type`:`Sequence`,`decoders`:[{`type`:`Fuse`},{`type`:`ByteFallback`}]}", "abab", "ab ab", "abab" },
+        { "`decoder`:{`type`:`Sequence`,`decoders`:[{`type`:`Fuse`},{`type`:`ByteLevel`}]}", "abab", "ab ab", "abab" },
+        { "`decoder`:{`type`:`Metaspace`,`replacement`:`a`,`prepend_scheme`:`never`}", "ab1", "ab 1", " b1" },
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char json[2048], got[128] = "";
         vlm_tokenizer *t;
         vlm_ids v = {0};
-        snprintf(json, sizeof json, "{%s,\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\",\":3,\"1\":4,\"2\":5},\"merges\":[\"a b\"]}}", cases[i].parts);
+        snprintf(json, sizeof json,
+                 "{%s,`model`:{`type`:`BPE`,`vocab`:{`a`:0,`b`:1,`ab`:2,`,`:3,`1`:4,`2`:5},`merges`:[`a b`]}}",
+                     cases[i].parts);
         assert_ok(parse(json, &t));
         assert_ok(vlm_tokenizer_encode(t, cases[i].text, strlen(cases[i].text), VLM_ENCODE_ADD, &v));
         for (size_t k = 0; k < v.n; k++) snprintf(got + strlen(got), 16, "%s%s", k ? " " : "", vlm_token_text(t, v.id[k], NULL));
@@ -363,7 +396,8 @@ static void steps(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden), cmocka_unit_test(literal), cmocka_unit_test(long_words), cmocka_unit_test(extend), cmocka_unit_test(refused),
+        cmocka_unit_test(golden), cmocka_unit_test(literal), cmocka_unit_test(long_words), cmocka_unit_test(extend),
+        cmocka_unit_test(refused),
         cmocka_unit_test(patterns), cmocka_unit_test(steps),
     };
     return cmocka_run_group_tests(tests, temp_open, temp_close);
