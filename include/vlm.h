@@ -109,7 +109,8 @@ void       vlm_free(void *p);
 
 /* ---- Token by token --------------------------------------------------------------------------------------------
    Appends ids to the context. Each image token takes the next row of `features` (NULL: none) in order; fails, context unchanged, unless ids hold
-   exactly as many as there are rows (VLM_EARG), or when the context would overflow (VLM_ECONTEXT). In any pieces: the same bits. */
+   exactly as many as there are rows (VLM_EARG), or when the context would overflow (VLM_ECONTEXT). A stop half-way (VLM_ESTOPPED) leaves the
+   context unchanged too, or empty if the model has sliding layers. In any pieces: the same bits. */
 vlm_status   vlm_prefill(vlm_session *s, const int64_t *ids, size_t n, const vlm_features *features);
 const float *vlm_logits(const vlm_session *s);                 /* (vocabulary) of the last position, raw; NULL before the first prefill; the session's */
 

@@ -193,7 +193,10 @@ vlm_status vlm_prefill_observed(vlm_session *s, const int64_t *ids, size_t count
     }
     s->has_logits = true;
 done:
-    if (status) s->kv.len = before;
+    if (status && o && o->logits) s->has_logits = false;       /* its buffer was used */
+    /* Only a stop comes here half-way. The rows are given back; but where rings were written over beyond one chunk, all is gone. */
+    if (status && s->kv.len - before > s->kv.chunk && net->lm.cfg.window) vlm_session_reset(s);
+    else if (status) s->kv.len = before;
     return status;
 }
 vlm_status vlm_prefill(vlm_session *s, const int64_t *ids, size_t n, const vlm_features *features) {
