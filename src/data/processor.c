@@ -59,7 +59,7 @@ static void blocks_of(const vlm_image_rule *r, int64_t longer, int64_t shorter, 
     *t = r->fill_max ? top : min(top, r->no_upscale ? max(1, longer / q) : ceil_div(longer, q));
     *s = min(*t, max(1, r->no_upscale ? shorter * *t / longer : ceil_div(shorter * *t, longer)));
 }
-/* The Python: s = target/long as a double, ceil of the scaled side over q, no look at whether m is a multiple (spec 2.2, 10.C). */
+/* The Python: s = target/long as a double, ceil of the scaled side over q, no look at whether m is a multiple (docs/models.md). */
 static void compat_size(const vlm_image_rule *r, int64_t longer, int64_t shorter, int64_t *t, int64_t *s) {
     double q = (double)r->block;
     int64_t target = r->fill_max ? r->max_size : min(r->max_size, (int64_t)ceil((double)longer / q) * r->block);

@@ -26,7 +26,7 @@ typedef struct vlm_image_rule {
     float mean[3], std[3];     /* (x/255 - mean) / std */
 } vlm_image_rule;
 
-/* "none", "imagenet", "siglip", "sat" (spec 2.4): fills mean and std. VLM_EARG for another name. */
+/* "none", "imagenet", "siglip", "sat" (docs/models.md): fills mean and std. VLM_EARG for another name. */
 vlm_status vlm_image_normalise(const char *name, vlm_image_rule *rule);
 /* Is the rule possible at all: patch divides block, shuffle the grid, sizes in range? plan and process take checked rules. */
 vlm_status vlm_image_rule_check(const vlm_image_rule *rule);
@@ -41,7 +41,7 @@ typedef struct vlm_image_plan {
     double stretch;            /* (W/H) / (w/h): how much wider things look than they are */
 } vlm_image_plan;
 
-/* Exact integers (spec 2.2). w, h up to 2^24 pixels. More tokens than max_tokens: both sides become ⌊√(max_tokens·q²/(w·h))·side⌋ in
+/* Exact integers (docs/models.md). w, h up to 2^24 pixels. More tokens than max_tokens: both sides become ⌊√(max_tokens·q²/(w·h))·side⌋ in
    multiples of q, at least q, and neither larger than the rule gave; a picture so thin that this is still too much has its long side cut. */
 vlm_status vlm_image_plan_make(const vlm_image_rule *rule, int64_t w, int64_t h, const char *where, vlm_image_plan *out);
 

@@ -11,7 +11,7 @@ static vlm_status add_run(vlm_chat *c, int64_t id, int64_t n) {
     for (int64_t i = 0; i < n; i++) TRY(vlm_chat_ids(c, &id, 1));
     return VLM_OK;
 }
-/* The ids that stand for one image (spec of nanoVLM): its tokens; or for each tile its name, then the tile's tokens. */
+/* The ids that stand for one image (docs/models.md): its tokens; or for each tile its name, then the tile's tokens. */
 static vlm_status add_image(vlm_chat *c, const vlm_model *m, const vlm_image_plan *p) {
     int64_t tokens = p->tokens.h * p->tokens.w;
     if (m->rule.kind != VLM_RULE_TILES) return add_run(c, m->image_token, tokens);

@@ -13,7 +13,7 @@ typedef struct vlm_new_options {
     int64_t shuffle;                   /* 0: 2 for DINO, the largest of 4 and 2 that fits for SigLIP */
     int64_t max_size_px, max_image_tokens, context;    /* 0: defaults */
     bool no_upscale, bf16;
-    const char *chat_template;         /* "chatml", "gemma"; NULL: what the language model speaks, ChatML if it speaks none */
+    const char *chat_template;         /* "chatml", "gemma"; NULL: "gemma" for a Gemma with its turn tokens, else "chatml", as nanoVLM */
 } vlm_new_options;
 /* VLM_EARG, VLM_EIO, VLM_EFORMAT, VLM_EUNSUPPORTED, VLM_ENOMEM; out appears whole or not at all. */
 vlm_status vlm_new(const vlm_new_options *o);

@@ -13,7 +13,7 @@ typedef struct vlm_vit_config {
     bool q_bias, k_bias, v_bias, out_bias, mlp_bias;       /* a third of qkv's bias that is absent is stored as zeros and stays zero */
     vlm_activation act;
     float eps;
-    double rope_theta;                 /* 2-D RoPE on patches (spec of DINOv3); 0: none */
+    double rope_theta;                 /* 2-D RoPE on patches (docs/models.md); 0: none */
     int64_t pos_h, pos_w;              /* grid of the learned positions; 0: none */
     bool pos_cls;                      /* one more position, for CLS, comes first */
     bool pos_resize, pos_antialias;    /* other grids are resized to; otherwise only pos_h x pos_w is possible */

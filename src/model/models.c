@@ -248,6 +248,7 @@ static vlm_status open_ours(vlm_net *net, const char *where, const char *flat) {
     const json_t *v = json_object_get(net->ours, "vision_config"), *l = json_object_get(net->ours, "language_config");
     const char *type = "";
     const vlm_family *f[2];
+    int64_t version = 0;
     for (int i = 0; i < 2; i++) {
         TRY(vlm_json_need_string(i ? l : v, where, "model_type", &type));
         if (!(f[i] = vlm_family_by_type(type)) || (i ? !f[i]->lm : !f[i]->vit))
@@ -255,6 +256,8 @@ static vlm_status open_ours(vlm_net *net, const char *where, const char *flat) {
     }
     net->vision = f[0];
     net->language = f[1];
+    TRY(vlm_json_need_int(net->ours, where, "format_version", 1, INT64_MAX, &version));
+    if (version > 1) return vlm_fail(VLM_EUNSUPPORTED, where, "has format_version %" PRId64 ", this program knows 1; use a newer vlm", version);
     TRY(vlm_json_need_int(net->config, flat, "mp_pixel_shuffle_factor", 1, 64, &net->shuffle));
     TRY(open_vision(v, where, net));
     TRY(open_language(l, where, net));

@@ -7,7 +7,7 @@
 typedef struct vlm_net_options {
     unsigned cpu;                      /* VLM_CPU_* that the ops may use */
     int threads;                       /* for loading */
-    bool fork_maths;                   /* spec of the fork: tanh-GELU in plain DINOv3, K bias */
+    bool fork_maths;                   /* as nanoVLM's fork trained: tanh-GELU in plain DINOv3, K bias */
     bool structure_only;               /* names, shapes and sources, but no memory and no values: for inspect and plan */
 } vlm_net_options;
 

@@ -1,5 +1,5 @@
 /* A model's parameters as one list: stored name, shape, group, and where the values go. The engines' walks fill the list
-   (vlm_vit_params, vlm_lm_params, vlm_projector_params); memory, loading, inspection and saving all read it.
+   (vlm_vit_params, vlm_lm_params; vlm_net_params adds the projector); memory, loading, inspection and saving all read it.
    Names are those of nanoVLM's model.safetensors; families translate them for Hugging Face's files. */
 #ifndef VLM_PARAM_H
 #define VLM_PARAM_H
@@ -40,7 +40,7 @@ void vlm_params_free(vlm_params *ps);
 int64_t vlm_param_len(const vlm_param *p);             /* elements */
 vlm_param *vlm_params_find(const vlm_params *ps, const char *name);
 
-/* Gives every matrix and vector its place in the arena (ops/arena.h: measured first, then placed); dtypes of the matrices are set already. */
+/* Gives every matrix and vector its place in the arena (base/arena.h: measured first, then placed); dtypes of the matrices are set already. */
 void vlm_params_place(vlm_params *ps, vlm_arena *a);
 /* Fills them from their parts: matrices are packed in panels, vectors become float. NaN, infinity or a wrong shape is an error that
    names the tensor; pages of the source are let go as they are done with. */

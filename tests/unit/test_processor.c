@@ -1,4 +1,4 @@
-/* The size rule against the vectors of spec 2.2 and the goldens, its limits, and the pixels that come of a plan. */
+/* The size rule against known vectors and the goldens, its limits, and the pixels that come of a plan. */
 #include "temp.h"
 #include "data/picture.h"
 #include "data/processor.h"

@@ -1,4 +1,4 @@
-"""The resize rule of nanoVLM (spec 2.2), normalisation, and goldens of Pillow's resampling."""
+"""The resize rule of nanoVLM, normalisation, and goldens of Pillow's resampling."""
 
 import math
 

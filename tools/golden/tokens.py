@@ -322,7 +322,7 @@ def ids_of(tok, parts):
 
 
 def render(tok, template, messages, generation=True):
-    """Parts of a conversation, spec 5.3. A message is (role, content) with content a text or a list of parts."""
+    """Parts of a conversation, docs/models.md. A message is (role, content) with content a text or a list of parts."""
     t = tok.token_to_id
     if template in ("chatml", "smollm2"):
         parts = []

@@ -79,7 +79,7 @@ def write_safetensors(out, name, tensors, metadata, dtype="f32"):
 
 
 def vit_names(state, dino, swiglu):
-    """Hugging Face's vision tensors under nanoVLM's names (spec 1.6, 9)."""
+    """Hugging Face's vision tensors under nanoVLM's names (docs/formats.md)."""
     V, out = "vision_encoder.", {}
     emb = "embeddings.patch_embedding" + ("s" if dino else "")
     out[V + "patch_embedding.conv.weight"], out[V + "patch_embedding.conv.bias"] = state[emb + ".weight"], state[emb + ".bias"]
@@ -115,7 +115,7 @@ def vit_names(state, dino, swiglu):
 
 
 def lm_names(state, config, gemma, stored="decoder.head.weight"):
-    """Hugging Face's decoder tensors under nanoVLM's names (spec 4.4); the tied table once, under the name `stored`."""
+    """Hugging Face's decoder tensors under nanoVLM's names (docs/formats.md); the tied table once, under the name `stored`."""
     D, out = "decoder.", {}
     norms = {"input_layernorm": "norm1", "post_attention_layernorm": "norm2"}
     if gemma:
@@ -143,7 +143,7 @@ def lm_names(state, config, gemma, stored="decoder.head.weight"):
 
 
 def shuffle(x, hp, wp, s):
-    """Rectangular space-to-depth, spec 3: (hp*wp, D) to (hp/s*wp/s, s*s*D)."""
+    """Rectangular space-to-depth: (hp*wp, D) to (hp/s*wp/s, s*s*D)."""
     d = x.shape[-1]
     x = x.reshape(hp // s, s, wp // s, s, d).transpose(0, 2, 1, 3, 4)
     return x.reshape(hp // s * (wp // s), s * s * d)
