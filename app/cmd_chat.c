@@ -10,7 +10,7 @@ typedef struct talk {
     vlm_model *m;
     vlm_session *s;
     vlm_pictures pending;      /* for the next turn */
-    bool begun, full;
+    bool begun;
 } talk;
 
 static void complain(const char *what) {
@@ -20,13 +20,11 @@ static void complain(const char *what) {
 static vlm_status turn(talk *t, const char *text) {
     vlm_question q = { .system = t->begun ? NULL : t->a->system, .text = text, .pictures = &t->pending };
     bool stopped = false;
-    if (t->full) { vlm_tell("vlm: the context is full; /reset starts again"); return VLM_OK; }
     vlm_status status = vlm_answer_question(t->a, t->m, t->s, &q, true, &stopped);
     if (status == VLM_ECONTEXT) {
         complain("");
-        vlm_tell("vlm: %lld of %lld positions are used; /reset starts again", (long long)vlm_session_position(t->s),
-                 (long long)vlm_model_describe(t->m).context);
-        t->full = true;
+        vlm_tell("vlm: %lld of %lld positions are used; say less, or /reset starts again (without the images that wait)",
+                 (long long)vlm_session_position(t->s), (long long)vlm_model_describe(t->m).context);
         status = VLM_OK;
     } else if (!status) {
         t->begun = true;
@@ -65,7 +63,7 @@ static vlm_status command(talk *t, char *line, bool *quit) {
     else if (!strcmp(line, "/reset")) {
         vlm_session_reset(t->s);
         vlm_pictures_free(&t->pending);
-        t->begun = t->full = false;
+        t->begun = false;
         vlm_note("vlm: the context is empty");
     } else if (!strcmp(line, "/plan")) return plan(t);
     else if (!strcmp(line, "/image")) {

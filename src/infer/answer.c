@@ -63,13 +63,21 @@ vlm_status vlm_turn_ids(const vlm_model *m, const char *system, const vlm_featur
 
 vlm_status vlm_say(vlm_session *s, const char *system, const vlm_features *images, const char *text) {
     if (!s || !text) return vlm_fail(VLM_EARG, "vlm_say", "session or text is NULL; give both");
-    if (s->lost) return vlm_fail(VLM_EARG, "vlm_say", "the last turn failed half-way; call vlm_session_reset first");
+    if (s->lost) return vlm_fail(VLM_EARG, "vlm_say", "the last answer failed half-way; call vlm_session_reset first");
     if (!s->chat && s->kv.len) return vlm_fail(VLM_EARG, "vlm_say", "the context holds other tokens; call vlm_session_reset first");
-    if (!s->chat) TRY(open_chat(s->m, &s->chat));
-    vlm_status status = add_turn(s->chat, s->m, system, images, text);
+    vlm_chat *before = NULL;
+    vlm_status status = VLM_OK;
+    if (s->chat) TRY(vlm_chat_copy(s->chat, &before));
+    else TRY(open_chat(s->m, &s->chat));
+    status = add_turn(s->chat, s->m, system, images, text);
     if (!status) status = vlm_prefill(s, vlm_chat_out(s->chat)->id + s->fed, vlm_chat_out(s->chat)->n - s->fed, images);
-    if (status) s->lost = true;
-    else s->fed = vlm_chat_out(s->chat)->n, s->asked = true;
+    if (!status) s->fed = vlm_chat_out(s->chat)->n, s->asked = true;
+    else if (s->chat) {                /* as if nothing had been said; a stop may have emptied the context, the conversation with it */
+        vlm_chat *failed = s->chat;
+        s->chat = before;
+        before = failed;
+    }
+    vlm_chat_close(before);
     return status;
 }
 
@@ -153,7 +161,7 @@ vlm_status vlm_answer(vlm_session *s, const vlm_answer_options *options, vlm_ans
     static const vlm_answer_options none;
     const vlm_answer_options *o = options ? options : &none;
     if (!s) return vlm_fail(VLM_EARG, "vlm_answer", "session is NULL; give one");
-    if (s->lost) return vlm_fail(VLM_EARG, "vlm_answer", "the last turn failed half-way; call vlm_session_reset first");
+    if (s->lost) return vlm_fail(VLM_EARG, "vlm_answer", "the last answer failed half-way; call vlm_session_reset first");
     if (!s->has_logits) return vlm_fail(VLM_EARG, "vlm_answer", "there is nothing to answer yet; call vlm_say or vlm_prefill first");
     if (s->chat && !s->asked) return vlm_fail(VLM_EARG, "vlm_answer", "the last turn has its answer; call vlm_say first");
     if (o->stops < 0 || (o->stops && !o->stop)) return vlm_fail(VLM_EARG, "vlm_answer", "stop is NULL; give as many strings as stops says");

@@ -263,6 +263,8 @@ static vlm_status make_tokenizer(maker *k, const char *dir) {
     const char *tokens[80], *key;
     int n = 0;
     vlm_tokenizer *t = NULL;
+    vlm_chat_kind kind;
+    vlm_ids stop = { 0 };
     vlm_status status = VLM_OK;
     json_object_foreach(names, key, v) tokens[n++] = json_string_value(v);
     if (k->preset) {
@@ -277,7 +279,11 @@ static vlm_status make_tokenizer(maker *k, const char *dir) {
     if (!k->chat) k->chat = vlm_token_id(t, "<start_of_turn>") >= 0 && k->net->language == &vlm_gemma3 ? "gemma" : "chatml";
     if (!strcmp(k->chat, "chatml") && (vlm_token_id(t, "<|im_start|>") < 0 || vlm_token_id(t, "<|im_end|>") < 0))
         status = vlm_fail(VLM_EUNSUPPORTED, k->o->language ? k->o->language : "preset", "its tokenizer has no <|im_start|> and <|im_end|>, which ChatML needs; use an instruct model, or --template gemma");
+    TRY_DONE(status);
+    TRY_DONE(vlm_chat_kind_of(t, k->chat, NULL, &kind));
+    TRY_DONE(vlm_chat_stop_ids(t, kind, &stop));               /* has it the tokens that its template needs? */
 done:
+    vlm_ids_free(&stop);
     vlm_tokenizer_close(t);
     json_decref(names);
     return status;

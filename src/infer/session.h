@@ -22,7 +22,7 @@ struct vlm_session {
     vlm_chat *chat;                    /* the conversation, from the first vlm_say on; NULL: none */
     size_t fed;                        /* of its ids: in the context */
     bool asked;                        /* a turn waits for its answer */
-    bool lost;                         /* a turn failed half-way: only a reset helps */
+    bool lost;                         /* an answer failed half-way: only a reset helps */
 };
 /* Room for `positions` in all; keeps what is there. VLM_ECONTEXT over the model's context. */
 vlm_status vlm_session_reserve(vlm_session *s, int64_t positions);

@@ -193,6 +193,23 @@ done:
     vlm_chat_close(c);
     return status;
 }
+vlm_status vlm_chat_copy(const vlm_chat *c, vlm_chat **out) {
+    vlm_status status = VLM_OK;
+    vlm_chat *d = malloc(sizeof *d);
+    if (!d) return vlm_fail_memory("chat", sizeof *d);
+    *d = *c;
+    d->text = malloc(c->n + 1);
+    d->cap = c->n;
+    d->system = c->system ? strdup(c->system) : NULL;
+    d->standard = c->standard ? strdup(c->standard) : NULL;
+    d->out = (vlm_ids){ 0 };
+    if (!d->text || (c->system && !d->system) || (c->standard && !d->standard)) status = vlm_fail_memory("chat", c->n);
+    else if (c->n) memcpy(d->text, c->text, c->n);
+    for (size_t i = 0; !status && i < c->out.n; i++) status = vlm_ids_push(&d->out, c->out.id[i]);
+    if (status) vlm_chat_close(d);
+    else *out = d;
+    return status;
+}
 void vlm_chat_close(vlm_chat *c) {
     if (!c) return;
     free(c->text);

@@ -29,6 +29,7 @@ vlm_status  vlm_chat_stop_ids(const vlm_tokenizer *t, vlm_chat_kind kind, vlm_id
    gives, apart from the answers, which stay the ids that were drawn, what one rendering of the whole gives. */
 typedef struct vlm_chat vlm_chat;
 vlm_status vlm_chat_open(const vlm_tokenizer *t, vlm_chat_kind kind, vlm_chat **out);   /* t must outlive it */
+vlm_status vlm_chat_copy(const vlm_chat *c, vlm_chat **out);   /* to go back to if a turn fails */
 void       vlm_chat_close(vlm_chat *c);                                                  /* NULL is fine */
 vlm_status vlm_chat_begin(vlm_chat *c, vlm_chat_role role);    /* a turn; system only as the first (VLM_EARG) */
 vlm_status vlm_chat_text(vlm_chat *c, const char *text, size_t bytes);     /* one part of its content; literal */

@@ -421,8 +421,10 @@ $ printf '/foo\n/image nowhere.png\n/reset\n' | vlm chat models/vlm_dino
 ! vlm: /foo: unknown; /image F, /plan, /reset and /quit are known, a blank in front makes it text
 ! vlm: nowhere.png: cannot open: No such file or directory; check the path
 ! vlm: the context is empty
-$ yes 'This is a long talk.' | head -40 | vlm chat models/vlm_dino --max-tokens 2 2>&1 >/dev/null | grep 'context is full' | sort | uniq -c | tr -s ' ' | sed 's/ [0-9]* / N /'
-|  N vlm: the context is full; /reset starts again
+$ printf '%s\nhi\n' "$(yes 'This is a long talk.' | head -80 | tr '\n' ' ')" | vlm chat models/vlm_dino --max-tokens 2 2>&1 >/dev/null | sed 's/needs [0-9]* /needs N /'
+| vlm: models/vlm_dino: needs N positions, but the context has 256; use fewer or smaller images (--max-image-tokens), a shorter text or a longer --context
+| vlm: 0 of 256 positions are used; say less, or /reset starts again (without the images that wait)
+| vlm: the answer was cut at --max-tokens
 $ vlm chat models/dinov3_s </dev/null
 ! vlm: models/dinov3_s: has no language model; name a folder that has one
 = 1
