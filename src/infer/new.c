@@ -277,9 +277,10 @@ static vlm_status make_tokenizer(maker *k, const char *dir) {
     k->extra = k->net->lm.cfg.V - k->base_vocab;
     k->chat = k->o->chat_template;
     if (!k->chat) k->chat = vlm_token_id(t, "<start_of_turn>") >= 0 && k->net->language == &vlm_gemma3 ? "gemma" : "chatml";
-    if (!strcmp(k->chat, "chatml") && (vlm_token_id(t, "<|im_start|>") < 0 || vlm_token_id(t, "<|im_end|>") < 0))
+    if (!strcmp(k->chat, "chatml") && (vlm_token_id(t, "<|im_start|>") < 0 || vlm_token_id(t, "<|im_end|>") < 0)) {
         status = vlm_fail(VLM_EUNSUPPORTED, k->o->language ? k->o->language : "preset", "its tokenizer has no <|im_start|> and <|im_end|>, which ChatML needs; use an instruct model, or --template gemma");
-    TRY_DONE(status);
+        goto done;
+    }
     TRY_DONE(vlm_chat_kind_of(t, k->chat, NULL, &kind));
     TRY_DONE(vlm_chat_stop_ids(t, kind, &stop));               /* has it the tokens that its template needs? */
 done:
