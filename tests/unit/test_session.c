@@ -261,8 +261,13 @@ static void turns(void **state) {
     assert_ok(vlm_answer(s, &o, &r[1]));
     for (int64_t i = 0; i < r[1].n; i++) assert_int_not_equal(r[1].ids[i], tiny->image_token);
     assert_failure(vlm_say(s, "late", NULL, "x"), VLM_EARG, "chat", "system");
-    assert_failure(vlm_say(s, NULL, NULL, "x"), VLM_EARG, "vlm_say", "vlm_session_reset");
-    assert_failure(vlm_answer(s, NULL, NULL), VLM_EARG, "vlm_answer", "vlm_session_reset");
+    assert_failure(vlm_say(s, NULL, NULL, "not \xFF UTF-8"), VLM_EFORMAT, "", "");
+    assert_failure(vlm_answer(s, NULL, NULL), VLM_EARG, "vlm_answer", "has its answer");
+    int64_t at = vlm_session_position(s);
+    assert_ok(vlm_say(s, NULL, NULL, "x"));                                /* what failed was never said */
+    assert_true(vlm_session_position(s) > at);
+    assert_failure(vlm_say(s, NULL, NULL, "y"), VLM_EARG, "", "");         /* and x waits for its answer */
+    assert_ok(vlm_answer(s, &(vlm_answer_options){ .max_tokens = 1 }, NULL));
     vlm_session_reset(s);
     assert_ok(vlm_say(s, NULL, NULL, "Text only."));
     assert_ok(vlm_answer(s, &(vlm_answer_options){ .max_tokens = 2 }, NULL));
