@@ -21,7 +21,8 @@ static void defaults(void **state) {
     vlm_lm_config l;
     assert_ok(parse("dinov3", "{}", &v, NULL));
     assert_true(v.D == 384 && v.L == 12 && v.H == 6 && v.F == 1536 && v.P == 16 && v.R == 0 && v.cls && v.layerscale && !v.gated);
-    assert_true(v.q_bias && !v.k_bias && v.v_bias && v.out_bias && v.mlp_bias && v.act == VLM_GELU_ERF && v.rope_theta == 100 && v.eps == 1e-5f && !v.pos_h);
+    assert_true(v.q_bias && !v.k_bias && v.v_bias && v.out_bias && v.mlp_bias && v.act == VLM_GELU_ERF && v.rope_theta == 100 &&
+        v.eps == 1e-5f && !v.pos_h);
     assert_ok(parse("siglip", "{}", &v, NULL));
     assert_true(v.D == 768 && v.L == 12 && v.H == 12 && v.F == 3072 && v.P == 16 && !v.cls && !v.R && v.k_bias && v.act == VLM_GELU_TANH);
     assert_true(v.eps == 1e-6f && v.pos_h == 14 && v.pos_w == 14 && v.rope_theta == 0 && !v.pos_resize);
@@ -32,7 +33,8 @@ static void defaults(void **state) {
     assert_ok(parse("llama", "{}", NULL, &l));
     assert_true(l.D == 4096 && l.G == 32 && l.Dh == 128 && !l.tied && l.eps == 1e-6f && l.rope_theta == 10000 && l.norm_offset == 0);
     assert_ok(parse("gemma3", "{\"hidden_size\":640,\"num_attention_heads\":4,\"num_key_value_heads\":1}", NULL, &l));
-    assert_true(l.Dh == 256 && l.tied && l.norm_offset == 1 && l.qk_norm && l.sandwich && l.rope_theta == 1e6 && l.rope_local == 1e4 && l.act == VLM_GELU_TANH);
+    assert_true(l.Dh == 256 && l.tied && l.norm_offset == 1 && l.qk_norm && l.sandwich && l.rope_theta == 1e6 && l.rope_local == 1e4 &&
+        l.act == VLM_GELU_TANH);
     assert_true(l.sliding[0] && l.sliding[4] && !l.sliding[5] && l.sliding[6] && l.attn_scale == 1.0f / 16);
     assert_true(fabsf(l.embed_scale - 25.298221f) < 1e-5f);
 }
@@ -45,20 +47,32 @@ static void spellings(void **state) {
     assert_true(v.rope_theta == 50);
     assert_ok(parse("dinov3", "{\"rope_theta\":30.0}", &v, NULL));
     assert_true(v.rope_theta == 30);
-    assert_ok(parse("dinov3", "{\"use_gated_mlp\":true,\"hidden_act\":\"silu\",\"query_bias\":false,\"value_bias\":false,\"key_bias\":true,\"proj_bias\":false,\"mlp_bias\":false}", &v, NULL));
+    assert_ok(parse("dinov3",
+        "{\"use_gated_mlp\":true,\"hidden_act\":\"silu\",\"query_bias\":false,\"value_bias\":false,\"key_bias\":true,\"proj_bias\":false"
+        ",\"mlp_bias\":false}", &v, NULL));
     assert_true(v.gated && v.act == VLM_SILU && !v.q_bias && !v.v_bias && v.k_bias && !v.out_bias && !v.mlp_bias);
-    assert_ok(parse("siglip", "{\"model_type\":\"siglip\",\"vision_config\":{\"hidden_size\":1152,\"num_attention_heads\":16,\"image_size\":512},\"text_config\":{}}", &v, NULL));
+    assert_ok(parse("siglip",
+        "{\"model_type\":\"siglip\",\"vision_config\":{\"hidden_size\":1152,\"num_attention_heads\":16,\"image_size\":512},\"text_config"
+        "\":{}}", &v, NULL));
     assert_true(v.D == 1152 && v.pos_h == 32);
-    assert_ok(parse("dinov2", "{\"model_type\":\"dinov2\",\"hidden_size\":1536,\"num_attention_heads\":24,\"use_swiglu_ffn\":true,\"image_size\":518}", &v, NULL));
+    assert_ok(parse("dinov2",
+        "{\"model_type\":\"dinov2\",\"hidden_size\":1536,\"num_attention_heads\":24,\"use_swiglu_ffn\":true,\"image_size\":518}", &v,
+        NULL));
     assert_true(v.gated && v.F == 4096 && v.act == VLM_SILU && v.pos_h == 37);
     assert_ok(parse("llama", "{\"rope_parameters\":{\"rope_theta\":5}}", NULL, &l));
     assert_true(l.rope_theta == 5);
-    assert_ok(parse("llama", "{\"rope_theta\":7,\"rope_scaling\":null,\"hidden_size\":96,\"num_attention_heads\":3,\"num_key_value_heads\":1,\"head_dim\":null}", NULL, &l));
+    assert_ok(parse("llama",
+        "{\"rope_theta\":7,\"rope_scaling\":null,\"hidden_size\":96,\"num_attention_heads\":3,\"num_key_value_heads\":1,"
+        "\"head_dim\":null}", NULL, &l));
     assert_true(l.rope_theta == 7 && l.Dh == 32 && l.G == 1);
     assert_ok(parse("llama", "{\"rope_scaling\":{\"rope_type\":\"default\"}}", NULL, &l));
-    assert_ok(parse("gemma3", "{\"rope_theta\":9,\"rope_local_base_freq\":8,\"sliding_window_pattern\":2,\"num_hidden_layers\":4,\"hidden_act\":\"gelu\"}", NULL, &l));
+    assert_ok(parse("gemma3",
+        "{\"rope_theta\":9,\"rope_local_base_freq\":8,\"sliding_window_pattern\":2,\"num_hidden_layers\":4,\"hidden_act\":\"gelu\"}", NULL,
+        &l));
     assert_true(l.rope_theta == 9 && l.rope_local == 8 && l.sliding[0] && !l.sliding[1] && l.act == VLM_GELU_ERF);
-    assert_ok(parse("gemma3", "{\"num_hidden_layers\":2,\"layer_types\":[\"full_attention\",\"sliding_attention\"],\"rope_parameters\":{\"full_attention\":{\"rope_theta\":3},"
+    assert_ok(parse("gemma3",
+        "{\"num_hidden_layers\":2,\"layer_types\":[\"full_attention\",\"sliding_attention\"],\"rope_parameters\":{\"full_attention\":{\""
+        "rope_theta\":3},"
                               "\"sliding_attention\":{\"rope_theta\":4,\"rope_type\":\"default\"}}}", NULL, &l));
     assert_true(l.rope_theta == 3 && l.rope_local == 4 && !l.sliding[0] && l.sliding[1]);
 }
@@ -67,37 +81,60 @@ static void spellings(void **state) {
 static void wrong_values(void **state) {
     (void)state;
     static const struct { const char *family, *text; vlm_status want; const char *words; } cases[] = {
-        { "dinov3", "{\"hidden_size\":\"384\"}", VLM_EFORMAT, "hidden_size" }, { "dinov3", "{\"hidden_size\":0}", VLM_EFORMAT, "hidden_size" },
-        { "dinov3", "{\"hidden_size\":-1}", VLM_EFORMAT, "hidden_size" }, { "dinov3", "{\"hidden_size\":384.5}", VLM_EFORMAT, "hidden_size" },
-        { "dinov3", "{\"hidden_size\":9223372036854775807}", VLM_EFORMAT, "hidden_size" }, { "dinov3", "{\"hidden_size\":1e300}", VLM_EFORMAT, "hidden_size" },
-        { "dinov3", "{\"num_hidden_layers\":513}", VLM_EFORMAT, "num_hidden_layers" }, { "dinov3", "{\"num_attention_heads\":7}", VLM_EFORMAT, "heads" },
-        { "dinov3", "{\"num_attention_heads\":384}", VLM_EUNSUPPORTED, "heads of 1" }, { "dinov3", "{\"num_attention_heads\":1}", VLM_EUNSUPPORTED, "heads of 384" },
-        { "dinov3", "{\"hidden_size\":36,\"num_attention_heads\":6}", VLM_EFORMAT, "multiple of 4" }, { "dinov3", "{\"patch_size\":257}", VLM_EFORMAT, "patch_size" },
-        { "dinov3", "{\"num_channels\":1}", VLM_EFORMAT, "num_channels" }, { "dinov3", "{\"num_register_tokens\":-4}", VLM_EFORMAT, "num_register_tokens" },
+        { "dinov3", "{\"hidden_size\":\"384\"}", VLM_EFORMAT, "hidden_size" },
+        { "dinov3", "{\"hidden_size\":0}", VLM_EFORMAT, "hidden_size" },
+        { "dinov3", "{\"hidden_size\":-1}", VLM_EFORMAT, "hidden_size" },
+        { "dinov3", "{\"hidden_size\":384.5}", VLM_EFORMAT, "hidden_size" },
+        { "dinov3", "{\"hidden_size\":9223372036854775807}", VLM_EFORMAT, "hidden_size" },
+        { "dinov3", "{\"hidden_size\":1e300}", VLM_EFORMAT, "hidden_size" },
+        { "dinov3", "{\"num_hidden_layers\":513}", VLM_EFORMAT, "num_hidden_layers" },
+        { "dinov3", "{\"num_attention_heads\":7}", VLM_EFORMAT, "heads" },
+        { "dinov3", "{\"num_attention_heads\":384}", VLM_EUNSUPPORTED, "heads of 1" },
+        { "dinov3", "{\"num_attention_heads\":1}", VLM_EUNSUPPORTED, "heads of 384" },
+        { "dinov3", "{\"hidden_size\":36,\"num_attention_heads\":6}", VLM_EFORMAT, "multiple of 4" },
+        { "dinov3", "{\"patch_size\":257}", VLM_EFORMAT, "patch_size" },
+        { "dinov3", "{\"num_channels\":1}", VLM_EFORMAT, "num_channels" },
+        { "dinov3", "{\"num_register_tokens\":-4}", VLM_EFORMAT, "num_register_tokens" },
         { "dinov3", "{\"rope_theta\":0}", VLM_EFORMAT, "rope_theta" }, { "dinov3", "{\"rope_theta\":\"100\"}", VLM_EFORMAT, "rope_theta" },
-        { "dinov3", "{\"rope_parameters\":{\"rope_type\":\"yarn\"}}", VLM_EUNSUPPORTED, "rope_type" }, { "dinov3", "{\"rope_parameters\":3}", VLM_EFORMAT, "rope_theta" },
+        { "dinov3", "{\"rope_parameters\":{\"rope_type\":\"yarn\"}}", VLM_EUNSUPPORTED, "rope_type" },
+        { "dinov3", "{\"rope_parameters\":3}", VLM_EFORMAT, "rope_theta" },
         { "dinov3", "{\"hidden_act\":\"relu\"}", VLM_EUNSUPPORTED, "relu" }, { "dinov3", "{\"hidden_act\":4}", VLM_EFORMAT, "hidden_act" },
-        { "dinov3", "{\"key_bias\":\"no\"}", VLM_EFORMAT, "key_bias" }, { "dinov3", "{\"layer_norm_eps\":-1}", VLM_EFORMAT, "layer_norm_eps" },
+        { "dinov3", "{\"key_bias\":\"no\"}", VLM_EFORMAT, "key_bias" },
+        { "dinov3", "{\"layer_norm_eps\":-1}", VLM_EFORMAT, "layer_norm_eps" },
         { "siglip", "{\"vision_config\":[1]}", VLM_EFORMAT, "patch_size" }, { "siglip", "{\"image_size\":8}", VLM_EFORMAT, "image_size" },
-        { "siglip", "{\"image_size\":1000000000}", VLM_EFORMAT, "image_size" }, { "siglip", "{\"num_attention_heads\":5}", VLM_EFORMAT, "heads" },
+        { "siglip", "{\"image_size\":1000000000}", VLM_EFORMAT, "image_size" },
+        { "siglip", "{\"num_attention_heads\":5}", VLM_EFORMAT, "heads" },
         { "dinov2", "{\"mlp_ratio\":2.5}", VLM_EFORMAT, "mlp_ratio" }, { "dinov2", "{\"qkv_bias\":1}", VLM_EFORMAT, "qkv_bias" },
-        { "dinov2", "{\"image_size\":13}", VLM_EFORMAT, "image_size" }, { "dinov2", "{\"image_size\":[518,518]}", VLM_EFORMAT, "image_size" },
-        { "llama", "{\"hidden_size\":8,\"num_attention_heads\":16}", VLM_EFORMAT, "too small" }, { "llama", "{\"head_dim\":0}", VLM_EFORMAT, "head_dim" },
-        { "llama", "{\"head_dim\":65}", VLM_EUNSUPPORTED, "heads of 65" }, { "llama", "{\"head_dim\":512}", VLM_EUNSUPPORTED, "heads of 512" },
-        { "llama", "{\"num_key_value_heads\":5}", VLM_EFORMAT, "key heads" }, { "llama", "{\"num_key_value_heads\":64}", VLM_EFORMAT, "key heads" },
-        { "llama", "{\"attention_bias\":true}", VLM_EUNSUPPORTED, "attention_bias" }, { "llama", "{\"mlp_bias\":true}", VLM_EUNSUPPORTED, "mlp_bias" },
+        { "dinov2", "{\"image_size\":13}", VLM_EFORMAT, "image_size" },
+        { "dinov2", "{\"image_size\":[518,518]}", VLM_EFORMAT, "image_size" },
+        { "llama", "{\"hidden_size\":8,\"num_attention_heads\":16}", VLM_EFORMAT, "too small" },
+        { "llama", "{\"head_dim\":0}", VLM_EFORMAT, "head_dim" },
+        { "llama", "{\"head_dim\":65}", VLM_EUNSUPPORTED, "heads of 65" },
+        { "llama", "{\"head_dim\":512}", VLM_EUNSUPPORTED, "heads of 512" },
+        { "llama", "{\"num_key_value_heads\":5}", VLM_EFORMAT, "key heads" },
+        { "llama", "{\"num_key_value_heads\":64}", VLM_EFORMAT, "key heads" },
+        { "llama", "{\"attention_bias\":true}", VLM_EUNSUPPORTED, "attention_bias" },
+        { "llama", "{\"mlp_bias\":true}", VLM_EUNSUPPORTED, "mlp_bias" },
         { "llama", "{\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0}}", VLM_EUNSUPPORTED, "type" },
-        { "llama", "{\"rope_scaling\":{\"rope_type\":\"llama3\"}}", VLM_EUNSUPPORTED, "rope_type" }, { "llama", "{\"rope_scaling\":2}", VLM_EFORMAT, "rope_theta" },
+        { "llama", "{\"rope_scaling\":{\"rope_type\":\"llama3\"}}", VLM_EUNSUPPORTED, "rope_type" },
+        { "llama", "{\"rope_scaling\":2}", VLM_EFORMAT, "rope_theta" },
         { "llama", "{\"rope_parameters\":{\"rope_type\":\"dynamic\",\"rope_theta\":1e4}}", VLM_EUNSUPPORTED, "rope_type" },
-        { "llama", "{\"vocab_size\":4000000000}", VLM_EFORMAT, "vocab_size" }, { "llama", "{\"max_position_embeddings\":0}", VLM_EFORMAT, "max_position_embeddings" },
-        { "llama", "{\"tie_word_embeddings\":\"true\"}", VLM_EFORMAT, "tie_word_embeddings" }, { "llama", "{\"rms_norm_eps\":null,\"hidden_act\":\"tanh\"}", VLM_EUNSUPPORTED, "tanh" },
-        { "gemma3", "{\"attn_logit_softcapping\":50.0}", VLM_EUNSUPPORTED, "attn_logit_softcapping" }, { "gemma3", "{\"final_logit_softcapping\":30.0}", VLM_EUNSUPPORTED, "final_logit" },
-        { "gemma3", "{\"use_bidirectional_attention\":true}", VLM_EUNSUPPORTED, "use_bidirectional_attention" }, { "gemma3", "{\"attention_bias\":true}", VLM_EUNSUPPORTED, "attention_bias" },
+        { "llama", "{\"vocab_size\":4000000000}", VLM_EFORMAT, "vocab_size" },
+        { "llama", "{\"max_position_embeddings\":0}", VLM_EFORMAT, "max_position_embeddings" },
+        { "llama", "{\"tie_word_embeddings\":\"true\"}", VLM_EFORMAT, "tie_word_embeddings" },
+        { "llama", "{\"rms_norm_eps\":null,\"hidden_act\":\"tanh\"}", VLM_EUNSUPPORTED, "tanh" },
+        { "gemma3", "{\"attn_logit_softcapping\":50.0}", VLM_EUNSUPPORTED, "attn_logit_softcapping" },
+        { "gemma3", "{\"final_logit_softcapping\":30.0}", VLM_EUNSUPPORTED, "final_logit" },
+        { "gemma3", "{\"use_bidirectional_attention\":true}", VLM_EUNSUPPORTED, "use_bidirectional_attention" },
+        { "gemma3", "{\"attention_bias\":true}", VLM_EUNSUPPORTED, "attention_bias" },
         { "gemma3", "{\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":8.0}}", VLM_EUNSUPPORTED, "rope_type" },
         { "gemma3", "{\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"linear\"}}}", VLM_EUNSUPPORTED, "rope_type" },
-        { "gemma3", "{\"layer_types\":[\"full_attention\"]}", VLM_EFORMAT, "layer_types" }, { "gemma3", "{\"num_hidden_layers\":1,\"layer_types\":[\"chunked_attention\"]}", VLM_EUNSUPPORTED, "chunked_attention" },
-        { "gemma3", "{\"num_hidden_layers\":1,\"layer_types\":[3]}", VLM_EUNSUPPORTED, "layer_types[0]" }, { "gemma3", "{\"sliding_window\":0}", VLM_EFORMAT, "sliding_window" },
-        { "gemma3", "{\"query_pre_attn_scalar\":0}", VLM_EFORMAT, "query_pre_attn_scalar" }, { "gemma3", "{\"sliding_window_pattern\":0}", VLM_EFORMAT, "sliding_window_pattern" },
+        { "gemma3", "{\"layer_types\":[\"full_attention\"]}", VLM_EFORMAT, "layer_types" },
+        { "gemma3", "{\"num_hidden_layers\":1,\"layer_types\":[\"chunked_attention\"]}", VLM_EUNSUPPORTED, "chunked_attention" },
+        { "gemma3", "{\"num_hidden_layers\":1,\"layer_types\":[3]}", VLM_EUNSUPPORTED, "layer_types[0]" },
+        { "gemma3", "{\"sliding_window\":0}", VLM_EFORMAT, "sliding_window" },
+        { "gemma3", "{\"query_pre_attn_scalar\":0}", VLM_EFORMAT, "query_pre_attn_scalar" },
+        { "gemma3", "{\"sliding_window_pattern\":0}", VLM_EFORMAT, "sliding_window_pattern" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vlm_vit_config v = { .D = -7 };
@@ -117,7 +154,8 @@ static void unknown_keys_are_warned_of(void **state) {
     assert_ok(parse("dinov3", "{\"new_maths\":1,\"architectures\":[\"X\"],\"torch_dtype\":\"float32\"}", &v, NULL));
     assert_int_equal(warnings, 1);
     assert_non_null(strstr(warned, "new_maths"));
-    assert_ok(parse("llama", "{\"partial_rotary_factor\":0.5,\"rope_parameters\":{\"rope_theta\":1,\"rope_type\":\"default\",\"mscale\":2}}", NULL, &l));
+    assert_ok(parse("llama",
+        "{\"partial_rotary_factor\":0.5,\"rope_parameters\":{\"rope_theta\":1,\"rope_type\":\"default\",\"mscale\":2}}", NULL, &l));
     assert_int_equal(warnings, 3);
     assert_non_null(strstr(warned, "mscale"));
     assert_ok(parse("gemma3", "{\"rope_parameters\":{\"rope_theta\":1}}", NULL, &l));
@@ -134,7 +172,8 @@ static void what_is_no_model(void **state) {
     const char *d = folder("llama");
     assert_failure(vlm_model_open(NULL, NULL, NULL), VLM_EARG, "vlm_model_open", "NULL");
     set_key("config.json", "model_type", "\"mamba\"");
-    assert_failure(opens(d), VLM_EUNSUPPORTED, "config.json", "dinov3_vit, dinov2, dinov2_with_registers, siglip, siglip_vision_model, llama and gemma3_text");
+    assert_failure(opens(d), VLM_EUNSUPPORTED, "config.json",
+        "dinov3_vit, dinov2, dinov2_with_registers, siglip, siglip_vision_model, llama and gemma3_text");
     set_key("config.json", "model_type", NULL);
     assert_failure(opens(d), VLM_EFORMAT, "config.json", "model_type");
     set_key("config.json", "model_type", "7");
@@ -231,7 +270,8 @@ static void biases(void **state) {
     assert_failure(opens(d), VLM_EFORMAT, "model", "embeddings.cls_token");
     folder("dinov3_splus"), spoil_tensor(DROP, "embeddings.mask_token", NULL, 0, 0);
     assert_ok(opens(d));
-    folder("dinov3_splus"), spoil_tensor(RENAME, "embeddings.patch_embeddings.weight", "embeddings.patch_embeddings.projection.weight", 0, 0);
+    folder("dinov3_splus"), spoil_tensor(RENAME, "embeddings.patch_embeddings.weight", "embeddings.patch_embeddings.projection.weight", 0,
+        0);
     assert_ok(opens(d));
     folder("dinov3_splus"), set_key("config.json", "num_register_tokens", "3");
     assert_failure(opens(d), VLM_EFORMAT, "model.safetensors", "embeddings.register_tokens has shape [1,4,32], expected [1,3,32]");
@@ -261,7 +301,8 @@ static void fork_key_bias(void **state) {
 static void nanovlm(void **state) {
     (void)state;
     const char *d = folder("vlm_dino");
-    static const char *const needed[] = { "vit_hidden_dim", "vit_inter_dim", "vit_patch_size", "vit_n_heads", "vit_n_blocks", "lm_hidden_dim", "lm_inter_dim", "lm_n_heads",
+    static const char *const needed[] = { "vit_hidden_dim", "vit_inter_dim", "vit_patch_size", "vit_n_heads", "vit_n_blocks",
+        "lm_hidden_dim", "lm_inter_dim", "lm_n_heads",
                                           "lm_n_kv_heads", "lm_n_blocks", "mp_pixel_shuffle_factor" };
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         folder("vlm_dino"), set_key("config.json", needed[i], NULL);
@@ -364,15 +405,19 @@ static void shards(void **state) {
 static void lying_sizes(void **state) {
     (void)state;
     static const char *const big[][3] = {
-        { "llama", "num_hidden_layers", "512" }, { "llama", "hidden_size", "65536" }, { "llama", "intermediate_size", "1048576" }, { "llama", "vocab_size", "16777216" },
-        { "dinov3_splus", "hidden_size", "65536" }, { "dinov3_splus", "num_register_tokens", "1024" }, { "siglip", "image_size", "16384" }, { "dinov2", "image_size", "65536" },
-        { "vlm_dino", "lm_hidden_dim", "65536" }, { "vlm_dino", "mp_pixel_shuffle_factor", "64" }, { "gemma3", "num_attention_heads", "1024" } };
+        { "llama", "num_hidden_layers", "512" }, { "llama", "hidden_size", "65536" }, { "llama", "intermediate_size", "1048576" },
+        { "llama", "vocab_size", "16777216" },
+        { "dinov3_splus", "hidden_size", "65536" }, { "dinov3_splus", "num_register_tokens", "1024" }, { "siglip", "image_size", "16384" },
+        { "dinov2", "image_size", "65536" },
+        { "vlm_dino", "lm_hidden_dim", "65536" }, { "vlm_dino", "mp_pixel_shuffle_factor", "64" },
+        { "gemma3", "num_attention_heads", "1024" } };
     struct rusage before, after;
     getrusage(RUSAGE_SELF, &before);
     for (size_t i = 0; i < sizeof big / sizeof *big; i++) {
         const char *d = folder(big[i][0]);
         set_key("config.json", big[i][1], big[i][2]);
-        if (!strcmp(big[i][1], "hidden_size")) set_key("config.json", "num_attention_heads", "512"), set_key("config.json", "num_key_value_heads", "512");
+        if (!strcmp(big[i][1], "hidden_size")) set_key("config.json", "num_attention_heads", "512"), set_key("config.json",
+            "num_key_value_heads", "512");
         if (!strcmp(big[i][1], "hidden_size")) set_key("config.json", "head_dim", NULL);
         vlm_status s = opens(d);
         if (s == VLM_OK || s == VLM_ENOMEM) print_error("%s %s\n", big[i][0], big[i][1]);
@@ -387,8 +432,10 @@ static void lying_sizes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults), cmocka_unit_test(spellings), cmocka_unit_test(wrong_values), cmocka_unit_test(unknown_keys_are_warned_of),
-        cmocka_unit_test(what_is_no_model), cmocka_unit_test(tensors), cmocka_unit_test(tied_heads), cmocka_unit_test(biases), cmocka_unit_test(fork_key_bias),
+        cmocka_unit_test(defaults), cmocka_unit_test(spellings), cmocka_unit_test(wrong_values),
+            cmocka_unit_test(unknown_keys_are_warned_of),
+        cmocka_unit_test(what_is_no_model), cmocka_unit_test(tensors), cmocka_unit_test(tied_heads), cmocka_unit_test(biases),
+            cmocka_unit_test(fork_key_bias),
         cmocka_unit_test(nanovlm), cmocka_unit_test(stop_ids), cmocka_unit_test(tokenizer_that_does_not_fit), cmocka_unit_test(shards),
         cmocka_unit_test(lying_sizes),
     };

@@ -16,7 +16,8 @@ static vlm_new_options options(const char *vision, const char *language) {
     snprintf(out, sizeof out, "%s", temp("out"));
     snprintf(cmd, sizeof cmd, "rm -rf '%s'", out);
     assert_int_equal(system(cmd), 0);
-    return (vlm_new_options){ .vision = golden(vision), .language = golden(language), .out = out, .chat_template = strncmp(language, "gemma", 5) ? NULL : "gemma" };
+    return (vlm_new_options){ .vision = golden(vision), .language = golden(language), .out = out, .chat_template = strncmp(language,
+        "gemma", 5) ? NULL : "gemma" };
 }
 static unsigned char *bytes_of(const char *path, size_t *n) {
     unsigned char *p;
@@ -40,7 +41,8 @@ static void same_sight(const vlm_model *whole, const char *vision) {
     assert_ok(vlm_session_open(bare, NULL, &a));
     assert_ok(vlm_session_open(whole, NULL, &b));
     /* the same pixels: a size that both rules leave alone */
-    int64_t h = whole->rule.kind == VLM_RULE_TILES ? whole->rule.block : 2 * whole->rule.block, w = whole->rule.kind == VLM_RULE_TILES ? whole->rule.block : 4 * whole->rule.block;
+    int64_t h = whole->rule.kind == VLM_RULE_TILES ? whole->rule.block : 2 * whole->rule.block,
+        w = whole->rule.kind == VLM_RULE_TILES ? whole->rule.block : 4 * whole->rule.block;
     assert_true(h <= 128 && w <= 256);
     vlm_seen *x, *y;
     assert_ok(vlm_image_from_rgb(NULL, rgb, w, h, &image));
@@ -103,8 +105,10 @@ static void grown(const char *language, const char *theirs, const char *ours, fl
 static void pairs(void **state) {
     (void)state;
     static const struct { const char *vision, *language; bool bf16; } pair[] = {
-        { "dinov3_splus", "llama", false }, { "siglip", "llama_untied", false }, { "dinov2_reg", "gemma3", false }, { "dinov2_giant", "llama", false },
-        { "dinov3_7b", "gemma3", false }, { "dinov3_sharded", "llama_sharded", false }, { "dinov3_bf16", "llama_bf16", true }, { "siglip_bf16", "gemma3_bf16", true } };
+        { "dinov3_splus", "llama", false }, { "siglip", "llama_untied", false }, { "dinov2_reg", "gemma3", false },
+        { "dinov2_giant", "llama", false },
+        { "dinov3_7b", "gemma3", false }, { "dinov3_sharded", "llama_sharded", false }, { "dinov3_bf16", "llama_bf16", true },
+        { "siglip_bf16", "gemma3_bf16", true } };
     for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
         vlm_new_options o = options(pair[i].vision, pair[i].language);
         vlm_model *m;
@@ -126,10 +130,14 @@ static void pairs(void **state) {
 
 /* spec 7.1, column `up`: these keys and no others, or the Python refuses the folder. */
 static const char *const upstream[] = {
-    "vit_model_type", "vit_hidden_dim", "vit_inter_dim", "vit_patch_size", "vit_img_size", "vit_n_heads", "vit_n_blocks", "vit_dropout", "vit_ln_eps", "vit_cls_flag",
-    "lm_model_type", "lm_tokenizer", "lm_hidden_dim", "lm_inter_dim", "lm_rms_eps", "lm_re_base", "lm_max_position_embeddings", "lm_base_vocab_size", "extra_token_amount",
-    "lm_vocab_size", "lm_n_heads", "lm_n_kv_heads", "lm_n_blocks", "lm_chat_template", "lm_dropout", "lm_attn_scaling", "lm_use_tokens", "lm_tie_weights", "lm_max_length",
-    "mp_pixel_shuffle_factor", "mp_image_token_length", "max_img_size", "resize_to_max_side_len", "vlm_extra_tokens", "vlm_load_backbone_weights", "vlm_checkpoint_path",
+    "vit_model_type", "vit_hidden_dim", "vit_inter_dim", "vit_patch_size", "vit_img_size", "vit_n_heads", "vit_n_blocks", "vit_dropout",
+        "vit_ln_eps", "vit_cls_flag",
+    "lm_model_type", "lm_tokenizer", "lm_hidden_dim", "lm_inter_dim", "lm_rms_eps", "lm_re_base", "lm_max_position_embeddings",
+        "lm_base_vocab_size", "extra_token_amount",
+    "lm_vocab_size", "lm_n_heads", "lm_n_kv_heads", "lm_n_blocks", "lm_chat_template", "lm_dropout", "lm_attn_scaling", "lm_use_tokens",
+        "lm_tie_weights", "lm_max_length",
+    "mp_pixel_shuffle_factor", "mp_image_token_length", "max_img_size", "resize_to_max_side_len", "vlm_extra_tokens",
+        "vlm_load_backbone_weights", "vlm_checkpoint_path",
     "hf_repo_name", NULL };
 static void files(void **state) {
     (void)state;
@@ -171,10 +179,14 @@ static void files(void **state) {
 static void contradictions(void **state) {
     (void)state;
     static const struct { const char *file, *key, *value, *words; } wrong[] = {
-        { "config.json", "vit_n_heads", "4", "vit_n_heads" }, { "config.json", "lm_n_kv_heads", "3", "lm_n_kv_heads" }, { "config.json", "lm_hidden_dim", "48", "lm_hidden_dim" },
-        { "config.json", "vit_hidden_dim", "\"x\"", "vit_hidden_dim" }, { "config.json", "mp_pixel_shuffle_factor", "null", "mp_pixel_shuffle_factor" },
-        { "vlm.json", "vision_config", "{\"model_type\":\"llama\"}", "llama" }, { "vlm.json", "language_config", "null", "model_type" }, { "vlm.json", "vision_config", "[]", "model_type" },
-        { "vlm.json", "image", "null", "image" }, { "vlm.json", "context", "1000000", "context" }, { "vlm.json", "template", "\"odd\"", "odd" }, { "vlm.json", "fork_maths", "1", "fork_maths" } };
+        { "config.json", "vit_n_heads", "4", "vit_n_heads" }, { "config.json", "lm_n_kv_heads", "3", "lm_n_kv_heads" },
+        { "config.json", "lm_hidden_dim", "48", "lm_hidden_dim" },
+        { "config.json", "vit_hidden_dim", "\"x\"", "vit_hidden_dim" },
+        { "config.json", "mp_pixel_shuffle_factor", "null", "mp_pixel_shuffle_factor" },
+        { "vlm.json", "vision_config", "{\"model_type\":\"llama\"}", "llama" }, { "vlm.json", "language_config", "null", "model_type" },
+        { "vlm.json", "vision_config", "[]", "model_type" },
+        { "vlm.json", "image", "null", "image" }, { "vlm.json", "context", "1000000", "context" },
+        { "vlm.json", "template", "\"odd\"", "odd" }, { "vlm.json", "fork_maths", "1", "fork_maths" } };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         vlm_new_options o = options("dinov3_splus", "llama");
         o.out = temp("model");
@@ -343,7 +355,8 @@ static void force(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pairs), cmocka_unit_test(files), cmocka_unit_test(contradictions), cmocka_unit_test(seeds), cmocka_unit_test(bf16), cmocka_unit_test(failures),
+        cmocka_unit_test(pairs), cmocka_unit_test(files), cmocka_unit_test(contradictions), cmocka_unit_test(seeds),
+            cmocka_unit_test(bf16), cmocka_unit_test(failures),
         cmocka_unit_test(force),
     };
     return cmocka_run_group_tests(tests, temp_open, temp_close);

@@ -145,7 +145,8 @@ static void nan_logits(void **state) {
 static void settings(void **state) {
     (void)state;
     static const struct { vlm_sampling o; const char *where; } bad[] = {
-        { { .temperature = -1 }, "--temperature" }, { { .temperature = NAN }, "--temperature" }, { { .temperature = INFINITY }, "--temperature" }, { { .top_k = -1 }, "--top-k" },
+        { { .temperature = -1 }, "--temperature" }, { { .temperature = NAN }, "--temperature" }, { { .temperature = INFINITY },
+            "--temperature" }, { { .top_k = -1 }, "--top-k" },
         { { .top_p = 1.01 }, "--top-p" }, { { .top_p = -0.1 }, "--top-p" }, { { .top_p = NAN }, "--top-p" }, { { .min_p = 2 }, "--min-p" },
         { { .repetition_penalty = -2 }, "--repetition-penalty" }, { { .repetition_penalty = NAN }, "--repetition-penalty" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_failure(vlm_sampling_check(&bad[i].o), VLM_EARG, bad[i].where, "");
@@ -194,7 +195,8 @@ static void frequencies(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(greedy), cmocka_unit_test(top_k), cmocka_unit_test(top_p), cmocka_unit_test(min_p), cmocka_unit_test(repetition), cmocka_unit_test(unknown_ids),
+        cmocka_unit_test(greedy), cmocka_unit_test(top_k), cmocka_unit_test(top_p), cmocka_unit_test(min_p), cmocka_unit_test(repetition),
+            cmocka_unit_test(unknown_ids),
         cmocka_unit_test(nan_logits), cmocka_unit_test(settings), cmocka_unit_test(seeds), cmocka_unit_test(frequencies),
     };
     return cmocka_run_group_tests(tests, open_sampler, close_sampler);

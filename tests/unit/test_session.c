@@ -47,7 +47,8 @@ static void same_features(const vlm_model *m, const vlm_seen *a, const vlm_seen 
 
 static void features_alone_and_in_company(void **state) {
     (void)state;
-    static const int64_t size[][2] = { { 32, 32 }, { 32, 64 }, { 32, 256 }, { 32, 1024 }, { 1024, 32 }, { 1, 1 }, { 33, 31 }, { 250, 97 }, { 7, 900 }, { 64, 32 }, { 160, 192 }, { 32, 96 } };
+    static const int64_t size[][2] = { { 32, 32 }, { 32, 64 }, { 32, 256 }, { 32, 1024 }, { 1024, 32 }, { 1, 1 }, { 33, 31 }, { 250, 97 },
+        { 7, 900 }, { 64, 32 }, { 160, 192 }, { 32, 96 } };
     enum { N = sizeof size / sizeof *size };
     vlm_image *image[N];
     const vlm_image *mixed[N];
@@ -181,7 +182,8 @@ static void segments(void **state) {
         for (int i = 0; i < 3; i++) {
             vlm_session_reset(s);
             assert_ok(vlm_prefill(s, ids + segs[i].row, (size_t)segs[i].rows, NULL));
-            assert_memory_equal(act_at(s->acts.h, (segs[i].rows - 1) * D), act_at(a.h, (segs[i].row + segs[i].rows - 1) * D), (size_t)D * sizeof(float));
+            assert_memory_equal(act_at(s->acts.h, (segs[i].rows - 1) * D), act_at(a.h, (segs[i].row + segs[i].rows - 1) * D),
+                (size_t)D * sizeof(float));
         }
         net->ops.free(dev.base, dev.size);
         free(host.base);
@@ -501,8 +503,10 @@ static void wrong_calls(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(features_alone_and_in_company), cmocka_unit_test(tiles_alone_and_in_company), cmocka_unit_test(prefill_in_pieces), cmocka_unit_test(segments),
-        cmocka_unit_test(two_sessions_at_once), cmocka_unit_test(turns), cmocka_unit_test(stop_strings), cmocka_unit_test(why_it_ended), cmocka_unit_test(full_context),
+        cmocka_unit_test(features_alone_and_in_company), cmocka_unit_test(tiles_alone_and_in_company), cmocka_unit_test(prefill_in_pieces),
+            cmocka_unit_test(segments),
+        cmocka_unit_test(two_sessions_at_once), cmocka_unit_test(turns), cmocka_unit_test(stop_strings), cmocka_unit_test(why_it_ended),
+            cmocka_unit_test(full_context),
         cmocka_unit_test(wrong_calls),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
