@@ -10,13 +10,15 @@ static vlm_status rule_with(const char *dir, const vlm_rule_options *o, vlm_imag
     return s;
 }
 static vlm_status rule_of(const char *dir, vlm_image_rule *r) { return rule_with(dir, &(vlm_rule_options){ 0 }, r); }
-static bool stats(const vlm_image_rule *r, float mean, float std) { return fabsf(r->mean[0] - mean) < 1e-6f && fabsf(r->std[0] - std) < 1e-6f; }
+static bool stats(const vlm_image_rule *r, float mean, float std) { return fabsf(r->mean[0] - mean) < 1e-6f &&
+    fabsf(r->std[0] - std) < 1e-6f; }
 
 static void encoders(void **state) {
     (void)state;
     vlm_image_rule r;
     assert_ok(rule_of("tests/golden/models/dinov3_splus", &r));
-    assert_true(r.kind == VLM_RULE_DYNAMIC && r.patch == 8 && r.block == 8 && r.shuffle == 1 && r.max_size == 1024 && r.filter == VLM_BICUBIC && stats(&r, 0.485f, 0.229f));
+    assert_true(r.kind == VLM_RULE_DYNAMIC && r.patch == 8 && r.block == 8 && r.shuffle == 1 && r.max_size == 1024 &&
+        r.filter == VLM_BICUBIC && stats(&r, 0.485f, 0.229f));
     assert_ok(rule_of("tests/golden/models/dinov2_reg", &r));
     assert_true(r.kind == VLM_RULE_DYNAMIC && r.block == 7 && stats(&r, 0.485f, 0.229f));
     assert_ok(rule_of("tests/golden/models/siglip", &r));
@@ -50,7 +52,8 @@ static void nanovlm(void **state) {
     assert_ok(rule_of("tests/golden/models/vlm_dino", &r));
     assert_true(r.kind == VLM_RULE_DYNAMIC && r.block == 16 && r.shuffle == 2 && r.max_size == 64 && stats(&r, 0.485f, 0.229f));
     assert_ok(rule_of("tests/golden/models/vlm_siglip_fork", &r));     /* the fork fed SigLIP ImageNet's statistics */
-    assert_true(r.kind == VLM_RULE_TILES && r.block == 16 && !r.global_tile && !r.fill_max && r.max_size == 32 && stats(&r, 0.485f, 0.229f));
+    assert_true(r.kind == VLM_RULE_TILES && r.block == 16 && !r.global_tile && !r.fill_max && r.max_size == 32 && stats(&r, 0.485f,
+        0.229f));
     assert_ok(rule_of("tests/golden/models/vlm_siglip_up", &r));       /* upstream raw [0,1] */
     assert_true(r.kind == VLM_RULE_TILES && r.global_tile && r.fill_max && stats(&r, 0, 1));
     const char *d = folder("vlm_siglip_up");
@@ -90,12 +93,18 @@ static void own(void **state) {
     vlm_image_rule r, back;
     const char *d;
     static const struct { const char *key, *value; vlm_status want; const char *words; } wrong[] = {
-        { "rule", "\"spiral\"", VLM_EUNSUPPORTED, "spiral" }, { "rule", "null", VLM_EFORMAT, "rule" }, { "rule", "1", VLM_EFORMAT, "rule" }, { "filter", "\"lanczos\"", VLM_EUNSUPPORTED, "lanczos" },
-        { "block", "0", VLM_EFORMAT, "block" }, { "block", "65537", VLM_EFORMAT, "block" }, { "block", "24", VLM_EFORMAT, "block" }, { "block", "null", VLM_EFORMAT, "block" },
-        { "max_size", "-1", VLM_EFORMAT, "max_size" }, { "max_size", "0", VLM_EARG, "0 is not between" }, { "max_tokens", "1e30", VLM_EFORMAT, "max_tokens" },
-        { "no_upscale", "1", VLM_EFORMAT, "no_upscale" }, { "fill_max", "\"\"", VLM_EFORMAT, "fill_max" }, { "global_tile", "[]", VLM_EFORMAT, "global_tile" },
-        { "mean", "[1, 2]", VLM_EFORMAT, "mean" }, { "mean", "[1e300, 0, 0]", VLM_EFORMAT, "mean" }, { "mean", "\"imagenet\"", VLM_EFORMAT, "mean" },
-        { "std", "[1, 1, \"1\"]", VLM_EFORMAT, "std" }, { "std", "[0, 1, 1]", VLM_EFORMAT, "deviation" }, { "std", "null", VLM_EFORMAT, "deviation" } };
+        { "rule", "\"spiral\"", VLM_EUNSUPPORTED, "spiral" }, { "rule", "null", VLM_EFORMAT, "rule" },
+        { "rule", "1", VLM_EFORMAT, "rule" }, { "filter", "\"lanczos\"", VLM_EUNSUPPORTED, "lanczos" },
+        { "block", "0", VLM_EFORMAT, "block" }, { "block", "65537", VLM_EFORMAT, "block" }, { "block", "24", VLM_EFORMAT, "block" },
+        { "block", "null", VLM_EFORMAT, "block" },
+        { "max_size", "-1", VLM_EFORMAT, "max_size" }, { "max_size", "0", VLM_EARG, "0 is not between" },
+        { "max_tokens", "1e30", VLM_EFORMAT, "max_tokens" },
+        { "no_upscale", "1", VLM_EFORMAT, "no_upscale" }, { "fill_max", "\"\"", VLM_EFORMAT, "fill_max" },
+        { "global_tile", "[]", VLM_EFORMAT, "global_tile" },
+        { "mean", "[1, 2]", VLM_EFORMAT, "mean" }, { "mean", "[1e300, 0, 0]", VLM_EFORMAT, "mean" },
+        { "mean", "\"imagenet\"", VLM_EFORMAT, "mean" },
+        { "std", "[1, 1, \"1\"]", VLM_EFORMAT, "std" }, { "std", "[0, 1, 1]", VLM_EFORMAT, "deviation" },
+        { "std", "null", VLM_EFORMAT, "deviation" } };
     json_t *v = NULL, *l = NULL, *image;
     assert_ok(vlm_json_read("tests/golden/models/dinov3_splus/config.json", &v));
     assert_ok(vlm_json_read("tests/golden/models/llama/config.json", &l));
@@ -118,7 +127,8 @@ static void own(void **state) {
         json_decref(image);
         if (good) {
             assert_ok(rule_of(d, &back));
-            assert_true(back.kind == r.kind && back.block == r.block && back.max_size == r.max_size && back.max_tokens == 77 && back.no_upscale && back.filter == r.filter);
+            assert_true(back.kind == r.kind && back.block == r.block && back.max_size == r.max_size && back.max_tokens == 77 &&
+                back.no_upscale && back.filter == r.filter);
             assert_memory_equal(back.mean, r.mean, sizeof r.mean);
             assert_memory_equal(back.std, r.std, sizeof r.std);
             continue;
@@ -132,6 +142,7 @@ static void own(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(encoders), cmocka_unit_test(nanovlm), cmocka_unit_test(options), cmocka_unit_test(own) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(encoders), cmocka_unit_test(nanovlm), cmocka_unit_test(options),
+        cmocka_unit_test(own) };
     return cmocka_run_group_tests(tests, temp_open, temp_close);
 }
