@@ -115,7 +115,8 @@ suites: programs
 test: test-deps
 	@$(MAKE) $(JOBS) --no-print-directory WERROR=1 programs
 	@$(MAKE) $(JOBS) --no-print-directory WERROR=1 SAN=1 programs
-	@$(MAKE) $(JOBS) --no-print-directory fuzzers
+	@$(MAKE) $(JOBS) --no-print-directory WERROR=1 CC=clang B=build-clang all
+	@$(MAKE) $(JOBS) --no-print-directory WERROR=1 fuzzers
 	@tests/run $(SUITES) $(subst $B/,build-asan/,$(SUITES:'%='asan %)) \
 	    'installed=tests/installed $B' 'house=tests/house' 'fuzz smoke=tests/fuzz/run 5'
 
@@ -148,6 +149,6 @@ install: all
 	$B/vlm help --completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_vlm
 
 clean:
-	rm -rf build build-asan build-fuzz
+	rm -rf build build-asan build-clang build-fuzz
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d $(B)/*/*/*/*.d)

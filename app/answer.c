@@ -12,7 +12,7 @@ static int on_text(void *user, const char *text, size_t bytes) {
     return vlm_stopped();
 }
 
-vlm_status vlm_answer_question(const vlm_args *a, const vlm_model *m, vlm_session *s, vlm_question *q, bool print, bool *stopped) {
+vlm_status vlm_answer_question(const vlm_args *a, vlm_session *s, vlm_question *q, bool print, bool *stopped) {
     stream to = { .print = print };
     vlm_answer_options o = {
         .max_tokens = a->max_tokens, .stop = a->stop.v, .stops = a->stop.n, .on_text = on_text, .user = &to,
@@ -20,31 +20,30 @@ vlm_status vlm_answer_question(const vlm_args *a, const vlm_model *m, vlm_sessio
     vlm_features *f = NULL;
     vlm_status status = VLM_OK;
     double t0 = vlm_now_ms(), t1, t2;
-    (void)m;
+    vlm_hold();
     if (q->pictures && q->pictures->n) TRY_DONE(vlm_encode(s, (const vlm_image *const *)q->pictures->image, q->pictures->n, &f));
     t1 = vlm_now_ms();
     TRY_DONE(vlm_say(s, q->system, f, q->text));
     t2 = vlm_now_ms();
-    vlm_hold();
     status = vlm_answer(s, &o, &q->answer);
     if (print && to.last && to.last != '\n') putchar('\n');
-    bool ended = vlm_stopped();
-    vlm_status released = vlm_release();
-    if (!status && ended && !stopped) status = released;
-    if (stopped) *stopped = ended;
     if (!status && print) status = vlm_flush();
     q->encode_ms = t1 - t0;
     q->prefill_ms = t2 - t1;
     q->decode_ms = vlm_now_ms() - t2;
 done:
     vlm_features_free(f);
+    bool ended = vlm_stopped();
+    vlm_status released = vlm_release();
+    if (stopped) *stopped = ended;
+    else if (!status) status = released;
     return status;
 }
 static double rate(const vlm_question *q) { return q->decode_ms > 0 ? (double)q->answer.n / q->decode_ms * 1e3 : 0; }
 json_t *vlm_question_json(const vlm_model *m, const vlm_question *q) {
     static const vlm_pictures none;
     const vlm_answer_result *r = &q->answer;
-    return json_pack("{s:o,s:o,s:s,s:I,s:I,s:o,s:{s:f,s:f,s:f,s:f,s:f,s:f}}", "text", vlm_json_text(r->text), "ids",
+    return json_pack("{s:o,s:o,s:s,s:I,s:I,s:o,s:{s:f,s:f,s:f,s:f,s:f,s:f}}", "text", vlm_json_bytes(r->text, r->text_bytes), "ids",
                      vlm_json_ints(r->ids, (size_t)r->n), "finish_reason", r->finish_reason, "prompt_tokens", (json_int_t)r->prompt_tokens,
                      "completion_tokens", (json_int_t)r->n, "images", vlm_pictures_json(m, q->pictures ? q->pictures : &none), "timings",
                      "load_ms", q->load_ms, "preprocess_ms", q->preprocess_ms, "encode_ms", q->encode_ms, "prefill_ms", q->prefill_ms,

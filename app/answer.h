@@ -12,7 +12,7 @@ typedef struct vlm_question {
 
 /* One turn in the session: encodes the pictures, says the text, answers. `stream`: onto standard output, as it comes, and a newline.
    Ctrl-C ends it: VLM_ESTOPPED unless `stopped` is there to be told. */
-vlm_status vlm_answer_question(const vlm_args *a, const vlm_model *m, vlm_session *s, vlm_question *q, bool stream, bool *stopped);
+vlm_status vlm_answer_question(const vlm_args *a, vlm_session *s, vlm_question *q, bool stream, bool *stopped);
 json_t    *vlm_question_json(const vlm_model *m, const vlm_question *q);
 void       vlm_question_timings(const vlm_question *q);        /* one line on standard error */
 void       vlm_question_free(vlm_question *q);

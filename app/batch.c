@@ -49,14 +49,26 @@ static vlm_status answer_line(const vlm_args *a, const vlm_model *m, vlm_session
     TRY_DONE(vlm_talk_load(&sample, a, m, where));
     q.preprocess_ms = vlm_now_ms() - t0;
     const char *system = sample.system ? sample.system : a->system;
+    double t1 = vlm_now_ms(), context_ms;
     TRY_DONE(vlm_talk_context(&sample, s, system));
+    context_ms = vlm_now_ms() - t1;
     vlm_turn *last = &sample.turn[sample.turns - 1];
     q.system = sample.turns > 1 ? NULL : system;
     q.text = last->user;
     q.pictures = &last->pictures;
-    TRY_DONE(vlm_answer_question(a, m, s, &q, false, NULL));
+    TRY_DONE(vlm_answer_question(a, s, &q, false, NULL));
+    q.prefill_ms += context_ms;        /* earlier turns and their images */
     json_t *out = vlm_question_json(m, &q);
     if (out) json_object_set_new(out, "line", json_integer(number));
+    if (out && sample.turns > 1) {             /* the images of all turns, in order */
+        json_t *all = json_array();
+        for (int64_t i = 0; i < sample.turns; i++) {
+            json_t *some = vlm_pictures_json(m, &sample.turn[i].pictures);
+            json_array_extend(all, some);
+            json_decref(some);
+        }
+        json_object_set_new(out, "images", all);
+    }
     status = vlm_json_out(out);
 done:
     vlm_question_free(&q);

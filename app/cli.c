@@ -136,6 +136,7 @@ static vlm_status set(vlm_args *a, int i, const char *where, const char *text, v
         break;
     case VLM_KIND_LIST:
         if (a->from[i] != from) ((vlm_strings *)to)->n = 0;    /* a stronger source replaces the whole list */
+        if (!*text) return vlm_usage(where, "is empty; give a text or leave it out");
         TRY(add_string(to, text));
         break;
     }

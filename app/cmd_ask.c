@@ -22,10 +22,10 @@ static vlm_status single(vlm_args *a) {
     TRY_DONE(vlm_need_language(a, m));
     TRY_DONE(vlm_open_session(a, m, &s));
     q.load_ms = vlm_now_ms() - t0;
-    for (int i = 0; i < a->image.n; i++) TRY_DONE(vlm_pictures_add(&p, a, m, a->image.v[i], a->max_images));
+    for (int i = 0; i < a->image.n; i++) TRY_DONE(vlm_pictures_add(&p, m, a->image.v[i], a->max_images));
     q.preprocess_ms = vlm_now_ms() - t0 - q.load_ms;
     q.pictures = &p;
-    TRY_DONE(vlm_answer_question(a, m, s, &q, !a->json, NULL));
+    TRY_DONE(vlm_answer_question(a, s, &q, !a->json, NULL));
     if (a->json) status = vlm_json_out(vlm_question_json(m, &q));
     else vlm_question_timings(&q);
 done:

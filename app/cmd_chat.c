@@ -20,11 +20,17 @@ static void complain(const char *what) {
 static vlm_status turn(talk *t, const char *text) {
     vlm_question q = { .system = t->begun ? NULL : t->a->system, .text = text, .pictures = &t->pending };
     bool stopped = false;
-    vlm_status status = vlm_answer_question(t->a, t->m, t->s, &q, true, &stopped);
-    if (status == VLM_ECONTEXT) {
+    vlm_status status = vlm_answer_question(t->a, t->s, &q, true, &stopped);
+    if (status == VLM_ESTOPPED || (status && stopped)) {
+        vlm_note("vlm: stopped; the turn was not said");
+        status = VLM_OK;
+    } else if (status == VLM_ECONTEXT) {
         complain("");
         vlm_tell("vlm: %lld of %lld positions are used; say less, or /reset starts again (without the images that wait)",
                  (long long)vlm_session_position(t->s), (long long)vlm_model_describe(t->m).context);
+        status = VLM_OK;
+    } else if (status == VLM_EFORMAT || status == VLM_ELIMIT) {        /* of this line or its images; the conversation goes on */
+        complain("");
         status = VLM_OK;
     } else if (!status) {
         t->begun = true;
@@ -69,7 +75,7 @@ static vlm_status command(talk *t, char *line, bool *quit) {
     else if (!strcmp(line, "/image")) {
         if (!*arg) vlm_tell("vlm: /image: needs a file; write /image F");
         else if (!strcmp(arg, "-")) vlm_tell("vlm: -: standard input holds the conversation; name a file");
-        else if (vlm_pictures_add(&t->pending, t->a, t->m, arg, t->a->max_images)) complain("");
+        else if (vlm_pictures_add(&t->pending, t->m, arg, t->a->max_images)) complain("");
         else vlm_note("vlm: %s: goes with the next turn", arg);
     } else vlm_tell("vlm: %s: unknown; /image F, /plan, /reset and /quit are known, a blank in front makes it text", line);
     return VLM_OK;
@@ -87,7 +93,7 @@ vlm_status vlm_cmd_chat(vlm_args *a) {
     TRY_DONE(vlm_open_model(a, &t.m));
     TRY_DONE(vlm_need_language(a, t.m));
     TRY_DONE(vlm_open_session(a, t.m, &t.s));
-    for (int i = 0; i < a->image.n; i++) TRY_DONE(vlm_pictures_add(&t.pending, a, t.m, a->image.v[i], a->max_images));
+    for (int i = 0; i < a->image.n; i++) TRY_DONE(vlm_pictures_add(&t.pending, t.m, a->image.v[i], a->max_images));
     if (ask) vlm_note("/image F adds an image, /plan says what is used, /reset starts again, /quit ends");
     while (!quit) {
         if (ask) { fputs("> ", stdout); fflush(stdout); }
@@ -97,6 +103,7 @@ vlm_status vlm_cmd_chat(vlm_args *a) {
             if (ferror(stdin)) status = vlm_fail_errno("standard input", "read");
             break;
         }
+        if (memchr(line, 0, (size_t)n)) { vlm_tell("vlm: standard input: the line holds a NUL; leave it out"); continue; }
         while (n && (line[n - 1] == '\n' || line[n - 1] == '\r')) line[--n] = 0;
         if (!line[strspn(line, " \t")]) continue;
         if (line[0] == '/') TRY_DONE(command(&t, line, &quit));

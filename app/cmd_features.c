@@ -134,7 +134,7 @@ static vlm_status one(vlm_args *a, vlm_session *s, const wish *w, const char *im
     double t0 = vlm_now_ms();
     for (int k = 0; k < KINDS; k++)
         if (w->path[k] && !(path[k] = target(w, k, image))) { status = vlm_fail_memory(image, strlen(image)); goto done; }
-    TRY_DONE(vlm_pictures_add(&p, a, m, image, 1));
+    TRY_DONE(vlm_pictures_add(&p, m, image, 1));
     int64_t iw = p.image[0]->b.w, ih = p.image[0]->b.h;
     if (w->path[SIMILAR] && (w->x >= iw || w->y >= ih)) {
         status =

@@ -46,8 +46,9 @@ static vlm_status print_ids(const vlm_args *a, const vlm_tokenizer *t, const vlm
     }
     json_t *pieces = json_array();
     for (size_t i = 0; i < ids->n; i++) {
-        const char *piece = vlm_token_text(t, ids->id[i], NULL);
-        json_array_append_new(pieces, vlm_json_text(piece ? piece : ""));
+        size_t bytes = 0;
+        const char *piece = vlm_token_text(t, ids->id[i], &bytes);
+        json_array_append_new(pieces, vlm_json_bytes(piece ? piece : "", bytes));
     }
     return vlm_json_out(json_pack("{s:o,s:o}", "ids", vlm_json_ints(ids->id, ids->n), "pieces", pieces));
 }

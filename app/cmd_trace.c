@@ -136,7 +136,7 @@ static vlm_status run(tracer *t) {
     TRY(vlm_open_model(a, &t->m));
     TRY(check(a, t->m));
     TRY(vlm_open_session(a, t->m, &t->s));
-    for (int i = 0; i < a->image.n; i++) TRY(vlm_pictures_add(&t->p, a, t->m, a->image.v[i], a->max_images));
+    for (int i = 0; i < a->image.n; i++) TRY(vlm_pictures_add(&t->p, t->m, a->image.v[i], a->max_images));
     if (t->p.n) TRY(vlm_encode_keeping(t->s, (const vlm_image *const *)t->p.image, t->p.n, VLM_KEEP_PIXELS | VLM_KEEP_PATCHES, &t->f));
     TRY(make_ids(t));
     for (int64_t k = 0; k < t->p.n; k++) TRY(write_image(t, k));

@@ -23,20 +23,11 @@ vlm_status vlm_open_model(const vlm_args *a, vlm_model **out) {
     return vlm_model_open(a->arg[0], &o, out);
 }
 vlm_status vlm_open_session(const vlm_args *a, const vlm_model *m, vlm_session **out) {
-    vlm_session_options o = { (int)a->threads, (uint64_t)a->seed };
+    vlm_session_options o = { .threads = (int)a->threads, .seed = (uint64_t)a->seed, .answer_tokens = a->max_tokens };
     return vlm_session_open(m, &o, out);
 }
 
-static vlm_status load(const vlm_args *a, const vlm_model *m, const char *path, vlm_image **out) {
-    if (strcmp(path, "-")) return vlm_image_load(m, path, out);
-    unsigned char *data;
-    size_t size;
-    TRY(vlm_read("-", (size_t)a->max_bytes, &data, &size));
-    vlm_status status = vlm_image_load_bytes(m, data, size, out);
-    free(data);
-    return status;
-}
-vlm_status vlm_pictures_add(vlm_pictures *p, const vlm_args *a, const vlm_model *m, const char *path, int64_t limit) {
+vlm_status vlm_pictures_add(vlm_pictures *p, const vlm_model *m, const char *path, int64_t limit) {
     if (p->n >= limit)
         return vlm_fail(VLM_ELIMIT, path, "is image %lld of a limit of %lld; raise it with --max-images", (long long)p->n + 1,
                         (long long)limit);
@@ -45,7 +36,7 @@ vlm_status vlm_pictures_add(vlm_pictures *p, const vlm_args *a, const vlm_model 
     char **paths = realloc(p->path, (size_t)(p->n + 1) * sizeof *paths), *copy = strdup(path);
     if (paths) p->path = paths;
     if (!image || !paths || !copy) { free(copy); return vlm_fail_memory(path, sizeof *image); }
-    vlm_status status = load(a, m, path, &p->image[p->n]);
+    vlm_status status = vlm_image_load(m, path, &p->image[p->n]);
     if (status) { free(copy); return status; }
     p->path[p->n++] = copy;
     return VLM_OK;

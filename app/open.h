@@ -10,7 +10,7 @@ vlm_status vlm_open_session(const vlm_args *a, const vlm_model *m, vlm_session *
 
 /* The images of a turn. Paths stay the caller's; "-" is standard input. */
 typedef struct vlm_pictures { vlm_image **image; char **path; int64_t n; } vlm_pictures;
-vlm_status vlm_pictures_add(vlm_pictures *p, const vlm_args *a, const vlm_model *m, const char *path, int64_t limit);
+vlm_status vlm_pictures_add(vlm_pictures *p, const vlm_model *m, const char *path, int64_t limit);
 void       vlm_pictures_free(vlm_pictures *p);
 /* [{"path","width","height","resized","grid","tokens"}]: width and height after EXIF. */
 json_t    *vlm_pictures_json(const vlm_model *m, const vlm_pictures *p);

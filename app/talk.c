@@ -134,7 +134,7 @@ vlm_status vlm_talk_load(vlm_talk *s, const vlm_args *a, const vlm_model *m, con
         for (int64_t k = 0; k < t->paths; k++) {
             char *path = NULL;
             TRY(resolve(a, t->path[k], where, &path));
-            vlm_status status = left ? vlm_pictures_add(&t->pictures, a, m, path, a->max_images)
+            vlm_status status = left ? vlm_pictures_add(&t->pictures, m, path, a->max_images)
                                      : vlm_fail(VLM_ELIMIT, where, "has more than %lld images; raise the limit with --max-images",
                                                 (long long)a->max_images);
             free(path);

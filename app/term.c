@@ -199,10 +199,11 @@ void vlm_table_free(vlm_table *t) {
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------------- */
-json_t *vlm_json_text(const char *s) {
-    json_t *v = json_string(s);
+json_t *vlm_json_text(const char *s) { return vlm_json_bytes(s, strlen(s)); }
+json_t *vlm_json_bytes(const char *s, size_t n) {
+    json_t *v = json_stringn(s, n);
     if (v) return v;
-    size_t n = strlen(s), to = 0;
+    size_t to = 0;
     char *clean = malloc(3 * n + 1);
     for (size_t i = 0; clean && i < n;) {
         utf8proc_int32_t c;
@@ -211,7 +212,7 @@ json_t *vlm_json_text(const char *s) {
         to += k > 0 ? (size_t)k : 3;
         i += k > 0 ? (size_t)k : 1;
     }
-    if (clean) { clean[to] = 0; v = json_string(clean); }
+    if (clean) v = json_stringn(clean, to);
     free(clean);
     return v;
 }

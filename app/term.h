@@ -29,6 +29,7 @@ void vlm_table_free(vlm_table *t);
 
 /* JSON text of bytes that may not be UTF-8 (paths, values from files): what is none becomes U+FFFD. */
 json_t *vlm_json_text(const char *s);
+json_t *vlm_json_bytes(const char *s, size_t n);               /* the same; it may hold NULs */
 json_t *vlm_json_ints(const int64_t *v, size_t n);
 /* One line on standard output; takes the value. VLM_ENOMEM if it is NULL. */
 vlm_status vlm_json_out(json_t *value);

@@ -81,7 +81,11 @@ void       vlm_image_free(vlm_image *image);                   /* NULL is fine *
 
 /* ---- Sessions: the only mutable state --------------------------------------------------------------------------- */
 typedef struct vlm_session vlm_session;
-typedef struct vlm_session_options { int threads; uint64_t seed; } vlm_session_options;       /* 0 threads: the cores this process may use */
+typedef struct vlm_session_options {   /* zeroed: defaults */
+    int threads;                       /* 0: the cores this process may use */
+    uint64_t seed;
+    int64_t answer_tokens;             /* vlm_say makes room for so many besides, so that nothing is moved for vlm_answer; 0: 512 */
+} vlm_session_options;
 vlm_status vlm_session_open(const vlm_model *m, const vlm_session_options *options, vlm_session **out);
 void       vlm_session_close(vlm_session *s);                  /* NULL is fine */
 void       vlm_session_reset(vlm_session *s);                  /* an empty context */

@@ -234,6 +234,10 @@ void vlm_dir_writer_cancel(vlm_dir_writer *w) {
 
 bool vlm_exists(const char *path) { struct stat st; return !lstat(path, &st); }
 bool vlm_is_dir(const char *path) { struct stat st; return !stat(path, &st) && S_ISDIR(st.st_mode); }
+bool vlm_same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
 char *vlm_join(const char *dir, const char *name) {
     size_t n = strlen(dir), size = n + strlen(name) + 2;
     char *p = malloc(size);

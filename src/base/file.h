@@ -17,7 +17,8 @@ void       vlm_map_forget(const void *p, size_t bytes);
 vlm_status vlm_read(const char *path, size_t limit, unsigned char **out, size_t *size);
 
 /* Writes beside the target and takes its place only at commit: flush, fsync, rename, fsync of the folder.
-   One of commit and cancel ends it; both free it. A target that exists is replaced. */
+   One of commit and cancel ends it; both free it. A regular file that exists is replaced. Opening asks for the umask,
+   which is the whole process's: other threads that make files at that moment may see it as 0. */
 typedef struct vlm_writer { FILE *f; char *path, *temp; } vlm_writer;
 vlm_status vlm_writer_open(const char *path, vlm_writer *out);
 vlm_status vlm_writer_commit(vlm_writer *w);
@@ -34,5 +35,6 @@ void       vlm_dir_writer_cancel(vlm_dir_writer *w);   /* removes what was writt
 
 bool  vlm_exists(const char *path);
 bool  vlm_is_dir(const char *path);
+bool  vlm_same_file(const char *a, const char *b);     /* both exist and are one file or folder */
 char *vlm_join(const char *dir, const char *name);     /* "dir/name", to be freed; NULL: no memory */
 #endif

@@ -21,15 +21,15 @@ vlm_status vlm_image_normalise(const char *name, vlm_image_rule *rule) {
     return vlm_fail(VLM_EARG, name, "is no known normalisation; it is one of none, imagenet, siglip, sat");
 }
 
-vlm_status vlm_image_rule_check(const vlm_image_rule *r) {
+vlm_status vlm_image_rule_check(const vlm_image_rule *r, const char *where) {
     if (r->patch < 1 || r->shuffle < 1 || r->block < 1 || r->block > MAX_BLOCK || r->patch > r->block || r->shuffle > r->block)
-        return vlm_fail(VLM_EFORMAT, "", "patch %lld, shuffle %lld and block %lld cannot go together; check the model's config.json",
+        return vlm_fail(VLM_EFORMAT, where, "patch %lld, shuffle %lld and block %lld cannot go together; check the model's config.json",
                         (long long)r->patch, (long long)r->shuffle, (long long)r->block);
     if (r->kind == VLM_RULE_DYNAMIC && r->block % (r->patch * r->shuffle))
-        return vlm_fail(VLM_EFORMAT, "", "block %lld is no multiple of patch %lld times shuffle %lld; check the model's config.json", (long long)r->block,
+        return vlm_fail(VLM_EFORMAT, where, "block %lld is no multiple of patch %lld times shuffle %lld; check the model's config.json", (long long)r->block,
                         (long long)r->patch, (long long)r->shuffle);
     if (r->block / r->patch % r->shuffle)      /* what is over of a block that is no multiple of the patch, the patch convolution leaves out */
-        return vlm_fail(VLM_EFORMAT, "", "%lld patches a side cannot be shuffled by %lld; check the model's config.json", (long long)(r->block / r->patch),
+        return vlm_fail(VLM_EFORMAT, where, "%lld patches a side cannot be shuffled by %lld; check the model's config.json", (long long)(r->block / r->patch),
                         (long long)r->shuffle);
     if (r->kind != VLM_RULE_FIXED && (r->max_size < 1 || r->max_size > MAX_BLOCK))
         return vlm_fail(VLM_EARG, "--max-size", "%lld is not between 1 and %d pixels; choose a multiple of %lld", (long long)r->max_size, MAX_BLOCK,
@@ -38,7 +38,7 @@ vlm_status vlm_image_rule_check(const vlm_image_rule *r) {
         return vlm_fail(VLM_EARG, "--max-image-tokens", "%lld is not between 1 and 2^31; choose how many tokens an image may have", (long long)r->max_tokens);
     for (int i = 0; i < 3; i++)
         if (!isfinite(r->mean[i]) || !isfinite(r->std[i]) || r->std[i] == 0)
-            return vlm_fail(VLM_EFORMAT, "", "a mean of %g with a standard deviation of %g normalises nothing; check the model's config", (double)r->mean[i],
+            return vlm_fail(VLM_EFORMAT, where, "a mean of %g with a standard deviation of %g normalises nothing; check the model's config", (double)r->mean[i],
                             (double)r->std[i]);
     return VLM_OK;
 }
@@ -79,7 +79,7 @@ vlm_status vlm_image_plan_make(const vlm_image_rule *r, int64_t w, int64_t h, co
     bool tiles = r->kind == VLM_RULE_TILES, fixed = r->kind == VLM_RULE_FIXED;
     int64_t q = r->block, each = tiles || fixed ? (q / r->patch / r->shuffle) * (q / r->patch / r->shuffle)     /* tokens of a block */
                                                 : (q / (r->patch * r->shuffle)) * (q / (r->patch * r->shuffle));
-    TRY(vlm_image_rule_check(r));
+    TRY(vlm_image_rule_check(r, where));
     if (w < 1 || h < 1 || w > MAX_SIDE || h > MAX_SIDE)
         return vlm_fail(VLM_EARG, where, "%lld×%lld is no size of an image; its sides must be 1 to %d pixels", (long long)w, (long long)h, MAX_SIDE);
     if (r->max_tokens && r->max_tokens < each)

@@ -29,7 +29,7 @@ typedef struct vlm_image_rule {
 /* "none", "imagenet", "siglip", "sat" (docs/models.md): fills mean and std. VLM_EARG for another name. */
 vlm_status vlm_image_normalise(const char *name, vlm_image_rule *rule);
 /* Is the rule possible at all: patch divides block, shuffle the grid, sizes in range? plan and process take checked rules. */
-vlm_status vlm_image_rule_check(const vlm_image_rule *rule);
+vlm_status vlm_image_rule_check(const vlm_image_rule *rule, const char *where);
 
 typedef struct vlm_image_plan {
     int64_t w, h;              /* of the picture, upright */

@@ -61,6 +61,13 @@ vlm_status vlm_turn_ids(const vlm_model *m, const char *system, const vlm_featur
     return status;
 }
 
+/* For so many ids and an answer: one move at most in a turn. */
+static vlm_status make_room(vlm_session *s, int64_t n) {
+    int64_t most = s->m->context, want = s->kv.len + n;
+    if (want <= most) want = most - want < s->answer_tokens ? most : want + s->answer_tokens;
+    return vlm_session_reserve(s, want);
+}
+
 vlm_status vlm_say(vlm_session *s, const char *system, const vlm_features *images, const char *text) {
     if (!s || !text) return vlm_fail(VLM_EARG, "vlm_say", "session or text is NULL; give both");
     if (s->lost) return vlm_fail(VLM_EARG, "vlm_say", "the last answer failed half-way; call vlm_session_reset first");
@@ -70,6 +77,7 @@ vlm_status vlm_say(vlm_session *s, const char *system, const vlm_features *image
     if (s->chat) TRY(vlm_chat_copy(s->chat, &before));
     else TRY(open_chat(s->m, &s->chat));
     status = add_turn(s->chat, s->m, system, images, text);
+    if (!status) status = make_room(s, (int64_t)(vlm_chat_out(s->chat)->n - s->fed));
     if (!status) status = vlm_prefill(s, vlm_chat_out(s->chat)->id + s->fed, vlm_chat_out(s->chat)->n - s->fed, images);
     if (!status) s->fed = vlm_chat_out(s->chat)->n, s->asked = true;
     else if (s->chat) {                /* as if nothing had been said; a stop may have emptied the context, the conversation with it */

@@ -9,10 +9,12 @@ enum { GROUP_ROWS = 4096 };
 
 /* ---- Images of programs ---- */
 
-static vlm_status wrap(vlm_bitmap b, vlm_image **out) {
-    vlm_image *image = malloc(sizeof *image);
-    if (!image) { vlm_bitmap_close(&b); return vlm_fail_memory("the image", sizeof *image); }
+static vlm_status wrap(vlm_bitmap b, const char *name, vlm_image **out) {
+    size_t n = strlen(name) + 1;
+    vlm_image *image = malloc(sizeof *image + n);
+    if (!image) { vlm_bitmap_close(&b); return vlm_fail_memory(name, sizeof *image + n); }
     image->b = b;
+    memcpy(image->name, name, n);
     *out = image;
     return VLM_OK;
 }
@@ -20,13 +22,13 @@ vlm_status vlm_image_load(const vlm_model *m, const char *path, vlm_image **out)
     vlm_bitmap b;
     if (!path || !out) return vlm_fail(VLM_EARG, "vlm_image_load", "path or out is NULL; give both");
     TRY(vlm_bitmap_open(path, m ? &m->limits : NULL, &b));
-    return wrap(b, out);
+    return wrap(b, strcmp(path, "-") ? path : "standard input", out);
 }
 vlm_status vlm_image_load_bytes(const vlm_model *m, const void *data, size_t bytes, vlm_image **out) {
     vlm_bitmap b;
     if (!data || !out) return vlm_fail(VLM_EARG, "vlm_image_load_bytes", "data or out is NULL; give both");
     TRY(vlm_image_decode(data, bytes, "image", m ? &m->limits : NULL, &b));
-    return wrap(b, out);
+    return wrap(b, "image", out);
 }
 vlm_status vlm_image_from_rgb(const vlm_model *m, const uint8_t *rgb, int64_t w, int64_t h, vlm_image **out) {
     vlm_image_info info = { .format = "RGB", .colour = "RGB", .stored_w = w, .stored_h = h, .w = w, .h = h, .orientation = 1 };
@@ -36,7 +38,7 @@ vlm_status vlm_image_from_rgb(const vlm_model *m, const uint8_t *rgb, int64_t w,
     vlm_bitmap b = { .w = w, .h = h, .rgb = malloc(bytes) };
     if (!b.rgb) return vlm_fail_memory("the image", bytes);
     memcpy(b.rgb, rgb, bytes);
-    return wrap(b, out);
+    return wrap(b, "image", out);
 }
 void vlm_image_free(vlm_image *image) {
     if (image) vlm_bitmap_close(&image->b);
@@ -241,9 +243,10 @@ vlm_status vlm_encode_keeping(vlm_session *s, const vlm_image *const *images, in
     vlm_features *f = calloc(1, sizeof *f);
     if (f) f->image = calloc((size_t)n + 1, sizeof *f->image);
     if (!f || !f->image) { free(f); return vlm_fail_memory("features", (size_t)n * sizeof *f->image); }
+    f->m = m;
     f->n = n;
     for (int64_t i = 0; i < n; i++) {
-        TRY_DONE(vlm_image_plan_make(&m->rule, images[i]->b.w, images[i]->b.h, "image", &f->image[i].plan));
+        TRY_DONE(vlm_image_plan_make(&m->rule, images[i]->b.w, images[i]->b.h, images[i]->name, &f->image[i].plan));
         TRY_DONE(make_room(m, keep, &f->image[i]));
     }
     for (int64_t i = 0, units, group; i < n; i += group) {

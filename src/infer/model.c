@@ -29,18 +29,14 @@ const char *vlm_isa_name(unsigned cpu) {
 
 /* ---- Stop ids ---- */
 
-static vlm_status add_stop(vlm_model *m, int64_t id) {
-    for (size_t i = 0; i < m->stop.n; i++) if (m->stop.id[i] == id) return VLM_OK;
-    return id < 0 ? VLM_OK : vlm_ids_push(&m->stop, id);
-}
 /* eos_token_id: a number or a list. */
 static vlm_status add_stops_of(vlm_model *m, const json_t *j, const char *where) {
     const json_t *eos = json_object_get(j, "eos_token_id");
     if (!eos || json_is_null(eos)) return VLM_OK;
-    if (json_is_integer(eos)) return add_stop(m, json_integer_value(eos));
+    if (json_is_integer(eos)) return vlm_ids_add(&m->stop, json_integer_value(eos));
     for (size_t i = 0; i < json_array_size(eos); i++) {
         if (!json_is_integer(json_array_get(eos, i))) return vlm_fail(VLM_EFORMAT, where, "eos_token_id is no number or list of numbers; mend the file");
-        TRY(add_stop(m, json_integer_value(json_array_get(eos, i))));
+        TRY(vlm_ids_add(&m->stop, json_integer_value(json_array_get(eos, i))));
     }
     return json_is_array(eos) ? VLM_OK : vlm_fail(VLM_EFORMAT, where, "eos_token_id is no number or list of numbers; mend the file");
 }
@@ -51,7 +47,7 @@ static vlm_status read_stops(vlm_model *m) {
     if (!path) return vlm_fail_memory(m->net->dir, 64);
     if (vlm_exists(path) && !(status = vlm_json_read(path, &j))) status = add_stops_of(m, j, path);
     if (!status) status = add_stops_of(m, m->net->nanovlm ? json_object_get(m->net->ours, "language_config") : m->net->config, m->net->dir);
-    if (!status) status = add_stop(m, vlm_tokenizer_eos(m->tok));
+    if (!status && m->tok) status = vlm_ids_add(&m->stop, vlm_tokenizer_eos(m->tok));
     json_decref(j);
     free(path);
     return status;
@@ -124,9 +120,9 @@ static vlm_status open_language(vlm_model *m, const vlm_model_options *o) {
     m->context = o->context ? o->context : own;
     bool has = false;
     TRY(has_tokenizer(m->net->dir, &has));
-    if (m->net->nanovlm || has) {
-        TRY(vlm_tokenizer_open(m->net->dir, &m->tok));
-        TRY(read_stops(m));
+    if (m->net->nanovlm || has) TRY(vlm_tokenizer_open(m->net->dir, &m->tok));
+    TRY(read_stops(m));
+    if (m->tok) {
         TRY(vlm_chat_kind_of(m->tok, o->chat_template ? o->chat_template : own_template, m->net->nanovlm ? vlm_chat_default(m->net->language->name) : NULL, &m->chat));
         if (m->chat != VLM_CHAT_UNKNOWN) TRY(vlm_chat_stop_ids(m->tok, m->chat, &m->stop));
     }
@@ -138,6 +134,8 @@ vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, 
     static const vlm_model_options none;
     const vlm_model_options *o = options ? options : &none;
     if (!dir || !out) return vlm_fail(VLM_EARG, "vlm_model_open", "dir or out is NULL; give both");
+    if (o->threads < 0 || o->max_size_px < 0 || o->max_image_tokens < 0 || o->context < 0 || o->max_pixels < 0 || o->max_side_px < 0 || o->max_file_bytes < 0)
+        return vlm_fail(VLM_EARG, "vlm_model_open", "an option is negative; 0 means the default");
     vlm_net_options n = { .threads = o->threads > 0 ? o->threads : vlm_cores(), .fork_maths = o->fork_maths, .structure_only = structure };
     TRY(vlm_isa_flags(o->isa, &n.cpu));
     vlm_model *m = calloc(1, sizeof *m);

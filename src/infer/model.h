@@ -19,8 +19,6 @@ struct vlm_model {
     int64_t image_token, global_token; /* -1: none */
     int64_t *tile_token;               /* (tile_rows, tile_cols) of <row_i_col_j>, 0: none */
     int64_t tile_rows, tile_cols;
-    int threads;
-    char isa[16];
 };
 /* As vlm_model_open; structure: no weights in memory, for inspect and plan. */
 vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, bool structure, vlm_model **out);
@@ -28,5 +26,5 @@ vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, 
 vlm_status vlm_isa_flags(const char *isa, unsigned *cpu);
 const char *vlm_isa_name(unsigned cpu);
 
-struct vlm_image { vlm_bitmap b; };
+struct vlm_image { vlm_bitmap b; char name[]; };       /* name: for messages */
 #endif

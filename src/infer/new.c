@@ -255,7 +255,7 @@ static vlm_status image_rule(maker *k) {
         memcpy(r->mean, bare.mean, sizeof r->mean);
         memcpy(r->std, bare.std, sizeof r->std);
     }
-    return vlm_image_rule_check(r);
+    return vlm_image_rule_check(r, k->preset ? k->o->preset : k->o->vision);
 }
 
 static vlm_status make_tokenizer(maker *k, const char *dir) {
@@ -298,6 +298,8 @@ static vlm_status make(maker *k) {
     vlm_status status = VLM_OK;
     if (!k->o->out) return vlm_fail(VLM_EARG, "-o", "is missing; name the folder to write");
     TRY(open_sources(k));
+    if (!k->preset && (vlm_same_file(k->o->out, k->o->vision) || vlm_same_file(k->o->out, k->o->language)))
+        return vlm_fail(VLM_EARG, k->o->out, "is one of the folders that the model is made of; name another");
     const char *type = json_string_value(json_object_get(k->vision_config, "model_type"));
     k->net->vision = vlm_family_by_type(type ? type : "");
     type = json_string_value(json_object_get(k->language_config, "model_type"));

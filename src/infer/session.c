@@ -47,6 +47,7 @@ vlm_status vlm_session_reserve(vlm_session *s, int64_t positions) {
         return vlm_fail(VLM_ECONTEXT, m->net->dir, "needs %" PRId64 " positions, but the context has %" PRId64 "; use fewer or smaller images (--max-image-tokens), a shorter text or a longer --context",
                         positions, m->context);
     if (positions <= s->kv.room) return VLM_OK;
+    if (positions < s->kv.room + s->kv.room / 2) positions = s->kv.room + s->kv.room / 2;      /* token by token: few moves */
     int64_t room = (positions + 255) / 256 * 256;
     if (room > m->context) room = m->context;
     vlm_session n = *s;
@@ -82,6 +83,7 @@ vlm_status vlm_session_open(const vlm_model *m, const vlm_session_options *optio
     vlm_session *s = calloc(1, sizeof *s);
     if (!s) return vlm_fail_memory("the session", sizeof *s);
     s->m = m;
+    s->answer_tokens = options && options->answer_tokens > 0 ? options->answer_tokens : 512;
     vlm_rng_seed(&s->rng, options ? options->seed : 0);
     vlm_status status = VLM_OK;
     if (!(s->ctx = vlm_ctx_open(threads, VLM_SCRATCH_BYTES))) status = vlm_fail_memory("the threads", (size_t)threads * VLM_SCRATCH_BYTES);
@@ -137,10 +139,10 @@ static vlm_status check_ids(const vlm_session *s, const int64_t *ids, size_t n, 
     int64_t places = 0, want = rows_total(f), V = s->m->net->lm.cfg.V;
     for (size_t i = 0; i < n; i++) {
         if (ids[i] < 0 || ids[i] >= V) return vlm_fail(VLM_EARG, "ids", "hold %" PRId64 ", but the model knows 0 to %" PRId64 "; use its own tokenizer", ids[i], V - 1);
-        places += f && ids[i] == s->m->image_token;
+        places += ids[i] == s->m->image_token;
     }
-    for (int64_t i = 0; f && i < f->n; i++)
-        if (!f->image[i].tokens) return vlm_fail(VLM_EARG, "features", "are of a bare encoder; encode with a VLM's session");
+    if (f && f->m != s->m) return vlm_fail(VLM_EARG, "features", "are another model's; encode with a session of this one");
+    if (f && f->n && !s->m->net->vision) return vlm_fail(VLM_EARG, "features", "are none of this model's; it sees no images");
     if (places != want) return vlm_fail(VLM_EARG, "ids", "hold %" PRId64 " image tokens for %" PRId64 " rows of features; each row takes one", places, want);
     return VLM_OK;
 }

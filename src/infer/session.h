@@ -20,6 +20,7 @@ struct vlm_session {
     void *dev, *host;                  /* memory of all of these */
     size_t dev_bytes, host_bytes;
     vlm_chat *chat;                    /* the conversation, from the first vlm_say on; NULL: none */
+    int64_t answer_tokens;             /* room that a turn makes for its answer */
     size_t fed;                        /* of its ids: in the context */
     bool asked;                        /* a turn waits for its answer */
     bool lost;                         /* an answer failed half-way: only a reset helps */
@@ -47,7 +48,7 @@ typedef struct vlm_seen {              /* one image */
     float *prefix, *patches;           /* (tiles, prefix, D), (tiles, Hp·Wp, D); patches only if asked for */
     float *tokens;                     /* (plan.tokens, language D) or NULL */
 } vlm_seen;
-struct vlm_features { int64_t n; vlm_seen *image; };
+struct vlm_features { const vlm_model *m; int64_t n; vlm_seen *image; };
 enum { VLM_KEEP_PIXELS = 1, VLM_KEEP_PATCHES = 2 };
 vlm_status vlm_encode_keeping(vlm_session *s, const vlm_image *const *images, int64_t n, int keep, vlm_features **out);
 /* Most bytes that vlm_encode_keeping takes at once for images with these plans (the only member that is read), the images themselves and their

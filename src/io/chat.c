@@ -100,16 +100,11 @@ static vlm_status turn_ids(const vlm_tokenizer *t, vlm_chat_kind kind, int64_t *
     TRY(need(t, kind == VLM_CHAT_GEMMA ? "<start_of_turn>" : "<|im_start|>", kind, open));
     return need(t, kind == VLM_CHAT_GEMMA ? "<end_of_turn>" : "<|im_end|>", kind, close);
 }
-static vlm_status add_once(vlm_ids *v, int64_t id) {
-    for (size_t i = 0; i < v->n; i++)
-        if (v->id[i] == id) return VLM_OK;
-    return id < 0 ? VLM_OK : vlm_ids_push(v, id);
-}
 vlm_status vlm_chat_stop_ids(const vlm_tokenizer *t, vlm_chat_kind kind, vlm_ids *stop) {
     int64_t open, close;
     TRY(turn_ids(t, kind, &open, &close));
-    TRY(add_once(stop, vlm_tokenizer_eos(t)));
-    return add_once(stop, close);
+    TRY(vlm_ids_add(stop, vlm_tokenizer_eos(t)));
+    return vlm_ids_add(stop, close);
 }
 
 /* ---- Building ---- */

@@ -277,7 +277,7 @@ void vlm_token_strips(const vlm_tokenizer *t, int64_t id, bool *left, bool *righ
 
 /* ---- Encoding ---- */
 typedef struct work {
-    vlm_spans spans, inner, scratch;       /* of added tokens before and after normalization; of everything else */
+    vlm_stretches spans, inner, scratch;       /* of added tokens before and after normalization; of everything else */
     vlm_ids which, inner_which;
     vlm_run out, spare;
     vlm_stage a, b;
@@ -296,7 +296,7 @@ static vlm_status encode(const vlm_tokenizer *t, const char *text, size_t n, int
     uint32_t c;
     TRY(vlm_added_spans(t, &t->raw, text, n, literal, &w->spans, &w->which));
     for (size_t i = 0; i < w->spans.n; i++) {
-        vlm_span p = w->spans.v[i];
+        vlm_stretch p = w->spans.v[i];
         if (p.hit) {
             TRY(vlm_stage_add(&w->a, text + p.lo, p.hi - p.lo, 0, t->added[w->which.id[i]].id));
             continue;
@@ -306,7 +306,7 @@ static vlm_status encode(const vlm_tokenizer *t, const char *text, size_t n, int
         const char *s = w->out.text.s;
         TRY(vlm_added_spans(t, &t->normal, s, w->out.text.n, literal, &w->inner, &w->inner_which));
         for (size_t k = 0; k < w->inner.n; k++) {
-            vlm_span q = w->inner.v[k];
+            vlm_stretch q = w->inner.v[k];
             size_t first = w->out.zero > q.lo ? w->out.zero - q.lo : 0;
             TRY(vlm_stage_add(&w->a, s + q.lo, q.hi - q.lo, first, q.hit ? t->added[w->inner_which.id[k]].id : -1));
         }

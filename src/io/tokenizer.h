@@ -12,6 +12,7 @@ enum { VLM_TOKEN_LIMIT = 1 << 24,          /* ids are below */
 /* A list of ids that grows; zeroed is empty. */
 typedef struct vlm_ids { int64_t *id; size_t n, cap; } vlm_ids;
 vlm_status vlm_ids_push(vlm_ids *v, int64_t id);
+vlm_status vlm_ids_add(vlm_ids *v, int64_t id);    /* unless it is there already, or negative */
 void       vlm_ids_free(vlm_ids *v);       /* leaves it empty */
 
 typedef struct vlm_tokenizer vlm_tokenizer;

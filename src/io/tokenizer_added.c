@@ -79,7 +79,7 @@ static vlm_status added_one(vlm_tokenizer *t, const json_t *o, int64_t *next) {
 }
 vlm_status vlm_added_read(vlm_tokenizer *t, const json_t *list) {
     vlm_status status = VLM_OK;
-    vlm_spans spans = {0};
+    vlm_stretches spans = {0};
     vlm_run out = {{0}, 0}, spare = {{0}, 0};
     int64_t next = (int64_t)t->vocab.model;
     if (!list || json_is_null(list)) return VLM_OK;
@@ -121,7 +121,7 @@ static bool word_at(const char *s, size_t i) {
     vlm_utf8_get(s + i, &c);
     return vlm_is_word(c);
 }
-vlm_status vlm_added_spans(const vlm_tokenizer *t, const vlm_trie *trie, const char *s, size_t n, bool literal, vlm_spans *out,
+vlm_status vlm_added_spans(const vlm_tokenizer *t, const vlm_trie *trie, const char *s, size_t n, bool literal, vlm_stretches *out,
                            vlm_ids *which) {
     size_t done = 0;
     out->n = which->n = 0;
@@ -152,15 +152,15 @@ vlm_status vlm_added_spans(const vlm_tokenizer *t, const vlm_trie *trie, const c
         }
         if (a->lstrip && lo < done) lo = done < hi ? done : hi;        /* what the one before took stays its own */
         if (done < lo) {
-            TRY(vlm_spans_add(out, done, lo, false));
+            TRY(vlm_stretches_add(out, done, lo, false));
             TRY(vlm_ids_push(which, -1));
         }
-        TRY(vlm_spans_add(out, lo, hi, true));
+        TRY(vlm_stretches_add(out, lo, hi, true));
         TRY(vlm_ids_push(which, found));
         done = hi;  /* blanks that rstrip took can still be tokens of their own: the library finds them too */
     }
     if (done < n) {
-        TRY(vlm_spans_add(out, done, n, false));
+        TRY(vlm_stretches_add(out, done, n, false));
         TRY(vlm_ids_push(which, -1));
     }
     return VLM_OK;

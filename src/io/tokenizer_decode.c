@@ -72,7 +72,7 @@ struct vlm_token_stream {
     const vlm_tokenizer *t;
     bool skip_special;
     state *at;                 /* one a step */
-    vlm_spans spans;
+    vlm_stretches spans;
     vlm_buf out;
 };
 static const char lost[] = "\xEF\xBF\xBD";
@@ -137,9 +137,9 @@ static vlm_status replace(vlm_token_stream *s, size_t step, const char *text, si
     const vlm_step *p = &s->t->decoders.v[step];
     state *a = &s->at[step];
     a->out.n = 0;
-    if (n) TRY(vlm_regex_spans(p->regex, text, n, s->t->where, &s->spans));
+    if (n) TRY(vlm_regex_stretches(p->regex, text, n, s->t->where, &s->spans));
     for (size_t i = 0; n && i < s->spans.n; i++) {
-        vlm_span v = s->spans.v[i];
+        vlm_stretch v = s->spans.v[i];
         if (v.hit) TRY(vlm_buf_add(&a->out, p->content, p->content_bytes));
         else TRY(vlm_buf_add(&a->out, text + v.lo, v.hi - v.lo));
     }

@@ -46,11 +46,11 @@ void       vlm_u64map_free(vlm_u64map *m);
 typedef struct vlm_regex vlm_regex;
 vlm_status vlm_regex_open(const char *pattern, bool literal, const char *where, vlm_regex **out);
 void       vlm_regex_close(vlm_regex *r);                  /* NULL is fine */
-typedef struct vlm_span { size_t lo, hi; bool hit; } vlm_span;
+typedef struct vlm_stretch { size_t lo, hi; bool hit; } vlm_stretch;
 /* All of s as spans, matches (hit) and what lies between; an empty match is a span too. */
-typedef struct vlm_spans { vlm_span *v; size_t n, cap; pcre2_match_data *match; } vlm_spans;
-vlm_status vlm_spans_add(vlm_spans *out, size_t lo, size_t hi, bool hit);
-vlm_status vlm_regex_spans(const vlm_regex *r, const char *s, size_t n, const char *where, vlm_spans *out);
+typedef struct vlm_stretches { vlm_stretch *v; size_t n, cap; pcre2_match_data *match; } vlm_stretches;
+vlm_status vlm_stretches_add(vlm_stretches *out, size_t lo, size_t hi, bool hit);
+vlm_status vlm_regex_stretches(const vlm_regex *r, const char *s, size_t n, const char *where, vlm_stretches *out);
 
 /* ---- Steps read from the file ---- */
 typedef enum vlm_behaviour { VLM_REMOVED, VLM_ISOLATED, VLM_PREVIOUS, VLM_NEXT, VLM_CONTIGUOUS } vlm_behaviour;
@@ -84,14 +84,14 @@ vlm_status vlm_decoders_read(const json_t *o, const char *where, vlm_steps *out,
 
 /* ---- Text on its way: bytes, and how many of the first ones stem from the first character of the input ---- */
 typedef struct vlm_run { vlm_buf text; size_t zero; } vlm_run;
-vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, vlm_spans *spans, vlm_run *out,
+vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, vlm_stretches *spans, vlm_run *out,
                          vlm_run *spare);
 
 /* A piece of the stage's text; id >= 0: an added token, done. */
 typedef struct vlm_piece { size_t at, n, zero; int64_t id; } vlm_piece;
 typedef struct vlm_stage { vlm_buf text; vlm_piece *piece; size_t n, cap; } vlm_stage;
 vlm_status vlm_stage_add(vlm_stage *st, const char *s, size_t n, size_t zero, int64_t id);
-vlm_status vlm_presplit(const vlm_steps *steps, const char *where, vlm_spans *spans, vlm_stage *a, vlm_stage *spare);
+vlm_status vlm_presplit(const vlm_steps *steps, const char *where, vlm_stretches *spans, vlm_stage *a, vlm_stage *spare);
 
 /* ---- The model ---- */
 typedef struct vlm_token { uint32_t at, n; int32_t id; } vlm_token;        /* string in vlm_vocab.text, NUL behind it */
@@ -151,7 +151,7 @@ vlm_status vlm_bpe_encode(const vlm_tokenizer *t, const char *s, size_t n, bool 
 
 vlm_status vlm_added_read(vlm_tokenizer *t, const json_t *list);
 /* s as spans; hits are added tokens, whose indices stand in `which`, one for each span (-1: text). */
-vlm_status vlm_added_spans(const vlm_tokenizer *t, const vlm_trie *trie, const char *s, size_t n, bool literal, vlm_spans *out,
+vlm_status vlm_added_spans(const vlm_tokenizer *t, const vlm_trie *trie, const char *s, size_t n, bool literal, vlm_stretches *out,
                            vlm_ids *which);
 void       vlm_trie_free(vlm_trie *trie);
 const char *vlm_token_shown(const vlm_tokenizer *t, int64_t id, size_t *n, bool *hidden);      /* NULL: no such id */

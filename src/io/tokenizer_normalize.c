@@ -118,10 +118,10 @@ static vlm_status without_marks(const char *s, size_t n, size_t zero, vlm_run *o
     }
     return VLM_OK;
 }
-static vlm_status replace(const vlm_step *step, const char *where, const char *s, size_t n, size_t zero, vlm_spans *spans, vlm_run *out) {
-    TRY(vlm_regex_spans(step->regex, s, n, where, spans));
+static vlm_status replace(const vlm_step *step, const char *where, const char *s, size_t n, size_t zero, vlm_stretches *spans, vlm_run *out) {
+    TRY(vlm_regex_stretches(step->regex, s, n, where, spans));
     for (size_t i = 0; i < spans->n; i++) {
-        vlm_span p = spans->v[i];
+        vlm_stretch p = spans->v[i];
         if (p.hit) TRY(vlm_buf_add(&out->text, step->content, step->content_bytes));
         else TRY(vlm_buf_add(&out->text, s + p.lo, p.hi - p.lo));
         if (p.hi <= zero) out->zero = out->text.n;         /* what is put in stems from where the last replaced character did */
@@ -148,7 +148,7 @@ static void strip(const vlm_step *step, const char *s, size_t n, size_t *lo, siz
         *hi = p;
     }
 }
-static vlm_status one(const vlm_step *step, const char *where, const char *s, size_t n, size_t zero, vlm_spans *spans, vlm_run *out) {
+static vlm_status one(const vlm_step *step, const char *where, const char *s, size_t n, size_t zero, vlm_stretches *spans, vlm_run *out) {
     int form = UTF8PROC_STABLE;
     uint32_t c;
     size_t lo, hi;
@@ -185,7 +185,7 @@ static vlm_status one(const vlm_step *step, const char *where, const char *s, si
     free(head.s);
     return status;
 }
-vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, vlm_spans *spans, vlm_run *out,
+vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, vlm_stretches *spans, vlm_run *out,
                          vlm_run *spare) {
     out->text.n = 0;
     out->zero = zero;

@@ -286,15 +286,15 @@ void vlm_regex_close(vlm_regex *r) {
     free(r);
 }
 
-vlm_status vlm_spans_add(vlm_spans *out, size_t lo, size_t hi, bool hit) {
+vlm_status vlm_stretches_add(vlm_stretches *out, size_t lo, size_t hi, bool hit) {
     TRY(vlm_grow(&out->v, &out->cap, out->n + 1, sizeof *out->v));
-    out->v[out->n++] = (vlm_span){ lo, hi, hit };
+    out->v[out->n++] = (vlm_stretch){ lo, hi, hit };
     return VLM_OK;
 }
-static vlm_status hit(vlm_spans *out, size_t *done, size_t lo, size_t hi) {
-    if (*done != lo) TRY(vlm_spans_add(out, *done, lo, false));
+static vlm_status hit(vlm_stretches *out, size_t *done, size_t lo, size_t hi) {
+    if (*done != lo) TRY(vlm_stretches_add(out, *done, lo, false));
     *done = hi;
-    return vlm_spans_add(out, lo, hi, true);
+    return vlm_stretches_add(out, lo, hi, true);
 }
 static const char *find(const char *s, size_t n, const char *what, size_t bytes) {
     const char *end = s + n, *p = s;
@@ -304,7 +304,7 @@ static const char *find(const char *s, size_t n, const char *what, size_t bytes)
     }
     return NULL;
 }
-vlm_status vlm_regex_spans(const vlm_regex *r, const char *s, size_t n, const char *where, vlm_spans *out) {
+vlm_status vlm_regex_stretches(const vlm_regex *r, const char *s, size_t n, const char *where, vlm_stretches *out) {
     size_t done = 0, from = 0, last = SIZE_MAX;
     out->n = 0;
     if (r->literal) {
@@ -313,7 +313,7 @@ vlm_status vlm_regex_spans(const vlm_regex *r, const char *s, size_t n, const ch
             from = (size_t)(p - s) + r->literal_bytes;
             TRY(hit(out, &done, (size_t)(p - s), from));
         }
-        return done < n ? vlm_spans_add(out, done, n, false) : VLM_OK;
+        return done < n ? vlm_stretches_add(out, done, n, false) : VLM_OK;
     }
     if (!out->match && !(out->match = pcre2_match_data_create(1, NULL))) return vlm_fail_memory(where, 256);
     while (from <= n) {
@@ -337,5 +337,5 @@ vlm_status vlm_regex_spans(const vlm_regex *r, const char *s, size_t n, const ch
         TRY(hit(out, &done, lo, hi));
         from = last = hi;
     }
-    return done < n ? vlm_spans_add(out, done, n, false) : VLM_OK;
+    return done < n ? vlm_stretches_add(out, done, n, false) : VLM_OK;
 }

@@ -92,7 +92,7 @@ static bool is_punctuation(uint32_t c) {
     return c == 0x166D || c == 0x111C9 || (k >= UTF8PROC_CATEGORY_PC && k <= UTF8PROC_CATEGORY_PO && !vlm_young_punctuation(c));
 }
 /* Every character of a kind is a match of its own. */
-static vlm_status char_spans(const vlm_step *step, const char *s, size_t n, vlm_spans *out) {
+static vlm_status char_spans(const vlm_step *step, const char *s, size_t n, vlm_stretches *out) {
     size_t done = 0;
     out->n = 0;
     for (size_t i = 0; i < n;) {
@@ -101,23 +101,23 @@ static vlm_status char_spans(const vlm_step *step, const char *s, size_t n, vlm_
         bool hit = step->kind == VLM_DIGITS ? vlm_is_numeric(c) : step->kind == VLM_METASPACE ? c == step->c
                  : step->kind == VLM_PUNCTUATION ? is_punctuation(c) : vlm_is_space(c);
         if (hit) {
-            if (done < i) TRY(vlm_spans_add(out, done, i, false));
-            TRY(vlm_spans_add(out, i, i + (size_t)bytes, true));
+            if (done < i) TRY(vlm_stretches_add(out, done, i, false));
+            TRY(vlm_stretches_add(out, i, i + (size_t)bytes, true));
             done = i + (size_t)bytes;
         }
         i += (size_t)bytes;
     }
-    return done < n ? vlm_spans_add(out, done, n, false) : VLM_OK;
+    return done < n ? vlm_stretches_add(out, done, n, false) : VLM_OK;
 }
 /* What becomes of the matches: spans are joined in place; afterwards hit means "drop it". Contiguous joins spans of a kind; the other two a
    match and the neighbour before or behind it, unless that is a match too. */
-static void join(vlm_spans *s, vlm_behaviour how, bool invert) {
+static void join(vlm_stretches *s, vlm_behaviour how, bool invert) {
     bool last = false;
     size_t n = 0, count = s->n;
     for (size_t i = 0; i < count; i++) s->v[i].hit ^= invert;
     if (how == VLM_REMOVED) return;
     for (size_t i = 0; i < count; i++) {
-        vlm_span p = s->v[how == VLM_NEXT ? count - 1 - i : i];
+        vlm_stretch p = s->v[how == VLM_NEXT ? count - 1 - i : i];
         bool joins = n && (how == VLM_CONTIGUOUS ? p.hit == last : how == VLM_ISOLATED ? false : p.hit && !last);
         last = p.hit;
         p.hit = false;
@@ -137,11 +137,11 @@ vlm_status vlm_stage_add(vlm_stage *st, const char *s, size_t n, size_t zero, in
     st->piece[st->n++] = (vlm_piece){ st->text.n, n, zero < n ? zero : n, id };
     return vlm_buf_add(&st->text, s, n);
 }
-static vlm_status whole(vlm_spans *spans, size_t n) {
+static vlm_status whole(vlm_stretches *spans, size_t n) {
     spans->n = 0;
-    return vlm_spans_add(spans, 0, n, false);
+    return vlm_stretches_add(spans, 0, n, false);
 }
-static vlm_status split(const vlm_step *step, const char *where, const char *s, size_t n, size_t zero, vlm_spans *spans, vlm_buf *temp,
+static vlm_status split(const vlm_step *step, const char *where, const char *s, size_t n, size_t zero, vlm_stretches *spans, vlm_buf *temp,
                         vlm_stage *out) {
     char utf8[4];
     temp->n = 0;
@@ -153,9 +153,9 @@ static vlm_status split(const vlm_step *step, const char *where, const char *s, 
             n++;
             zero += zero > 0;
         }
-        TRY(step->regex ? vlm_regex_spans(step->regex, s, n, where, spans) : whole(spans, n));
+        TRY(step->regex ? vlm_regex_stretches(step->regex, s, n, where, spans) : whole(spans, n));
         for (size_t i = 0; i < spans->n; i++) {
-            vlm_span p = spans->v[i];
+            vlm_stretch p = spans->v[i];
             if (p.lo == p.hi) continue;
             size_t at = out->text.n, nought = at;
             TRY(vlm_stage_add(out, s + p.lo, 1, 0, -1));
@@ -187,16 +187,16 @@ static vlm_status split(const vlm_step *step, const char *where, const char *s, 
         TRY(step->right ? char_spans(step, s, n, spans) : whole(spans, n));
         join(spans, VLM_NEXT, false);
     } else {
-        TRY(step->regex ? vlm_regex_spans(step->regex, s, n, where, spans) : char_spans(step, s, n, spans));
+        TRY(step->regex ? vlm_regex_stretches(step->regex, s, n, where, spans) : char_spans(step, s, n, spans));
         join(spans, step->behaviour, step->invert);
     }
     for (size_t i = 0; i < spans->n; i++) {
-        vlm_span p = spans->v[i];
+        vlm_stretch p = spans->v[i];
         if (!p.hit) TRY(vlm_stage_add(out, s + p.lo, p.hi - p.lo, zero > p.lo ? zero - p.lo : 0, -1));
     }
     return VLM_OK;
 }
-vlm_status vlm_presplit(const vlm_steps *steps, const char *where, vlm_spans *spans, vlm_stage *a, vlm_stage *spare) {
+vlm_status vlm_presplit(const vlm_steps *steps, const char *where, vlm_stretches *spans, vlm_stage *a, vlm_stage *spare) {
     vlm_status status = VLM_OK;
     vlm_buf temp = {0};
     for (size_t i = 0; i < steps->n; i++) {

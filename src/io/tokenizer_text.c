@@ -30,6 +30,11 @@ vlm_status vlm_ids_push(vlm_ids *v, int64_t id) {
     v->id[v->n++] = id;
     return VLM_OK;
 }
+vlm_status vlm_ids_add(vlm_ids *v, int64_t id) {
+    for (size_t i = 0; i < v->n; i++)
+        if (v->id[i] == id) return VLM_OK;
+    return id < 0 ? VLM_OK : vlm_ids_push(v, id);
+}
 void vlm_ids_free(vlm_ids *v) {
     free(v->id);
     *v = (vlm_ids){0};

@@ -3,7 +3,7 @@
 #define VLM_CONFIG_H
 #include "ops/ops.h"
 
-enum { VLM_MAX_LAYERS = 512 };
+enum { VLM_MAX_LAYERS = 512, VLM_MAX_HEAD = 256 };
 
 /* A vision transformer: patches → pre-norm blocks → final LayerNorm. Sequence of an image: CLS (if any), R registers, Hp·Wp patches. */
 typedef struct vlm_vit_config {

@@ -15,7 +15,7 @@ static vlm_status config(const json_t *j, const char *where, vlm_vit_config *out
     bool qkv = true;
     const char *type = "";
     c.P = 14, c.D = 768, c.L = 12, c.H = 12;
-    vlm_config_known(j, where, known);
+    TRY(vlm_config_known(j, where, known));
     TRY(vlm_json_string(j, where, "model_type", &type));
     c.pos_antialias = !strcmp(type, "dinov2_with_registers");
     if (c.pos_antialias) c.P = 16, c.R = 4;            /* that class's own defaults */

@@ -10,7 +10,7 @@ static vlm_status config(const json_t *j, const char *where, vlm_vit_config *out
     int64_t channels = 3;
     double eps = 1e-5;
     c.P = 16, c.D = 384, c.F = 1536, c.L = 12, c.H = 6, c.rope_theta = 100;
-    vlm_config_known(j, where, known);
+    TRY(vlm_config_known(j, where, known));
     TRY(vlm_json_int(j, where, "patch_size", 1, VLM_MAX_PATCH, &c.P));
     TRY(vlm_json_int(j, where, "hidden_size", 1, VLM_MAX_WIDTH, &c.D));
     TRY(vlm_json_int(j, where, "intermediate_size", 1, VLM_MAX_FFN, &c.F));

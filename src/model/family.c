@@ -8,18 +8,34 @@ static const char *const harmless[] = {
     "drop_path_rate", "eos_token_id", "hidden_dropout_prob", "attention_probs_dropout_prob", "id2label", "initializer_factor", "initializer_range", "is_decoder",
     "label2id", "model_type", "out_features", "out_indices", "output_attentions", "output_hidden_states", "pad_token_id", "problem_type",
     "projection_dim", "return_dict", "stage_names", "torch_dtype", "transformers_version", "use_cache", "cache_implementation",
-    "_out_features", "_out_indices", "transformers.js_config", "is_llama_config", "rope_interleaved", "pretraining_tp", "task_specific_params", NULL };
+    "_out_features", "_out_indices", "transformers.js_config", "is_llama_config", "pretraining_tp", "task_specific_params", NULL };
+/* Keys of relatives that do change it: fine only where they ask for nothing (null, false, a factor of 1, no window). */
+static const struct { const char *key; double neutral; } maths[] = {
+    { "partial_rotary_factor", 1 }, { "rotary_pct", 1 }, { "logit_scale", 1 }, { "logits_scaling", 1 }, { "embedding_multiplier", 1 },
+    { "residual_multiplier", 1 }, { "attention_multiplier", 1 }, { "rope_interleaved", 0 }, { "attn_temperature_tuning", 0 },
+    { "clip_qkv", 0 }, { "use_qk_norm", 0 }, { "qk_norm", 0 }, { "sliding_window", 0 }, { "use_sliding_window", 0 },
+    { "attention_chunk_size", 0 }, { "no_rope_layers", 0 }, { "alibi", 0 }, { "attn_logit_softcapping", 0 }, { "final_logit_softcapping", 0 },
+    { "rope_scaling", 0 }, { "attention_bias", 0 }, { "mlp_bias", 0 }, { "num_experts", 0 }, { "num_local_experts", 0 },
+    { "factor", 1 }, { "attention_factor", 1 }, { "use_bidirectional_attention", 0 } };
 
 static bool listed(const char *key, const char *const *list) {
     for (; *list; list++) if (!strcmp(key, *list)) return true;
     return false;
 }
-void vlm_config_known(const json_t *config, const char *where, const char *const *known) {
+vlm_status vlm_config_known(const json_t *config, const char *where, const char *const *known) {
     const char *key;
     json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)config, key, v)
-        if (!listed(key, known) && !listed(key, harmless))
-            vlm_warn(where, "key %s is not known and not used; if it changes the maths, results will differ from the original's", key);
+    json_object_foreach((json_t *)(uintptr_t)config, key, v) {
+        bool is_maths = false;
+        if (listed(key, known) || listed(key, harmless)) continue;
+        for (size_t i = 0; i < sizeof maths / sizeof *maths; i++)
+            if (!strcmp(maths[i].key, key) && !(json_is_number(v) && json_number_value(v) == maths[i].neutral)) {
+                is_maths = true;
+                TRY(vlm_config_neutral(config, where, key, NULL));
+            } else if (!strcmp(maths[i].key, key)) is_maths = true;
+        if (!is_maths) vlm_warn(where, "key %s is not known and not used; if it changes the maths, results will differ from the original's", key);
+    }
+    return VLM_OK;
 }
 vlm_status vlm_config_neutral(const json_t *config, const char *where, const char *key, const char *only) {
     const json_t *v = json_object_get(config, key);
@@ -32,8 +48,7 @@ vlm_status vlm_config_rope(const json_t *rope, const char *where, double *theta)
     TRY(vlm_json_real(rope, where, "rope_theta", 1e-3, 1e12, theta));
     TRY(vlm_config_neutral(rope, where, "rope_type", "default"));
     TRY(vlm_config_neutral(rope, where, "type", "default"));   /* as older files spell it */
-    vlm_config_known(rope, where, known);
-    return VLM_OK;
+    return vlm_config_known(rope, where, known);
 }
 vlm_status vlm_config_activation(const json_t *config, const char *where, const char *key, vlm_activation *io) {
     const char *s = NULL;
@@ -47,6 +62,8 @@ vlm_status vlm_config_activation(const json_t *config, const char *where, const 
 }
 
 vlm_status vlm_vit_config_check(const vlm_vit_config *c, const char *where) {
+    if ((c->pos_cls || !c->pos_resize) && c->rope_theta == 0 && !c->pos_h)
+        return vlm_fail(VLM_EFORMAT, where, "image_size is smaller than a patch of %lld; mend the file", (long long)c->P);
     if (c->D % c->H) return vlm_fail(VLM_EFORMAT, where, "width %lld is no multiple of the %lld heads; mend the file", (long long)c->D, (long long)c->H);
     int64_t Dh = c->D / c->H;
     if (Dh > VLM_MAX_HEAD || Dh % 2) return vlm_fail(VLM_EUNSUPPORTED, where, "heads of %lld are not supported; even numbers up to %d are", (long long)Dh, VLM_MAX_HEAD);

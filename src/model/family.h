@@ -22,8 +22,9 @@ extern const vlm_family vlm_dinov3, vlm_dinov2, vlm_siglip, vlm_llama, vlm_gemma
 const vlm_family *vlm_family_by_type(const char *model_type);  /* NULL: none */
 const vlm_family *vlm_family_by_name(const char *name);
 
-/* For the families. Keys of a config: one that is not listed is warned of, for it might change the maths. */
-void       vlm_config_known(const json_t *config, const char *where, const char *const *known);
+/* For the families. Keys of a config: one that is not listed is warned of, for it might change the maths; one that is known to
+   change it is refused (VLM_EUNSUPPORTED). */
+vlm_status vlm_config_known(const json_t *config, const char *where, const char *const *known);
 /* A key that must be absent, null, false, 0 or equal to `only` (NULL: none such), because another value is maths that is not built. */
 vlm_status vlm_config_neutral(const json_t *config, const char *where, const char *key, const char *only);
 vlm_status vlm_config_activation(const json_t *config, const char *where, const char *key, vlm_activation *io);
@@ -32,5 +33,5 @@ vlm_status vlm_config_rope(const json_t *rope, const char *where, double *theta)
 /* Sizes that do not fit each other. */
 vlm_status vlm_vit_config_check(const vlm_vit_config *c, const char *where);
 vlm_status vlm_lm_config_check(const vlm_lm_config *c, const char *where);
-enum { VLM_MAX_WIDTH = 1 << 16, VLM_MAX_FFN = 1 << 20, VLM_MAX_VOCAB = 1 << 24, VLM_MAX_HEAD = 256, VLM_MAX_PATCH = 256, VLM_MAX_REGISTERS = 1024 };
+enum { VLM_MAX_WIDTH = 1 << 16, VLM_MAX_FFN = 1 << 20, VLM_MAX_VOCAB = 1 << 24, VLM_MAX_PATCH = 256, VLM_MAX_REGISTERS = 1024 };
 #endif

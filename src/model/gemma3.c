@@ -27,7 +27,7 @@ static vlm_status rope(const json_t *j, const char *where, vlm_lm_config *c) {
     const json_t *both = json_object_get(j, "rope_parameters");
     TRY(vlm_json_real(j, where, "rope_theta", 1e-3, 1e12, &c->rope_theta));
     TRY(vlm_json_real(j, where, "rope_local_base_freq", 1e-3, 1e12, &c->rope_local));
-    vlm_config_known(both, where, known);
+    TRY(vlm_config_known(both, where, known));
     TRY(vlm_config_rope(json_object_get(both, known[0]), where, &c->rope_theta));
     TRY(vlm_config_rope(json_object_get(both, known[1]), where, &c->rope_local));
     return vlm_config_rope(json_object_get(j, "rope_scaling"), where, &c->rope_theta);
@@ -42,7 +42,7 @@ static vlm_status config(const json_t *j, const char *where, vlm_lm_config *out)
     vlm_lm_config c = { .rope_mul = 1, .norm_offset = 1, .qk_norm = true, .sandwich = true, .tied = true, .act = VLM_GELU_TANH };
     double eps = 1e-6, scalar = 256;
     c.D = 2304, c.F = 9216, c.L = 26, c.H = 8, c.G = 4, c.Dh = 256, c.V = 262208, c.context = 131072, c.rope_theta = 1e6, c.rope_local = 1e4, c.window = 4096;
-    vlm_config_known(j, where, known);
+    TRY(vlm_config_known(j, where, known));
     TRY(vlm_json_int(j, where, "hidden_size", 1, VLM_MAX_WIDTH, &c.D));
     TRY(vlm_json_int(j, where, "intermediate_size", 1, VLM_MAX_FFN, &c.F));
     TRY(vlm_json_int(j, where, "num_hidden_layers", 1, VLM_MAX_LAYERS, &c.L));

@@ -9,7 +9,7 @@ static vlm_status config(const json_t *j, const char *where, vlm_lm_config *out)
     vlm_lm_config c = { .embed_scale = 1, .rope_mul = 1, .act = VLM_SILU };
     double eps = 1e-6;
     c.D = 4096, c.F = 11008, c.L = 32, c.H = 32, c.V = 32000, c.context = 2048, c.rope_theta = 10000;
-    vlm_config_known(j, where, known);
+    TRY(vlm_config_known(j, where, known));
     TRY(vlm_json_int(j, where, "hidden_size", 1, VLM_MAX_WIDTH, &c.D));
     TRY(vlm_json_int(j, where, "intermediate_size", 1, VLM_MAX_FFN, &c.F));
     TRY(vlm_json_int(j, where, "num_hidden_layers", 1, VLM_MAX_LAYERS, &c.L));

@@ -7,7 +7,7 @@
 #include <string.h>
 
 static vlm_param *add(vlm_params *ps, vlm_group g, int64_t row, const int64_t *dims, const char *fmt, va_list args) {
-    static vlm_param none;             /* when memory is out: written to, never read */
+    static _Thread_local vlm_param none;       /* when memory is out: written to, never read */
     if (ps->n == ps->room) {
         int room = ps->room ? ps->room * 2 : 256;
         vlm_param *p = realloc(ps->p, (size_t)room * sizeof *p);

@@ -12,7 +12,7 @@ static vlm_status config(const json_t *whole, const char *where, vlm_vit_config 
     double eps = 1e-6;
     c.P = 16, c.D = 768, c.F = 3072, c.L = 12, c.H = 12;
     if (!j) j = whole;
-    vlm_config_known(j, where, known);
+    TRY(vlm_config_known(j, where, known));
     TRY(vlm_json_int(j, where, "patch_size", 1, VLM_MAX_PATCH, &c.P));
     TRY(vlm_json_int(j, where, "hidden_size", 1, VLM_MAX_WIDTH, &c.D));
     TRY(vlm_json_int(j, where, "intermediate_size", 1, VLM_MAX_FFN, &c.F));

@@ -95,13 +95,15 @@ static void rope_tables(const vlm_vit_config *c, const vlm_grid *grid, int64_t n
     const double pi = 3.14159265358979323846;
     int64_t half = c->D / c->H / 2, quarter = half / 2;
     real *cs = a->host_cos, *sn = a->host_sin;
+    double freq[VLM_MAX_HEAD / 4];
+    for (int64_t k = 0; k < quarter; k++) freq[k] = pow(c->rope_theta, -4.0 * (double)k / (double)(2 * half));
     for (int64_t i = 0; i < n; i++) {
         for (int64_t j = 0; j < vlm_vit_prefix(c) * half; j++) *cs++ = 1, *sn++ = 0;
         for (int64_t y = 0; y < grid[i].h; y++)
             for (int64_t x = 0; x < grid[i].w; x++) {
                 double at[2] = { 2 * ((double)y + 0.5) / (double)grid[i].h - 1, 2 * ((double)x + 0.5) / (double)grid[i].w - 1 };
                 for (int64_t k = 0; k < half; k++) {
-                    double angle = 2 * pi * at[k >= quarter] * pow(c->rope_theta, -4.0 * (double)(k % quarter) / (double)(2 * half));
+                    double angle = 2 * pi * at[k >= quarter] * freq[k % quarter];
                     *cs++ = (real)cos(angle), *sn++ = (real)sin(angle);
                 }
             }

@@ -193,7 +193,7 @@ $ cp models/llama/model.safetensors bad; printf '\377\377\377\377' | dd of=bad/m
 $ vlm inspect bad --tensors --quiet | awk 'NF == 9 && $2 == "F32" && $8 > 0 {print $1, $8, $9}'
 | model.norm.weight 1 0
 $ vlm inspect bad --tensors 2>&1 >/dev/null
-| vlm: warning: bad: 1 values are NaN or infinite; every other command refuses the folder
+| vlm: warning: bad: 1 values are NaN or infinite; commands that compute with them refuse the folder
 $ cp models/llama/model.safetensors bad; echo '{}' >bad/tokenizer.json; vlm ask bad hi
 ! vlm: bad/tokenizer.json: has no model; get the file again
 = 1

@@ -21,6 +21,7 @@ typedef struct golden {
     double tolerance, worst;           /* worst: largest error as a share of what is allowed */
     char worst_stage[64];
     int compared, bad;
+    json_t *seen;                      /* golden stages that were compared */
     vlm_model *m;
     vlm_session *s;
 } golden;
@@ -32,10 +33,14 @@ static bool ok(golden *g, const char *what, vlm_status s) {
     if (s) { printf("    %s %s %s: %s: %s\n", g->isa, g->name, what, vlm_error_where(), vlm_error_message()); g->bad++; }
     return !s;
 }
-static bool array(const golden *g, const char *stage, vlm_npy *out) {
+/* Stages that a case does not list are none of its kind; one that it lists must be there. */
+static bool array(golden *g, const char *stage, vlm_npy *out) {
     char path[1024];
+    if (!json_object_get(json_object_get(g->j, "stages"), stage)) return false;
     snprintf(path, sizeof path, "%s/cases/%s/%s.npy", root, g->name, stage);
-    return vlm_exists(path) && vlm_npy_open(path, out) == VLM_OK;
+    if (!ok(g, stage, vlm_npy_open(path, out))) return false;
+    json_object_set_new(g->seen, stage, json_true());
+    return true;
 }
 static void done_stage(golden *g, const char *stage, double error, double allowed) {
     g->compared++;
@@ -201,7 +206,7 @@ static void run_generate(golden *g) {
     char path[1024];
     json_t *j = NULL;
     snprintf(path, sizeof path, "%s/cases/%s/generate.json", root, g->name);
-    if (!vlm_exists(path) || !ok(g, path, vlm_json_read(path, &j))) return;
+    if (!vlm_exists(path) || !ok(g, path, vlm_json_read(path, &j))) return;      /* not every case has an answer */
     const json_t *want = json_object_get(j, "ids"), *prompt = json_object_get(j, "prompt_ids"), *names = json_object_get(j, "images");
     vlm_ids ids = { 0 };
     vlm_features *f = NULL;
@@ -255,12 +260,19 @@ static void run_case(const char *name, const char *isa) {
     g.tolerance = json_number_value(json_object_get(g.j, "tolerance"));
     vlm_model_options o = options_of(json_object_get(g.j, "options"), isa);
     snprintf(path, sizeof path, "%s/%s", root, json_string_value(json_object_get(g.j, "model")));
+    g.seen = json_object();
     if (ok(&g, path, vlm_model_open(path, &o, &g.m)) && ok(&g, path, vlm_session_open(g.m, &(vlm_session_options){ .threads = 2 }, &g.s))) {
         vlm_features *f = run_images(&g);
         if (g.m->net->language) run_text(&g, f);
         vlm_features_free(f);
         run_generate(&g);
     }
+    const char *stage;
+    json_t *v;
+    json_object_foreach(json_object_get(g.j, "stages"), stage, v)
+        if (!json_object_get(g.seen, stage)) complain(&g, stage, "is golden, but was not compared", 0, 0);
+    if (!json_object_size(g.seen)) complain(&g, "stages", "no golden stage was compared", 0, 0);
+    json_decref(g.seen);
     vlm_session_close(g.s);
     vlm_model_close(g.m);
     json_decref(g.j);
@@ -284,7 +296,7 @@ int main(int argc, char **argv) {
     static const char *const isas[] = { "ref", "avx2", "avx512" };
     for (int i = 0; i < 3; i++) {
         unsigned cpu;
-        if (vlm_isa_flags(isas[i], &cpu)) { printf("%s NOT RUN: this CPU lacks it\n", isas[i]); skipped += n; continue; }
+        if (vlm_isa_flags(isas[i], &cpu)) { printf("%s NOT RUN: this CPU lacks it\n", isas[i]); skipped++; continue; }
         for (int k = 0; k < n; k++) run_case(names[k], isas[i]);
     }
     for (int k = 0; k < n; k++) free(names[k]);

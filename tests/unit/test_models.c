@@ -155,11 +155,15 @@ static void unknown_keys_are_warned_of(void **state) {
     assert_int_equal(warnings, 1);
     assert_non_null(strstr(warned, "new_maths"));
     assert_ok(parse("llama",
-        "{\"partial_rotary_factor\":0.5,\"rope_parameters\":{\"rope_theta\":1,\"rope_type\":\"default\",\"mscale\":2}}", NULL, &l));
-    assert_int_equal(warnings, 3);
+        "{\"partial_rotary_factor\":1.0,\"rope_parameters\":{\"rope_theta\":1,\"rope_type\":\"default\",\"mscale\":2}}", NULL, &l));
+    assert_int_equal(warnings, 2);
     assert_non_null(strstr(warned, "mscale"));
     assert_ok(parse("gemma3", "{\"rope_parameters\":{\"rope_theta\":1}}", NULL, &l));
-    assert_int_equal(warnings, 4);
+    assert_int_equal(warnings, 3);
+    /* keys that are known to change the maths are no matter for a warning */
+    assert_failure(parse("llama", "{\"partial_rotary_factor\":0.5}", NULL, &l), VLM_EUNSUPPORTED, "config.json", "partial_rotary_factor");
+    assert_failure(parse("llama", "{\"sliding_window\":4096}", NULL, &l), VLM_EUNSUPPORTED, "config.json", "sliding_window");
+    assert_failure(parse("dinov2", "{\"patch_size\":256}", &v, NULL), VLM_EFORMAT, "config.json", "image_size");
     vlm_log_set(NULL, NULL, NULL);
 }
 

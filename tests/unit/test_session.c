@@ -445,6 +445,7 @@ static void wrong_calls(void **state) {
     assert_failure(vlm_prefill(s, run, 3, f), VLM_EARG, "ids", "3 image tokens for 2 rows");
     assert_failure(vlm_prefill(s, ids, 3, f), VLM_EARG, "ids", "0 image tokens for 2 rows");
     assert_failure(vlm_prefill(s, NULL, 0, f), VLM_EARG, "ids", "");
+    assert_failure(vlm_prefill(s, run, 1, NULL), VLM_EARG, "ids", "1 image tokens for 0 rows");
     assert_failure(vlm_prefill(s, &(int64_t){ -1 }, 1, NULL), VLM_EARG, "ids", "-1");
     assert_failure(vlm_prefill(s, &(int64_t){ tiny->net->lm.cfg.V }, 1, NULL), VLM_EARG, "ids", "");
     assert_failure(vlm_prefill(s, &(int64_t){ INT64_MIN }, 1, NULL), VLM_EARG, "ids", "");
@@ -471,6 +472,15 @@ static void wrong_calls(void **state) {
     assert_failure(vlm_answer(s, &(vlm_answer_options){ .stops = 1 }, NULL), VLM_EARG, "vlm_answer", "stop");
     assert_ok(vlm_sample(s, NULL, &id));
     vlm_session_close(s);
+    /* another model's features: their rows have another width */
+    vlm_model *other;
+    assert_ok(vlm_model_open("tests/golden/models/vlm_dino", NULL, &other));
+    s = session_of(other, 1, 0);
+    assert_failure(vlm_say(s, NULL, f, "x"), VLM_EARG, "features", "another model's");
+    assert_int_equal(vlm_session_position(s), 0);
+    vlm_session_close(s);
+    vlm_model_close(other);
+    assert_failure(vlm_model_open("tests/golden/models/llama", &(vlm_model_options){ .context = -5 }, &other), VLM_EARG, "vlm_model_open", "negative");
     /* half models */
     assert_ok(vlm_model_open("tests/golden/models/dinov3_s", NULL, &encoder));
     s = session_of(encoder, 1, 0);
