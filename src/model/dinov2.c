@@ -8,10 +8,9 @@ static vlm_status config(const json_t *j, const char *where, vlm_vit_config *out
         "patch_size", "hidden_size", "mlp_ratio", "num_hidden_layers", "num_attention_heads", "hidden_act", "layer_norm_eps", "image_size", "num_channels", "qkv_bias",
         "layerscale_value", "use_swiglu_ffn", "num_register_tokens", "use_mask_token", "apply_layernorm", "reshape_hidden_states", "interpolate_antialias",
         "interpolate_offset", NULL };
-    vlm_vit_config c = { .cls = true, .layerscale = true, .q_bias = true, .k_bias = true, .v_bias = true, .out_bias = true, .mlp_bias = true, .act = VLM_GELU_ERF,
+    vlm_vit_config c = { .eps = 1e-6f, .cls = true, .layerscale = true, .q_bias = true, .k_bias = true, .v_bias = true, .out_bias = true, .mlp_bias = true, .act = VLM_GELU_ERF,
                          .pos_cls = true, .pos_resize = true };
-    int64_t channels = 3, image = 224, ratio = 4;
-    double eps = 1e-6;
+    int64_t image = 224, ratio = 4;
     bool qkv = true;
     const char *type = "";
     c.P = 14, c.D = 768, c.L = 12, c.H = 12;
@@ -19,23 +18,15 @@ static vlm_status config(const json_t *j, const char *where, vlm_vit_config *out
     TRY(vlm_json_string(j, where, "model_type", &type));
     c.pos_antialias = !strcmp(type, "dinov2_with_registers");
     if (c.pos_antialias) c.P = 16, c.R = 4;            /* that class's own defaults */
-    TRY(vlm_json_int(j, where, "patch_size", 1, VLM_MAX_PATCH, &c.P));
-    TRY(vlm_json_int(j, where, "hidden_size", 1, VLM_MAX_WIDTH, &c.D));
+    TRY(vlm_vit_config_sizes(j, where, &c));
     TRY(vlm_json_int(j, where, "mlp_ratio", 1, 64, &ratio));
-    TRY(vlm_json_int(j, where, "num_hidden_layers", 1, VLM_MAX_LAYERS, &c.L));
-    TRY(vlm_json_int(j, where, "num_attention_heads", 1, 1024, &c.H));
-    TRY(vlm_json_int(j, where, "num_register_tokens", 0, VLM_MAX_REGISTERS, &c.R));
-    TRY(vlm_json_int(j, where, "num_channels", 3, 3, &channels));
     TRY(vlm_json_int(j, where, "image_size", c.P, 1 << 16, &image));
-    TRY(vlm_json_real(j, where, "layer_norm_eps", 0, 1, &eps));
     TRY(vlm_json_bool(j, where, "qkv_bias", &qkv));
     TRY(vlm_json_bool(j, where, "use_swiglu_ffn", &c.gated));
-    TRY(vlm_config_activation(j, where, "hidden_act", &c.act));
     c.q_bias = c.k_bias = c.v_bias = qkv;
     c.F = c.D * ratio;
     if (c.gated) c.F = (c.F * 2 / 3 + 7) / 8 * 8, c.act = VLM_SILU;
     c.pos_h = c.pos_w = image / c.P;
-    c.eps = (float)eps;
     TRY(vlm_vit_config_check(&c, where));
     *out = c;
     return VLM_OK;

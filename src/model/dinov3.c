@@ -6,29 +6,18 @@ static vlm_status config(const json_t *j, const char *where, vlm_vit_config *out
         "patch_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "hidden_act", "layer_norm_eps", "rope_theta", "rope_parameters",
         "image_size", "num_channels", "query_bias", "key_bias", "value_bias", "proj_bias", "mlp_bias", "layerscale_value", "use_gated_mlp", "num_register_tokens",
         "pos_embed_shift", "pos_embed_jitter", "pos_embed_rescale", "apply_layernorm", "reshape_hidden_states", NULL };      /* pos_embed_*: training only */
-    vlm_vit_config c = { .cls = true, .layerscale = true, .q_bias = true, .v_bias = true, .out_bias = true, .mlp_bias = true, .act = VLM_GELU_ERF };
-    int64_t channels = 3;
-    double eps = 1e-5;
+    vlm_vit_config c = { .eps = 1e-5f, .cls = true, .layerscale = true, .q_bias = true, .v_bias = true, .out_bias = true, .mlp_bias = true, .act = VLM_GELU_ERF };
     c.P = 16, c.D = 384, c.F = 1536, c.L = 12, c.H = 6, c.rope_theta = 100;
     TRY(vlm_config_known(j, where, known));
-    TRY(vlm_json_int(j, where, "patch_size", 1, VLM_MAX_PATCH, &c.P));
-    TRY(vlm_json_int(j, where, "hidden_size", 1, VLM_MAX_WIDTH, &c.D));
-    TRY(vlm_json_int(j, where, "intermediate_size", 1, VLM_MAX_FFN, &c.F));
-    TRY(vlm_json_int(j, where, "num_hidden_layers", 1, VLM_MAX_LAYERS, &c.L));
-    TRY(vlm_json_int(j, where, "num_attention_heads", 1, 1024, &c.H));
-    TRY(vlm_json_int(j, where, "num_register_tokens", 0, VLM_MAX_REGISTERS, &c.R));
-    TRY(vlm_json_int(j, where, "num_channels", 3, 3, &channels));
-    TRY(vlm_json_real(j, where, "layer_norm_eps", 0, 1, &eps));
+    TRY(vlm_vit_config_sizes(j, where, &c));
     TRY(vlm_json_real(j, where, "rope_theta", 1e-3, 1e12, &c.rope_theta));
     TRY(vlm_config_rope(json_object_get(j, "rope_parameters"), where, &c.rope_theta));
-    TRY(vlm_config_activation(j, where, "hidden_act", &c.act));
     TRY(vlm_json_bool(j, where, "use_gated_mlp", &c.gated));
     TRY(vlm_json_bool(j, where, "query_bias", &c.q_bias));
     TRY(vlm_json_bool(j, where, "key_bias", &c.k_bias));
     TRY(vlm_json_bool(j, where, "value_bias", &c.v_bias));
     TRY(vlm_json_bool(j, where, "proj_bias", &c.out_bias));
     TRY(vlm_json_bool(j, where, "mlp_bias", &c.mlp_bias));
-    c.eps = (float)eps;
     TRY(vlm_vit_config_check(&c, where));
     *out = c;
     return VLM_OK;

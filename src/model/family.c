@@ -61,6 +61,38 @@ vlm_status vlm_config_activation(const json_t *config, const char *where, const 
     return VLM_OK;
 }
 
+vlm_status vlm_vit_config_sizes(const json_t *j, const char *where, vlm_vit_config *io) {
+    int64_t channels = 3;
+    double eps = io->eps;
+    TRY(vlm_json_int(j, where, "patch_size", 1, VLM_MAX_PATCH, &io->P));
+    TRY(vlm_json_int(j, where, "hidden_size", 1, VLM_MAX_WIDTH, &io->D));
+    TRY(vlm_json_int(j, where, "intermediate_size", 1, VLM_MAX_FFN, &io->F));
+    TRY(vlm_json_int(j, where, "num_hidden_layers", 1, VLM_MAX_LAYERS, &io->L));
+    TRY(vlm_json_int(j, where, "num_attention_heads", 1, 1024, &io->H));
+    TRY(vlm_json_int(j, where, "num_register_tokens", 0, VLM_MAX_REGISTERS, &io->R));
+    TRY(vlm_json_int(j, where, "num_channels", 3, 3, &channels));
+    TRY(vlm_json_real(j, where, "layer_norm_eps", 0, 1, &eps));
+    io->eps = (float)eps;
+    return vlm_config_activation(j, where, "hidden_act", &io->act);
+}
+vlm_status vlm_lm_config_sizes(const json_t *j, const char *where, vlm_lm_config *io) {
+    double eps = io->eps;
+    TRY(vlm_json_int(j, where, "hidden_size", 1, VLM_MAX_WIDTH, &io->D));
+    TRY(vlm_json_int(j, where, "intermediate_size", 1, VLM_MAX_FFN, &io->F));
+    TRY(vlm_json_int(j, where, "num_hidden_layers", 1, VLM_MAX_LAYERS, &io->L));
+    TRY(vlm_json_int(j, where, "num_attention_heads", 1, 1024, &io->H));
+    if (!io->G) io->G = io->H;
+    if (!io->Dh) io->Dh = io->D / io->H;
+    TRY(vlm_json_int(j, where, "num_key_value_heads", 1, 1024, &io->G));
+    TRY(vlm_json_int(j, where, "head_dim", 2, VLM_MAX_WIDTH, &io->Dh));
+    TRY(vlm_json_int(j, where, "vocab_size", 1, VLM_MAX_VOCAB, &io->V));
+    TRY(vlm_json_int(j, where, "max_position_embeddings", 1, 1 << 24, &io->context));
+    TRY(vlm_json_real(j, where, "rms_norm_eps", 0, 1, &eps));
+    TRY(vlm_json_bool(j, where, "tie_word_embeddings", &io->tied));
+    io->eps = (float)eps;
+    return vlm_config_activation(j, where, "hidden_act", &io->act);
+}
+
 vlm_status vlm_vit_config_check(const vlm_vit_config *c, const char *where) {
     if ((c->pos_cls || !c->pos_resize) && c->rope_theta == 0 && !c->pos_h)
         return vlm_fail(VLM_EFORMAT, where, "image_size is smaller than a patch of %lld; mend the file", (long long)c->P);

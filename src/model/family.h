@@ -30,6 +30,9 @@ vlm_status vlm_config_neutral(const json_t *config, const char *where, const cha
 vlm_status vlm_config_activation(const json_t *config, const char *where, const char *key, vlm_activation *io);
 /* A rope_parameters or rope_scaling object (NULL, null: none): its rope_theta; any kind but "default" is maths that is not built. */
 vlm_status vlm_config_rope(const json_t *rope, const char *where, double *theta);
+/* The keys that all encoders, all decoders share; io holds the defaults. A G or Dh of 0: as many key heads as heads, D/H. */
+vlm_status vlm_vit_config_sizes(const json_t *config, const char *where, vlm_vit_config *io);
+vlm_status vlm_lm_config_sizes(const json_t *config, const char *where, vlm_lm_config *io);
 /* Sizes that do not fit each other. */
 vlm_status vlm_vit_config_check(const vlm_vit_config *c, const char *where);
 vlm_status vlm_lm_config_check(const vlm_lm_config *c, const char *where);

@@ -39,31 +39,20 @@ static vlm_status config(const json_t *j, const char *where, vlm_lm_config *out)
         "rope_local_base_freq", "rope_scaling", "max_position_embeddings", "vocab_size", "tie_word_embeddings", "hidden_activation", "hidden_act", "attention_bias",
         "query_pre_attn_scalar", "sliding_window", "layer_types", "sliding_window_pattern", "_sliding_window_pattern", "attn_logit_softcapping", "final_logit_softcapping",
         "use_bidirectional_attention", NULL };
-    vlm_lm_config c = { .rope_mul = 1, .norm_offset = 1, .qk_norm = true, .sandwich = true, .tied = true, .act = VLM_GELU_TANH };
-    double eps = 1e-6, scalar = 256;
+    vlm_lm_config c = { .eps = 1e-6f, .rope_mul = 1, .norm_offset = 1, .qk_norm = true, .sandwich = true, .tied = true, .act = VLM_GELU_TANH };
+    double scalar = 256;
     c.D = 2304, c.F = 9216, c.L = 26, c.H = 8, c.G = 4, c.Dh = 256, c.V = 262208, c.context = 131072, c.rope_theta = 1e6, c.rope_local = 1e4, c.window = 4096;
     TRY(vlm_config_known(j, where, known));
-    TRY(vlm_json_int(j, where, "hidden_size", 1, VLM_MAX_WIDTH, &c.D));
-    TRY(vlm_json_int(j, where, "intermediate_size", 1, VLM_MAX_FFN, &c.F));
-    TRY(vlm_json_int(j, where, "num_hidden_layers", 1, VLM_MAX_LAYERS, &c.L));
-    TRY(vlm_json_int(j, where, "num_attention_heads", 1, 1024, &c.H));
-    TRY(vlm_json_int(j, where, "num_key_value_heads", 1, 1024, &c.G));
-    TRY(vlm_json_int(j, where, "head_dim", 2, VLM_MAX_WIDTH, &c.Dh));
-    TRY(vlm_json_int(j, where, "vocab_size", 1, VLM_MAX_VOCAB, &c.V));
-    TRY(vlm_json_int(j, where, "max_position_embeddings", 1, 1 << 24, &c.context));
+    TRY(vlm_lm_config_sizes(j, where, &c));
     TRY(vlm_json_int(j, where, "sliding_window", 1, 1 << 24, &c.window));
-    TRY(vlm_json_real(j, where, "rms_norm_eps", 0, 1, &eps));
     TRY(vlm_json_real(j, where, "query_pre_attn_scalar", 1e-6, 1e9, &scalar));
-    TRY(vlm_config_activation(j, where, "hidden_act", &c.act));
     TRY(vlm_config_activation(j, where, "hidden_activation", &c.act));
     TRY(vlm_config_neutral(j, where, "attention_bias", NULL));
     TRY(vlm_config_neutral(j, where, "attn_logit_softcapping", NULL));
     TRY(vlm_config_neutral(j, where, "final_logit_softcapping", NULL));
     TRY(vlm_config_neutral(j, where, "use_bidirectional_attention", NULL));
-    TRY(vlm_json_bool(j, where, "tie_word_embeddings", &c.tied));
     TRY(layer_types(j, where, &c));
     TRY(rope(j, where, &c));
-    c.eps = (float)eps;
     c.attn_scale = (float)(1 / sqrt(scalar));
     c.embed_scale = (float)sqrt((double)c.D);          /* rounded to the weights' type when that is known */
     TRY(vlm_lm_config_check(&c, where));

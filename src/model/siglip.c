@@ -7,23 +7,14 @@ static vlm_status config(const json_t *whole, const char *where, vlm_vit_config 
         "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_channels", "image_size", "patch_size", "hidden_act", "layer_norm_eps",
         "vision_use_head", NULL };
     const json_t *j = json_object_get(whole, "vision_config");
-    vlm_vit_config c = { .q_bias = true, .k_bias = true, .v_bias = true, .out_bias = true, .mlp_bias = true, .act = VLM_GELU_TANH };
-    int64_t channels = 3, image = 224;
-    double eps = 1e-6;
+    vlm_vit_config c = { .eps = 1e-6f, .q_bias = true, .k_bias = true, .v_bias = true, .out_bias = true, .mlp_bias = true, .act = VLM_GELU_TANH };
+    int64_t image = 224;
     c.P = 16, c.D = 768, c.F = 3072, c.L = 12, c.H = 12;
     if (!j) j = whole;
     TRY(vlm_config_known(j, where, known));
-    TRY(vlm_json_int(j, where, "patch_size", 1, VLM_MAX_PATCH, &c.P));
-    TRY(vlm_json_int(j, where, "hidden_size", 1, VLM_MAX_WIDTH, &c.D));
-    TRY(vlm_json_int(j, where, "intermediate_size", 1, VLM_MAX_FFN, &c.F));
-    TRY(vlm_json_int(j, where, "num_hidden_layers", 1, VLM_MAX_LAYERS, &c.L));
-    TRY(vlm_json_int(j, where, "num_attention_heads", 1, 1024, &c.H));
-    TRY(vlm_json_int(j, where, "num_channels", 3, 3, &channels));
+    TRY(vlm_vit_config_sizes(j, where, &c));
     TRY(vlm_json_int(j, where, "image_size", c.P, 1 << 14, &image));
-    TRY(vlm_json_real(j, where, "layer_norm_eps", 0, 1, &eps));
-    TRY(vlm_config_activation(j, where, "hidden_act", &c.act));
     c.pos_h = c.pos_w = image / c.P;
-    c.eps = (float)eps;
     TRY(vlm_vit_config_check(&c, where));
     *out = c;
     return VLM_OK;
