@@ -34,11 +34,14 @@ static vlm_status from_ours(const json_t *o, const char *where, vlm_image_rule *
     r->kind = (vlm_size_rule)k;
     r->filter = (vlm_filter)f;
     TRY(vlm_json_need_int(o, where, "block", 1, 1 << 16, &r->block));
-    TRY(vlm_json_int(o, where, "max_size", 0, 1 << 24, &r->max_size));
+    if (r->kind != VLM_RULE_FIXED) TRY(vlm_json_need_int(o, where, "max_size", 1, 1 << 24, &r->max_size));
     TRY(vlm_json_int(o, where, "max_tokens", 0, 1 << 30, &r->max_tokens));
     TRY(vlm_json_bool(o, where, "no_upscale", &r->no_upscale));
     TRY(vlm_json_bool(o, where, "fill_max", &r->fill_max));
     TRY(vlm_json_bool(o, where, "global_tile", &r->global_tile));
+    for (int i = 0; i < 2; i++)        /* a mean of 0 is a rule, a mean that nobody gave is none */
+        if (!json_is_array(json_object_get(o, i ? "std" : "mean")))
+            return vlm_fail(VLM_EFORMAT, where, "image has no list %s; get the file again", i ? "std" : "mean");
     TRY(triple(o, where, "mean", r->mean));
     return triple(o, where, "std", r->std);
 }

@@ -180,6 +180,14 @@ static vlm_status crop(const vlm_image_plan *p, int64_t P, const float *from, fl
     return VLM_OK;
 }
 
+/* What overflowed must not go on as features. */
+static vlm_status check_finite(const vlm_model *m, const char *name, const float *x, int64_t n) {
+    int64_t bad = 0;
+    for (int64_t i = 0; i < n; i++) bad += !(x[i] - x[i] == 0);
+    if (!bad) return VLM_OK;
+    return vlm_fail(VLM_EFORMAT, name, "gives %lld NaN or infinite features; the weights of %s overflow, use sound ones or F32", (long long)bad, m->net->dir);
+}
+
 /* One group: n images whose encoder images (units of them) run together. */
 static vlm_status encode_group(vlm_session *s, const vlm_image *const *images, int64_t n, int64_t units, int keep, vlm_seen *seen) {
     const vlm_net *net = s->m->net;
@@ -220,6 +228,10 @@ static vlm_status encode_group(vlm_session *s, const vlm_image *const *images, i
                 ops->download(s->ctx, seen[i].tokens + t * tokens * net->lm.cfg.D, wk.tokens, (size_t)(tokens * net->lm.cfg.D) * sizeof(float));
             }
             ops->sync(s->ctx);
+            TRY_DONE(check_finite(s->m, images[i]->name, seen[i].prefix + t * seen[i].prefix_len, seen[i].prefix_len));
+            if (seen[i].patches) TRY_DONE(check_finite(s->m, images[i]->name, seen[i].patches + t * seen[i].patch_len, seen[i].patch_len));
+            if (seen[i].tokens)
+                TRY_DONE(check_finite(s->m, images[i]->name, seen[i].tokens + t * tokens * net->lm.cfg.D, tokens * net->lm.cfg.D));
         }
 done:
     if (dev_mem) ops->free(dev_mem, dev_bytes);

@@ -32,24 +32,34 @@ const char *vlm_isa_name(unsigned cpu) {
 /* eos_token_id: a number or a list. */
 static vlm_status add_stops_of(vlm_model *m, const json_t *j, const char *where) {
     const json_t *eos = json_object_get(j, "eos_token_id");
+    size_t n = json_is_array(eos) ? json_array_size(eos) : 1;
     if (!eos || json_is_null(eos)) return VLM_OK;
-    if (json_is_integer(eos)) return vlm_ids_add(&m->stop, json_integer_value(eos));
-    for (size_t i = 0; i < json_array_size(eos); i++) {
-        if (!json_is_integer(json_array_get(eos, i))) return vlm_fail(VLM_EFORMAT, where, "eos_token_id is no number or list of numbers; mend the file");
-        TRY(vlm_ids_add(&m->stop, json_integer_value(json_array_get(eos, i))));
+    for (size_t i = 0; i < n; i++) {
+        const json_t *id = json_is_array(eos) ? json_array_get(eos, i) : eos;
+        if (!json_is_integer(id)) return vlm_fail(VLM_EFORMAT, where, "eos_token_id is no number or list of numbers; mend the file");
+        if (json_integer_value(id) < 0 || json_integer_value(id) >= m->net->lm.cfg.V)
+            return vlm_fail(VLM_EFORMAT, where, "eos_token_id holds %lld, but the model knows 0 to %lld; mend the file", (long long)json_integer_value(id),
+                            (long long)m->net->lm.cfg.V - 1);
+        TRY(vlm_ids_add(&m->stop, json_integer_value(id)));
     }
-    return json_is_array(eos) ? VLM_OK : vlm_fail(VLM_EFORMAT, where, "eos_token_id is no number or list of numbers; mend the file");
+    return VLM_OK;
 }
 static vlm_status read_stops(vlm_model *m) {
-    char *path = vlm_join(m->net->dir, "generation_config.json");
+    char *path = vlm_join(m->net->dir, "generation_config.json"), *own = vlm_join(m->net->dir, m->net->nanovlm ? "vlm.json" : "config.json");
     json_t *j = NULL;
     vlm_status status = VLM_OK;
-    if (!path) return vlm_fail_memory(m->net->dir, 64);
-    if (vlm_exists(path) && !(status = vlm_json_read(path, &j))) status = add_stops_of(m, j, path);
-    if (!status) status = add_stops_of(m, m->net->nanovlm ? json_object_get(m->net->ours, "language_config") : m->net->config, m->net->dir);
-    if (!status && m->tok) status = vlm_ids_add(&m->stop, vlm_tokenizer_eos(m->tok));
+    if (!path || !own) { status = vlm_fail_memory(m->net->dir, 64); goto done; }
+    if (vlm_exists(path)) {
+        TRY_DONE(vlm_json_read(path, &j));
+        if (!json_is_object(j)) { status = vlm_fail(VLM_EFORMAT, path, "is not a JSON object; get the file again"); goto done; }
+        TRY_DONE(add_stops_of(m, j, path));
+    }
+    TRY_DONE(add_stops_of(m, m->net->nanovlm ? json_object_get(m->net->ours, "language_config") : m->net->config, own));
+    if (m->tok) status = vlm_ids_add(&m->stop, vlm_tokenizer_eos(m->tok));
+done:
     json_decref(j);
     free(path);
+    free(own);
     return status;
 }
 

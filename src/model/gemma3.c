@@ -11,7 +11,8 @@ static vlm_status layer_types(const json_t *j, const char *where, vlm_lm_config 
     TRY(vlm_json_int(j, where, "_sliding_window_pattern", 1, 1 << 16, &pattern));
     TRY(vlm_json_int(j, where, "sliding_window_pattern", 1, 1 << 16, &pattern));
     for (int64_t i = 0; i < c->L; i++) c->sliding[i] = (i + 1) % pattern != 0;
-    if (!json_is_array(types)) return VLM_OK;
+    if (!types || json_is_null(types)) return VLM_OK;
+    if (!json_is_array(types)) return vlm_fail(VLM_EFORMAT, where, "layer_types is no list; mend the file");
     if ((int64_t)json_array_size(types) != c->L)
         return vlm_fail(VLM_EFORMAT, where, "layer_types has %zu entries, expected one for each of %lld layers; mend the file", json_array_size(types), (long long)c->L);
     for (int64_t i = 0; i < c->L; i++) {
@@ -27,6 +28,7 @@ static vlm_status rope(const json_t *j, const char *where, vlm_lm_config *c) {
     const json_t *both = json_object_get(j, "rope_parameters");
     TRY(vlm_json_real(j, where, "rope_theta", 1e-3, 1e12, &c->rope_theta));
     TRY(vlm_json_real(j, where, "rope_local_base_freq", 1e-3, 1e12, &c->rope_local));
+    if (both && !json_is_null(both) && !json_is_object(both)) return vlm_fail(VLM_EFORMAT, where, "rope_parameters is no object; mend the file");
     TRY(vlm_config_known(both, where, known));
     TRY(vlm_config_rope(json_object_get(both, known[0]), where, &c->rope_theta));
     TRY(vlm_config_rope(json_object_get(both, known[1]), where, &c->rope_local));

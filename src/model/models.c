@@ -159,7 +159,22 @@ static bool is_spare(const vlm_net *net, const vlm_tensor *t) {
             if (!strncmp(t->name, *s, strlen(*s))) return true;
     return false;
 }
-static void warn_of_unused(const vlm_net *net) {
+/* A tensor of a kind that the model has a place for, although config.json leaves no room for this one. */
+static bool has_a_name(const vlm_net *net, const vlm_tensor *t) {
+    const vlm_family *f[] = { net->vision, net->language };
+    char layer[16], rule[256];
+    if (net->nanovlm) return !strncmp(t->name, "vision_encoder.", 15) || !strncmp(t->name, "decoder.", 8);
+    for (int i = 0; i < 2; i++)
+        for (const char *const *prefix = f[i] ? f[i]->prefixes : NULL; prefix && *prefix; prefix++)
+            for (const vlm_rule *r = f[i]->rules; r->ours; r++)
+                for (int k = 0; k < 3 && r->theirs[k]; k++) {
+                    snprintf(rule, sizeof rule, "%s%s", *prefix, r->theirs[k]);
+                    rule[strcspn(rule, "[")] = 0;
+                    if (matches(rule, t->name, layer)) return true;
+                }
+    return false;
+}
+static vlm_status check_unused(const vlm_net *net) {
     int64_t n = 0;
     const char *name = NULL;
     for (int64_t i = 0; i < vlm_weights_count(net->weights); i++) {
@@ -167,9 +182,15 @@ static void warn_of_unused(const vlm_net *net) {
         bool used = is_spare(net, t);
         for (int j = 0; !used && j < net->params.n; j++)
             for (int k = 0; k < net->params.p[j].parts; k++) used = used || net->params.p[j].part[k] == t;
-        if (!used && !n++) name = t->name;
+        if (used) continue;
+        if (has_a_name(net, t))
+            return vlm_fail(VLM_EFORMAT, vlm_weights_file(net->weights, t),
+                            "tensor %s is there, but config.json says that the model has none such; one of the two files is another model's", t->name);
+        if (!n++) name = t->name;
     }
-    if (n) vlm_warn(net->dir, "%" PRId64 " tensor%s not used, the first is %s; if the model needs them, results will differ from the original's", n, n == 1 ? " is" : "s are", name);
+    if (n) vlm_warn(net->dir, "%" PRId64 " tensor%s not used, the first is %s; if the model needs them, results will differ from the original's", n,
+                    n == 1 ? " is" : "s are", name);
+    return VLM_OK;
 }
 
 static vlm_dtype mat_dtype(const vlm_tensor *t) { return t->dtype == VLM_T_BF16 ? VLM_BF16 : t->dtype == VLM_T_F16 ? VLM_F16 : VLM_F32; }
@@ -310,8 +331,7 @@ static vlm_status bind(vlm_net *net) {
     }
     set_dtypes(&net->params);
     if (net->language) net->lm.cfg.embed_scale = round_to(net->lm.embed.dtype, net->lm.cfg.embed_scale);
-    warn_of_unused(net);
-    return VLM_OK;
+    return check_unused(net);
 }
 
 static vlm_status load(vlm_net *net, int threads) {

@@ -97,14 +97,14 @@ static void own(void **state) {
         { "rule", "1", VLM_EFORMAT, "rule" }, { "filter", "\"lanczos\"", VLM_EUNSUPPORTED, "lanczos" },
         { "block", "0", VLM_EFORMAT, "block" }, { "block", "65537", VLM_EFORMAT, "block" }, { "block", "24", VLM_EFORMAT, "block" },
         { "block", "null", VLM_EFORMAT, "block" },
-        { "max_size", "-1", VLM_EFORMAT, "max_size" }, { "max_size", "0", VLM_EARG, "0 is not between" },
+        { "max_size", "-1", VLM_EFORMAT, "max_size" }, { "max_size", "0", VLM_EFORMAT, "max_size is 0" },
         { "max_tokens", "1e30", VLM_EFORMAT, "max_tokens" },
         { "no_upscale", "1", VLM_EFORMAT, "no_upscale" }, { "fill_max", "\"\"", VLM_EFORMAT, "fill_max" },
         { "global_tile", "[]", VLM_EFORMAT, "global_tile" },
         { "mean", "[1, 2]", VLM_EFORMAT, "mean" }, { "mean", "[1e300, 0, 0]", VLM_EFORMAT, "mean" },
         { "mean", "\"imagenet\"", VLM_EFORMAT, "mean" },
         { "std", "[1, 1, \"1\"]", VLM_EFORMAT, "std" }, { "std", "[0, 1, 1]", VLM_EFORMAT, "deviation" },
-        { "std", "null", VLM_EFORMAT, "deviation" } };
+        { "std", "null", VLM_EFORMAT, "no list std" }, { "mean", "null", VLM_EFORMAT, "no list mean" } };
     json_t *v = NULL, *l = NULL, *image;
     assert_ok(vlm_json_read("tests/golden/models/dinov3_splus/config.json", &v));
     assert_ok(vlm_json_read("tests/golden/models/llama/config.json", &l));
