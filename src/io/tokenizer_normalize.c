@@ -74,24 +74,67 @@ vlm_status vlm_normalizers_read(const json_t *o, const char *where, vlm_steps *o
     return vlm_steps_push(out, step, where);
 }
 
-/* Characters too young for the library's tables stay as they are, and divide what is normalized on both sides. */
-static vlm_status unicode_form(const char *s, size_t n, int options, const char *where, vlm_buf *out) {
+/* ---- Normal forms, from utf8proc's tables; its own way through a text orders marks by a bubble sort, quadratic in a run of them ---- */
+typedef struct codes { int32_t *v; size_t n, cap; } codes;
+
+static size_t class_of(int32_t c) { return (unsigned char)utf8proc_get_property(c)->combining_class; }
+/* Brings each run of marks into the order of their combining classes, equal ones as they stand: a counting sort, linear in the run. */
+static vlm_status order_marks(codes *a, codes *spare) {
+    for (size_t lo = 0, hi; lo < a->n; lo = hi + 1) {
+        bool ordered = true;
+        size_t class, last = 0;
+        for (hi = lo; hi < a->n && (class = class_of(a->v[hi])); hi++, last = class) ordered = ordered && class >= last;
+        if (ordered) continue;
+        size_t count[257] = {0};                           /* by class: where the next one goes */
+        TRY(vlm_grow(&spare->v, &spare->cap, hi - lo, sizeof *spare->v));
+        memcpy(spare->v, a->v + lo, (hi - lo) * sizeof *spare->v);
+        for (size_t i = lo; i < hi; i++) count[class_of(a->v[i]) + 1]++;
+        for (int k = 1; k < 256; k++) count[k] += count[k - 1];
+        for (size_t i = 0; i < hi - lo; i++) a->v[lo + count[class_of(spare->v[i])]++] = spare->v[i];
+    }
+    return VLM_OK;
+}
+static vlm_status stretch_form(const char *s, size_t n, int options, codes *a, codes *spare, vlm_buf *out) {
+    enum { MOST = 32 };                                    /* characters that one becomes: 18 in Unicode */
+    a->n = 0;
+    for (size_t i = 0; i < n;) {
+        uint32_t c;
+        int class = 0;
+        i += (size_t)vlm_utf8_get(s + i, &c);
+        TRY(vlm_grow(&a->v, &a->cap, a->n + MOST, sizeof *a->v));
+        utf8proc_ssize_t k = utf8proc_decompose_char((utf8proc_int32_t)c, a->v + a->n, MOST, options, &class);
+        if (k < 0 || k > MOST) return vlm_fail(VLM_EFORMAT, "text", "U+%04X cannot be normalized; leave it out", (unsigned)c);
+        a->n += (size_t)k;
+    }
+    TRY(order_marks(a, spare));
+    if (options & UTF8PROC_COMPOSE) a->n = (size_t)utf8proc_normalize_utf32(a->v, (utf8proc_ssize_t)a->n, options);
+    for (size_t i = 0; i < a->n; i++) {
+        char utf8[4];
+        TRY(vlm_buf_add(out, utf8, (size_t)vlm_utf8_put(utf8, (uint32_t)a->v[i])));
+    }
+    return VLM_OK;
+}
+/* Characters too young for the library's tables stay as they are, and divide what is normalized on both sides. So does ASCII, which never
+   joins what stands before it. */
+static vlm_status unicode_form(const char *s, size_t n, int options, vlm_buf *out) {
+    vlm_status status = VLM_OK;
+    codes a = {0}, spare = {0};
     for (size_t i = 0, lo = 0; i <= n;) {
         uint32_t c = 0;
         int bytes = i < n ? vlm_utf8_get(s + i, &c) : 1;
-        if (i == n || vlm_young_form(c)) {
-            utf8proc_uint8_t *form = NULL;
-            utf8proc_ssize_t k = i > lo ? utf8proc_map((const utf8proc_uint8_t *)s + lo, (utf8proc_ssize_t)(i - lo), &form, options) : 0;
-            vlm_status status = k < 0 ? vlm_fail(VLM_ELIMIT, where, "cannot normalize the text: %s; shorten it", utf8proc_errmsg(k))
-                                      : vlm_buf_add(out, form ? (const char *)form : "", (size_t)k);
-            free(form);
-            TRY(status);
-            if (i < n) TRY(vlm_buf_add(out, s + i, (size_t)bytes));
-            lo = i + (size_t)bytes;
+        bool young = i < n && vlm_young_form(c);
+        if (i == n || young || c < 0x80) {
+            if (i - lo == 1) TRY_DONE(vlm_buf_add(out, s + lo, 1));    /* ASCII alone */
+            else if (i > lo) TRY_DONE(stretch_form(s + lo, i - lo, options, &a, &spare, out));
+            if (young) TRY_DONE(vlm_buf_add(out, s + i, (size_t)bytes));
+            lo = young ? i + (size_t)bytes : i;
         }
         i += (size_t)bytes;
     }
-    return VLM_OK;
+done:
+    free(a.v);
+    free(spare.v);
+    return status;
 }
 static vlm_status lower(const char *s, size_t n, size_t zero, vlm_run *out) {
     char utf8[4];
@@ -177,10 +220,10 @@ static vlm_status one(const vlm_step *step, const char *where, const char *s, si
         }
         return VLM_OK;
     }
-    TRY(unicode_form(s, n, form, where, &out->text));
+    TRY(unicode_form(s, n, form, &out->text));
     if (!zero) return VLM_OK;
     vlm_buf head = {0};                                    /* what the first character became, and what was composed with that */
-    vlm_status status = unicode_form(s, zero, form, where, &head);
+    vlm_status status = unicode_form(s, zero, form, &head);
     while (!status && out->zero < head.n && out->zero < out->text.n) out->zero += (size_t)vlm_utf8_get(out->text.s + out->zero, &c);
     free(head.s);
     return status;

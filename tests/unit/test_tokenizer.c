@@ -171,6 +171,35 @@ static void long_words(void **state) {
     free(s);
 }
 
+/* Marks of two classes by turns, which are to be ordered: a million pairs in each form, and what becomes of them. */
+static void many_marks(void **state) {
+    static const char *const forms[] = { "NFC", "NFD", "NFKC", "NFKD" };
+    enum { PAIRS = 1000000 };
+    size_t n = 1 + 4 * (size_t)PAIRS;
+    char *s = malloc(n), json[512];
+    (void)state;
+    s[0] = 'a';
+    for (size_t i = 0; i < PAIRS; i++) memcpy(s + 1 + 4 * i, "\xCC\x81\xCC\xA3", 4);
+    for (int k = 0; k < 4; k++) {
+        vlm_tokenizer *t;
+        vlm_ids v = {0};
+        bool composed = forms[k][strlen(forms[k]) - 1] == 'C';
+        snprintf(json, sizeof json, "{`normalizer`:{`type`:`%s`},`model`:{`type`:`BPE`,`merges`:[],"
+                                    "`vocab`:{`a`:0,`\xCC\x81`:1,`\xCC\xA3`:2,`\xE1\xBA\xA1`:3}}}", forms[k]);
+        assert_ok(parse(json, &t));
+        clock_t begin = clock();
+        assert_ok(vlm_tokenizer_encode(t, s, n, 0, &v));
+        double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
+        if (seconds > 5) fail_msg("%s takes %.1f s", forms[k], seconds);
+        assert_int_equal(v.n, 2 * PAIRS + !composed);      /* a with the first dot below is one character */
+        assert_int_equal(v.id[0], composed ? 3 : 0);
+        for (size_t i = 1; i < v.n; i++) assert_true(v.id[i] == (i <= (size_t)PAIRS - composed ? 2 : 1));
+        vlm_ids_free(&v);
+        vlm_tokenizer_close(t);
+    }
+    free(s);
+}
+
 static void extend(void **state) {
     static const char *const more[] = { "<|image|>", "<row_1_col_1>" };
     char dir[512], src[512];
@@ -396,7 +425,7 @@ static void steps(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden), cmocka_unit_test(literal), cmocka_unit_test(long_words), cmocka_unit_test(extend),
+        cmocka_unit_test(golden), cmocka_unit_test(literal), cmocka_unit_test(long_words), cmocka_unit_test(many_marks), cmocka_unit_test(extend),
         cmocka_unit_test(refused),
         cmocka_unit_test(patterns), cmocka_unit_test(steps),
     };
