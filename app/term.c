@@ -121,6 +121,13 @@ static void on_stop(int signal) {
     if (!held || stops) _exit(130);
     stops = 1;
 }
+/* A page of a mapped file is gone, or its disk cannot give it: nothing can go on, but not without a word. */
+static void on_lost_page(int signal) {
+    static const char text[] = "vlm: a file was cut short while it was being read, or its disk failed; leave files alone while they are in use\n";
+    (void)signal;
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) _exit(1);
+    _exit(1);
+}
 void vlm_signals_open(void) {
     struct sigaction sa = { .sa_handler = on_stop };
     for (int fd = 0; fd < 3; fd++)     /* a file of ours must not become standard output; what is closed stays unusable */
@@ -128,6 +135,8 @@ void vlm_signals_open(void) {
     sigemptyset(&sa.sa_mask);
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
+    sa.sa_handler = on_lost_page;
+    sigaction(SIGBUS, &sa, NULL);
     sa.sa_handler = SIG_DFL;           /* `vlm ... | head` ends without a word */
     sigaction(SIGPIPE, &sa, NULL);
 }

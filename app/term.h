@@ -15,7 +15,8 @@ vlm_status vlm_flush(void);
 double vlm_now_ms(void);
 
 /* Ctrl-C ends the program at once with exit code 130, except between hold and release (while files are written, an answer streams): there
-   it is remembered, and vlm_stopped says so; a second one ends the program even then. release: VLM_ESTOPPED if one came. */
+   it is remembered, and vlm_stopped says so; a second one ends the program even then. release: VLM_ESTOPPED if one came.
+   A mapped file that is cut short (SIGBUS) ends it with a line and exit code 1. */
 void vlm_signals_open(void);
 void vlm_hold(void);
 vlm_status vlm_release(void);

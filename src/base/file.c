@@ -43,8 +43,13 @@ void vlm_map_forget(const void *p, size_t bytes) {
 vlm_status vlm_read(const char *path, size_t limit, unsigned char **out, size_t *size) {
     bool in = !strcmp(path, "-");
     const char *name = in ? "standard input" : path;
-    int fd = in ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    int fd = in ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return vlm_fail_errno(path, "open");
+    struct stat st;
+    if (!in && (fstat(fd, &st) || !S_ISREG(st.st_mode))) {     /* a FIFO that nobody writes to would hang us */
+        close(fd);
+        return vlm_fail(VLM_EIO, path, "is not a regular file; name a file, or - for standard input");
+    }
     vlm_status status = VLM_OK;
     unsigned char *data = NULL;
     size_t n = 0, room = 0;

@@ -6,14 +6,15 @@
 #include <stdio.h>
 
 /* A regular file, mapped read-only. Fails on anything else, and over `limit` bytes (0: no limit). A file that
-   another program cuts short while it is mapped ends the process (SIGBUS): the one thing we cannot answer. */
+   another program cuts short while it is mapped ends the process (SIGBUS): the one thing we cannot answer. A program that
+   wants to say so installs a handler, which writes and calls _exit (app/term.c does); the library touches no signal. */
 typedef struct vlm_map { const unsigned char *data; size_t size; } vlm_map;
 vlm_status vlm_map_open(const char *path, size_t limit, vlm_map *out);
 void       vlm_map_close(vlm_map *m);                  /* zeroed is fine */
 /* The whole pages in [p, p + bytes) are not needed for now: they leave this process's memory. */
 void       vlm_map_forget(const void *p, size_t bytes);
 
-/* The whole file, with a NUL behind it; the caller frees. path "-" reads standard input. */
+/* The whole file, with a NUL behind it; the caller frees. A regular file, or "-": standard input, whatever that is. */
 vlm_status vlm_read(const char *path, size_t limit, unsigned char **out, size_t *size);
 
 /* Writes beside the target and takes its place only at commit: flush, fsync, rename, fsync of the folder.

@@ -50,6 +50,25 @@ $ vlm new --preset nothing -o x --json
 ! vlm: --preset: "nothing" is not known; --preset help lists them
 = 1
 
+A mapped file that is cut short ends the program, but not without a word. (The signal is sent: when a page goes is not ours to time.)
+$ mkfifo in; vlm chat models/vlm_dino <in & exec 3>in; sleep 0.3; kill -BUS $!; wait $!
+! vlm: a file was cut short while it was being read, or its disk failed; leave files alone while they are in use
+= 1
+
+A pipe that nobody writes to does not hang us: in a MODEL folder, as an image, as a text.
+$ rm bad/config.json; mkfifo bad/config.json; timeout 9 vlm inspect bad
+! vlm: bad/config.json: is not a regular file; name a file, or - for standard input
+= 1
+$ rm bad/*; cp models/llama/* bad; mkfifo bad/chat_template.jinja; timeout 9 vlm ask bad hi
+! vlm: bad/chat_template.jinja: is not a regular file; name a file, or - for standard input
+= 1
+$ timeout 9 vlm ask models/vlm_dino hi -i in
+! vlm: in: is not a regular file; name a file, or - for standard input
+= 1
+$ timeout 9 vlm tokenize models/llama --file in
+! vlm: in: is not a regular file; name a file, or - for standard input
+= 1
+
 A name with control characters stays one line.
 $ vlm inspect $'no\nwhere\033[31m'
 ! vlm: no?where?[31m: is not a folder; name a MODEL folder that holds config.json and model.safetensors

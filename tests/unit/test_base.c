@@ -288,10 +288,12 @@ static void reading(void **state) {
     unsigned char *p = NULL;
     size_t n = 7;
     assert_failure(vlm_read(temp("none"), 10, &p, &n), VLM_EIO, "/none", "cannot open");
-    assert_failure(vlm_read(temp_dir, 10, &p, &n), VLM_EIO, temp_dir, "cannot read: Is a directory");
+    assert_failure(vlm_read(temp_dir, 10, &p, &n), VLM_EIO, temp_dir, "is not a regular file");
+    assert_int_equal(mkfifo(temp("fifo2"), 0600), 0);
+    assert_failure(vlm_read(temp("fifo2"), 10, &p, &n), VLM_EIO, "/fifo2", "is not a regular file");   /* and does not hang */
     temp_write("f", "abcd", 4);
     assert_failure(vlm_read(temp("f"), 3, &p, &n), VLM_ELIMIT, "/f", "more than 3 bytes");
-    assert_failure(vlm_read("/dev/zero", 100000, &p, &n), VLM_ELIMIT, "/dev/zero", "more than 100000 bytes");
+    assert_failure(vlm_read("/dev/zero", 100000, &p, &n), VLM_EIO, "/dev/zero", "is not a regular file");
     assert_true(!p && n == 7);
     static const size_t limits[] = { 4, 5, 1000000, SIZE_MAX };
     for (int i = 0; i < 4; i++) {
@@ -299,10 +301,20 @@ static void reading(void **state) {
         assert_true(n == 4 && !memcmp(p, "abcd", 5));          /* the NUL behind it included */
         free(p);
     }
-    assert_ok(vlm_read("/dev/null", 0, &p, &n));
+    int old = dup(0), fd = open("/dev/zero", O_RDONLY);
+    dup2(fd, 0);
+    close(fd);
+    n = 7;
+    p = NULL;
+    assert_failure(vlm_read("-", 100000, &p, &n), VLM_ELIMIT, "standard input", "more than 100000 bytes");     /* without an end */
+    assert_true(!p && n == 7);
+    fd = open("/dev/null", O_RDONLY);
+    dup2(fd, 0);
+    close(fd);
+    assert_ok(vlm_read("-", 0, &p, &n));
     assert_true(n == 0 && *p == 0);
     free(p);
-    int old = dup(0), fd = open(temp("f"), O_RDONLY);
+    fd = open(temp("f"), O_RDONLY);
     dup2(fd, 0);
     assert_ok(vlm_read("-", 10, &p, &n));
     assert_true(n == 4);
