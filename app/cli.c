@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 extern char **environ;
 
@@ -55,6 +56,16 @@ vlm_status vlm_parse_real(const char *where, const char *text, double lo, double
     return VLM_OK;
 }
 
+size_t vlm_utf8_length(const char *text, size_t n) {
+    size_t i = 0;
+    for (utf8proc_int32_t c; i < n;) {
+        utf8proc_ssize_t k = utf8proc_iterate((const utf8proc_uint8_t *)text + i, (utf8proc_ssize_t)(n - i), &c);
+        if (k < 1) break;
+        i += (size_t)k;
+    }
+    return i;
+}
+
 /* ---- the nearest known name --------------------------------------------------------------------------------------- */
 /* Insertions, deletions, substitutions and swaps of neighbours that lead from a to b (optimal string alignment). */
 static int distance(const char *a, const char *b) {
@@ -72,6 +83,15 @@ static int distance(const char *a, const char *b) {
             d[i][j] = best;
         }
     return d[n][m];
+}
+const char *vlm_nearest(const char *name, const char *const *names) {
+    const char *best = NULL;
+    int least = (int)strlen(name) / 2 + 1;
+    for (; *names; names++) {
+        int d = distance(name, *names);
+        if (d < least) { least = d; best = *names; }
+    }
+    return best;
 }
 static const char *nearest_option(const char *name, int command) {
     const char *best = NULL;
@@ -96,6 +116,7 @@ vlm_status vlm_command_find(const char *name, int *out) {
         if (d < least) { least = d; best = i; }
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", vlm_commands[i].name);
     }
+    if (!*name) name = "COMMAND";
     if (best >= 0) return vlm_usage(name, "unknown command; did you mean %s? (this version has: %s)", vlm_commands[best].name, all);
     return vlm_usage(name, "unknown command; this version has: %s", all);
 }
@@ -114,10 +135,18 @@ static bool is_choice(const char *choices, const char *text) {
         if (!strncmp(p, text, n) && (!p[n] || p[n] == '|')) return true;
     return false;
 }
-/* text NULL: a flag without a value. `where` is what the user wrote: --max-size, VLM_MAX_SIZE, run.json: max-size. */
+static vlm_status check_text(const char *where, const char *text) {
+    size_t bad = vlm_utf8_length(text, strlen(text));
+    return text[bad] ? vlm_usage(where, "byte %zu is not UTF-8; convert the text", bad) : VLM_OK;
+}
+/* text NULL: a flag without a value. `where` is what the user wrote: --max-size, VLM_MAX_SIZE, run.json: max-size. What a stronger source
+   has set stays, but a bad value is an error all the same. */
 static vlm_status set(vlm_args *a, int i, const char *where, const char *text, vlm_source from) {
     const vlm_option *o = &vlm_options[i];
-    void *to = (char *)a + o->at;
+    bool keep = from < a->from[i], free_text = o->metavar && !strcmp(o->metavar, "S");
+    union { bool flag; int64_t n; double x; vlm_strings list; const char *text; } unused;
+    void *to = keep ? (void *)&unused : (char *)a + o->at;
+    if (text && free_text) TRY(check_text(where, text));
     switch (o->kind) {
     case VLM_KIND_FLAG: {
         static const char *const words[] = { "false", "true", "0", "1", "no", "yes", "off", "on" };
@@ -132,15 +161,17 @@ static vlm_status set(vlm_args *a, int i, const char *where, const char *text, v
     case VLM_KIND_TEXT:
         if (strchr(o->metavar, '|') && !is_choice(o->metavar, text))
             return vlm_usage(where, "\"%s\" is not known; give %s", text, o->metavar);
+        if (!*text && !free_text) return vlm_usage(where, "is empty; give %s or leave it out", o->metavar);
         *(const char **)to = text;
         break;
     case VLM_KIND_LIST:
+        if (!*text) return vlm_usage(where, "is empty; give %s or leave it out", o->metavar);
+        if (keep) break;
         if (a->from[i] != from) ((vlm_strings *)to)->n = 0;    /* a stronger source replaces the whole list */
-        if (!*text) return vlm_usage(where, "is empty; give a text or leave it out");
         TRY(add_string(to, text));
         break;
     }
-    a->from[i] = from;
+    if (!keep) a->from[i] = from;
     return VLM_OK;
 }
 
@@ -190,6 +221,13 @@ static vlm_status from_line(int argc, char **argv, vlm_args *a) {
     if (c->max >= 0 && a->args > c->max)
         return vlm_usage(c->name, "\"%s\" is one argument too many; usage: vlm %s %s (a text with blanks needs quotes)", a->arg[c->max],
                          c->name, c->args);
+    for (int k = 0; k < a->args; k++) {        /* MODEL and IMAGE are paths, the others may be empty */
+        bool model = !k && !strncmp(c->args, "MODEL", 5);
+        if (!*a->arg[k] && (model || strstr(c->args, "IMAGE")))
+            return vlm_usage(c->name, "%s is empty; usage: vlm %s %s", model ? "MODEL" : "IMAGE", c->name, c->args);
+        if (k && strstr(c->args, "PROMPT")) TRY(check_text("PROMPT", a->arg[k]));
+        if (k && strstr(c->args, "TEXT")) TRY(check_text("TEXT", a->arg[k]));
+    }
     return VLM_OK;
 }
 
@@ -202,7 +240,7 @@ static vlm_status from_environment(vlm_args *a) {
         char name[64];
         env_name(vlm_options[i].name, name);
         const char *value = getenv(name);
-        if (!value || !*value || i == O_help || a->from[i] == VLM_LINE || !(vlm_options[i].commands & 1 << a->command)) continue;
+        if (!value || !*value || i == O_help || !(vlm_options[i].commands & 1 << a->command)) continue;
         TRY(set(a, i, name, value, VLM_ENVIRONMENT));
     }
     return VLM_OK;
@@ -247,13 +285,13 @@ static vlm_status from_config(vlm_args *a) {
         char where[1200];
         snprintf(where, sizeof where, "%s: %s", path, key);
         int i = find_option(key, strlen(key));
-        if (i < 0 || i == O_config || i == O_help) {
+        if (i == O_config || i == O_help) return vlm_usage(where, "is not for a file; give it on the command line");
+        if (i < 0) {
             const char *best = nearest_option(key, C_ALL);
             if (best) return vlm_usage(where, "unknown key; did you mean %s?", best);
             return vlm_usage(where, "unknown key; the keys are the options without dashes (`vlm help COMMAND`)");
         }
-        if (!(vlm_options[i].commands & 1 << a->command) || a->from[i] > VLM_CONFIG_FILE)
-            continue; /* one file may serve several commands */
+        if (!(vlm_options[i].commands & 1 << a->command)) continue;    /* one file may serve several commands */
         if (vlm_options[i].kind == VLM_KIND_LIST && json_is_array(v)) {
             json_array_foreach(v, k, item) TRY(from_json(a, i, where, item));
         } else TRY(from_json(a, i, where, v));

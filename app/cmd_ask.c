@@ -15,7 +15,12 @@ static vlm_status single(vlm_args *a) {
     double t0 = vlm_now_ms();
     if (!strcmp(q.text, "-")) {
         TRY(vlm_read("-", 16 << 20, &in, &size));
-        if (strlen((char *)in) != size) { free(in); return vlm_fail(VLM_EFORMAT, "standard input", "holds a NUL; give text"); }
+        size_t bad = vlm_utf8_length((char *)in, size);
+        if (bad < size || strlen((char *)in) != size) {
+            free(in);
+            if (bad < size) return vlm_fail(VLM_EFORMAT, "standard input", "byte %zu is not UTF-8; convert the text", bad);
+            return vlm_fail(VLM_EFORMAT, "standard input", "holds a NUL; give text");
+        }
         q.text = (char *)in;
     }
     TRY_DONE(vlm_open_model(a, &m));
@@ -38,11 +43,10 @@ done:
 }
 
 vlm_status vlm_cmd_ask(vlm_args *a) {
-    int from_stdin = a->args > 1 && !strcmp(a->arg[1], "-");
-    for (int i = 0; i < a->image.n; i++) from_stdin += !strcmp(a->image.v[i], "-");
-    if (from_stdin > 1) return vlm_usage("-", "standard input can be read once; name a file for the others");
+    TRY(vlm_check_stdin(a));
     if (a->batch && (a->args > 1 || a->image.n)) return vlm_usage("--batch", "brings its own prompts and images; leave PROMPT and -i out");
     if (a->batch) return vlm_ask_batch(a);
+    if (a->from[O_data_root] == VLM_LINE) return vlm_usage("--data-root", "is for --batch's images; leave it out");
     if (a->args < 2) return vlm_usage("ask", "PROMPT is missing; usage: vlm ask MODEL [-i IMAGE] PROMPT");
     return single(a);
 }

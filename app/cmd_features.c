@@ -200,6 +200,7 @@ vlm_status vlm_cmd_features(vlm_args *a) {
         TRY(vlm_parse_int("--at", x, 0, 1 << 30, &w.x));
         TRY(vlm_parse_int("--at", comma + 1, 0, 1 << 30, &w.y));
     }
+    TRY(vlm_check_stdin(a));
     TRY_DONE(vlm_open_model(a, &m));
     TRY_DONE(vlm_need_vision(a, m));
     TRY_DONE(check(a, &w));

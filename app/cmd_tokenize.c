@@ -10,11 +10,13 @@ static vlm_status parse_ids(const char *text, vlm_ids *out) {
         size_t skip = strspn(text, ", \t\r\n"), n;
         text += skip;
         if (!*text) break;
-        char word[32];
         int64_t id;
         n = strcspn(text, ", \t\r\n");
-        snprintf(word, sizeof word, "%.*s", (int)(n < 31 ? n : 31), text);
-        TRY(vlm_parse_int("--decode", word, 0, VLM_TOKEN_LIMIT, &id));
+        char *word = strndup(text, n);
+        if (!word) return vlm_fail_memory("--decode", n);
+        vlm_status status = vlm_parse_int("--decode", word, 0, VLM_TOKEN_LIMIT, &id);
+        free(word);
+        TRY(status);
         TRY(vlm_ids_push(out, id));
         text += n;
     }
@@ -56,18 +58,19 @@ static vlm_status print_ids(const vlm_args *a, const vlm_tokenizer *t, const vlm
 static vlm_status encode(const vlm_args *a, const vlm_tokenizer *t, const vlm_model *m) {
     vlm_ids ids = { 0 };
     unsigned char *data = NULL;
-    const char *text = a->args > 1 ? a->arg[1] : NULL;
+    const char *text = a->args > 1 ? a->arg[1] : NULL, *where = a->file && strcmp(a->file, "-") ? a->file : "standard input";
     size_t bytes = text ? strlen(text) : 0;
     vlm_status status = VLM_OK;
     if (a->file) {
         TRY(vlm_read(a->file, VLM_TEXT_LIMIT, &data, &bytes));
         text = (char *)data;
+        size_t bad = vlm_utf8_length(text, bytes);
+        if (bad < bytes) { free(data); return vlm_fail(VLM_EFORMAT, where, "byte %zu is not UTF-8; convert the text", bad); }
     }
     if (!m)
         status = vlm_tokenizer_encode(t, text, bytes, (a->no_special ? 0 : VLM_ENCODE_ADD) | (a->literal ? VLM_ENCODE_LITERAL : 0), &ids);
     else if (strlen(text) != bytes)
-        status = vlm_fail(VLM_EFORMAT, strcmp(a->file, "-") ? a->file : "standard input",
-                          "holds a NUL, which no turn can; leave --chat out or mend the text");
+        status = vlm_fail(VLM_EFORMAT, where, "holds a NUL, which no turn can; leave --chat out or mend the text");
     else status = vlm_turn_ids(m, NULL, NULL, text, &ids);
     if (!status) status = print_ids(a, t, &ids);
     free(data);

@@ -167,6 +167,7 @@ vlm_status vlm_cmd_trace(vlm_args *a) {
     char scratch[1024];
     const char *tmp = getenv("TMPDIR");
     vlm_status status;
+    TRY_DONE(vlm_check_stdin(a));
     if (a->prompt && a->ids) { status = vlm_usage("--ids", "and --prompt are two texts; give one"); goto done; }
     if (!a->output && !a->against) {
         status = vlm_usage("--output", "is missing; say with -o where the stages go, or --against what to compare with");

@@ -77,6 +77,12 @@ vlm_status vlm_need_vision(const vlm_args *a, const vlm_model *m) {
 vlm_status vlm_need_language(const vlm_args *a, const vlm_model *m) {
     return m->net->language ? VLM_OK : vlm_fail(VLM_EARG, a->arg[0], "has no language model; name a folder that has one");
 }
+vlm_status vlm_check_stdin(const vlm_args *a) {
+    int n = 0;
+    for (int i = 1; i < a->args; i++) n += !strcmp(a->arg[i], "-");
+    for (int i = 0; i < a->image.n; i++) n += !strcmp(a->image.v[i], "-");
+    return n > 1 ? vlm_usage("-", "standard input can be read once; name a file for the others") : VLM_OK;
+}
 vlm_status vlm_need_output(const vlm_args *a) {
     if (!a->output) return vlm_usage("--output", "is missing; say with -o where the result goes");
     return VLM_OK;

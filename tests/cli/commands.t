@@ -32,6 +32,11 @@ $ vlm tokenize models/llama a --decode 1
 $ vlm tokenize models/llama --decode 1,x
 ! vlm: --decode: "x" is not a whole number; give 0 to 16777216
 = 2
+$ vlm tokenize models/llama --decode 0000000000000000000000000000000000000042
+| H
+$ vlm tokenize models/llama --decode 00000000000000000000000000000000x
+! vlm: --decode: "00000000000000000000000000000000x" is not a whole number; give 0 to 16777216
+= 2
 $ vlm tokenize models/llama --decode 99999
 ! vlm: models/llama/tokenizer.json: id 99999 has no token (the largest is 319); check the ids
 = 1
@@ -51,7 +56,7 @@ $ vlm tokenize models/llama --file nowhere
 ! vlm: nowhere: cannot open: No such file or directory; check the path
 = 1
 $ printf 'a\377' | vlm tokenize models/llama --file -
-! vlm: text: byte 1 is not UTF-8; convert the text
+! vlm: standard input: byte 1 is not UTF-8; convert the text
 = 1
 $ vlm tokenize models/llama --file - <&-
 ! vlm: standard input: cannot read: Bad file descriptor; check the file and its disk
@@ -355,6 +360,11 @@ $ vlm ask models/vlm_dino -i - 'hi' --max-tokens 1 --json <images/rgb_1x1.png | 
 | "path":"-"
 $ echo hi | vlm ask models/vlm_dino - --max-tokens 1 --json | grep -o '"prompt_tokens":[0-9]*'
 | "prompt_tokens":19
+$ vlm ask models/vlm_dino '' --max-tokens 1 --json | grep -o '"prompt_tokens":[0-9]*'
+| "prompt_tokens":16
+$ printf 'a\377' | vlm ask models/vlm_dino -
+! vlm: standard input: byte 1 is not UTF-8; convert the text
+= 1
 $ vlm ask models/vlm_dino -i - - </dev/null
 ! vlm: -: standard input can be read once; name a file for the others
 = 2

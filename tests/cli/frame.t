@@ -181,7 +181,54 @@ $ vlm help plan --man
 ! vlm: help: --man and --completion are for all commands; leave plan out
 = 2
 
-Environment and --config: the line wins over the environment, that over the file.
+Nothing empty where a path belongs, no bytes that are not text where text belongs: each names its option.
+$ vlm inspect ''
+! vlm: inspect: MODEL is empty; usage: vlm inspect MODEL
+= 2
+$ vlm plan m a.png ''
+! vlm: plan: IMAGE is empty; usage: vlm plan MODEL [IMAGE...]
+= 2
+$ vlm ask m p -i ''
+! vlm: --image: is empty; give F or leave it out
+= 2
+$ vlm preprocess m a.png -o ''
+! vlm: --output: is empty; give PATH or leave it out
+= 2
+$ vlm tokenize m --file=
+! vlm: --file: is empty; give F or leave it out
+= 2
+$ vlm ask m --batch ''
+! vlm: --batch: is empty; give F.jsonl or leave it out
+= 2
+$ vlm ask m p --config ''
+! vlm: --config: is empty; give F or leave it out
+= 2
+$ vlm ''
+! vlm: COMMAND: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, help
+= 2
+$ vlm ask m $'a\377'
+! vlm: PROMPT: byte 1 is not UTF-8; convert the text
+= 2
+$ vlm tokenize m $'\300\200'
+! vlm: TEXT: byte 0 is not UTF-8; convert the text
+= 2
+$ vlm ask m p --system $'ab\355\240\200'
+! vlm: --system: byte 2 is not UTF-8; convert the text
+= 2
+$ VLM_STOP=$'\377' vlm ask m p
+! vlm: VLM_STOP: byte 0 is not UTF-8; convert the text
+= 2
+$ vlm trace m --prompt $'\377' -o x
+! vlm: --prompt: byte 0 is not UTF-8; convert the text
+= 2
+$ vlm ask m p --data-root .
+! vlm: --data-root: is for --batch's images; leave it out
+= 2
+$ vlm features m - - -o x
+! vlm: -: standard input can be read once; name a file for the others
+= 2
+
+Environment and --config: the line wins over the environment, that over the file. A bad value is an error even where another wins.
 $ VLM_MAX_TOKENS=x vlm ask m p
 ! vlm: VLM_MAX_TOKENS: "x" is not a whole number; give 1 to 1073741824
 = 2
@@ -189,17 +236,23 @@ $ VLM_MAX_TOKENS=x vlm inspect nowhere
 ! vlm: nowhere: is not a folder; name a MODEL folder that holds config.json and model.safetensors
 = 1
 $ VLM_MAX_TOKENS=x vlm ask nowhere p --max-tokens 3
-! vlm: nowhere: is not a folder; name a MODEL folder that holds config.json and model.safetensors
-= 1
+! vlm: VLM_MAX_TOKENS: "x" is not a whole number; give 1 to 1073741824
+= 2
 $ echo '{"max-tokens": "x"}' >c.json; vlm ask m p --config c.json
 ! vlm: c.json: max-tokens: has the wrong type; give a whole number
 = 2
 $ echo '{"max-tokens": 0}' >c.json; vlm ask m p --config c.json
 ! vlm: c.json: max-tokens: 0 is out of range; give 1 to 1073741824
 = 2
-$ VLM_MAX_TOKENS=5 vlm ask nowhere p --config c.json
-! vlm: nowhere: is not a folder; name a MODEL folder that holds config.json and model.safetensors
-= 1
+$ VLM_MAX_TOKENS=5 vlm ask nowhere p --max-tokens 3 --config c.json
+! vlm: c.json: max-tokens: 0 is out of range; give 1 to 1073741824
+= 2
+$ echo '{"config": "d.json"}' >c.json; vlm ask m p --config c.json
+! vlm: c.json: config: is not for a file; give it on the command line
+= 2
+$ echo '{"max-images": 2, "image": ["a.png", "b.png"]}' >c.json; ln -sf $ROOT/tests/golden/models; VLM_MAX_IMAGES=1 vlm ask models/vlm_dino p --config c.json -i $ROOT/tests/golden/images/rgb_1x1.png --max-tokens 1 --json | grep -o '"tokens":1'
+| "tokens":1
+$ echo '{"max-tokens": 0}' >c.json
 $ VLM_CONFIG=c.json vlm ask m p
 ! vlm: c.json: max-tokens: 0 is out of range; give 1 to 1073741824
 = 2
