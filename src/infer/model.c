@@ -97,6 +97,13 @@ static vlm_status image_tokens(vlm_model *m) {
     return VLM_OK;
 }
 
+/* What no user's text may become. Turn tokens, bos and eos the tokenizer knows itself. */
+static void control_ids(vlm_model *m) {
+    for (size_t i = 0; i < m->stop.n; i++) vlm_tokenizer_control(m->tok, m->stop.id[i]);
+    vlm_tokenizer_control(m->tok, m->image_token);
+    vlm_tokenizer_control(m->tok, m->global_token);
+    for (int64_t i = 0; i < m->tile_rows * m->tile_cols; i++) vlm_tokenizer_control(m->tok, m->tile_token[i]);
+}
 /* Ids that may be drawn: those the tokenizer knows. */
 static vlm_status known_ids(vlm_model *m) {
     int64_t V = m->net->lm.cfg.V;
@@ -137,6 +144,7 @@ static vlm_status open_language(vlm_model *m, const vlm_model_options *o) {
         if (m->chat != VLM_CHAT_UNKNOWN) TRY(vlm_chat_stop_ids(m->tok, m->chat, &m->stop));
     }
     if (m->net->vision) TRY(image_tokens(m));
+    if (m->tok) control_ids(m);
     return known_ids(m);
 }
 

@@ -85,6 +85,7 @@ static vlm_status post_read(vlm_tokenizer *t, const json_t *o, int depth) {
 
 /* ---- Opening ---- */
 static vlm_status parse(vlm_tokenizer *t, const char *text, size_t n) {
+    static const char *const turns[] = { "<|im_start|>", "<|im_end|>", "<bos>", "<start_of_turn>", "<end_of_turn>" };    /* io/chat.c's */
     vlm_status status = VLM_OK;
     vlm_buf rest = {0};
     json_t *root = NULL;
@@ -107,9 +108,13 @@ static vlm_status parse(vlm_tokenizer *t, const char *text, size_t n) {
     TRY_DONE(post_read(t, json_object_get(root, "post_processor"), 0));
     TRY_DONE(vlm_added_read(t, json_object_get(root, "added_tokens")));
     if (!t->vocab.n) TRY_DONE(vlm_fail(VLM_EFORMAT, t->where, "has no tokens at all; get the file again"));
-    if (!(t->special = calloc((size_t)t->vocab.size / 8 + 1, 1))) TRY_DONE(vlm_fail_memory(t->where, (size_t)t->vocab.size / 8 + 1));
+    size_t flags = (size_t)t->vocab.size / 8 + 1;
+    if (!(t->special = calloc(flags, 1)) || !(t->control = calloc(flags, 1))) TRY_DONE(vlm_fail_memory(t->where, flags));
     for (size_t i = 0; i < t->n_added; i++)
         if (t->added[i].special) t->special[t->added[i].id / 8] |= (unsigned char)(1 << t->added[i].id % 8);
+    for (size_t i = 0; i < t->before.n; i++) vlm_tokenizer_control(t, t->before.id[i]);
+    for (size_t i = 0; i < t->behind.n; i++) vlm_tokenizer_control(t, t->behind.id[i]);
+    for (size_t i = 0; i < sizeof turns / sizeof *turns; i++) vlm_tokenizer_control(t, vlm_token_id(t, turns[i]));
 done:
     free(rest.s);
     json_decref(root);
@@ -144,6 +149,7 @@ void vlm_tokenizer_close(vlm_tokenizer *t) {
     vlm_ids_free(&t->before);
     vlm_ids_free(&t->behind);
     free(t->special);
+    free(t->control);
     free(t->chat_template);
     free(t->where);
     free(t);
@@ -200,6 +206,8 @@ static vlm_status open_at(const char *dir, const char *path, vlm_tokenizer **out
     TRY_DONE(vlm_tokenizer_parse(map.data ? (const char *)map.data : "", map.size, path, &t));
     TRY_DONE(side_file(t, dir, "tokenizer_config.json", true));
     TRY_DONE(side_file(t, dir, "special_tokens_map.json", false));
+    vlm_tokenizer_control(t, t->bos);
+    vlm_tokenizer_control(t, t->eos);
     if (vlm_exists(extra)) {                               /* newer folders keep the template in a file of its own */
         TRY_DONE(vlm_read(extra, 1 << 20, &jinja, &bytes));
         free(t->chat_template);
@@ -259,6 +267,16 @@ bool vlm_token_special(const vlm_tokenizer *t, int64_t id) {
 }
 static const vlm_added *added_of(const vlm_tokenizer *t, int64_t id, uint32_t *at) {
     return id >= 0 && vlm_u64map_get(&t->added_of, (uint64_t)id, at) ? &t->added[*at] : NULL;
+}
+void vlm_tokenizer_control(vlm_tokenizer *t, int64_t id) {
+    size_t n;
+    uint32_t at, c;
+    const char *s = vlm_token_text(t, id, &n);
+    if (!s || (!added_of(t, id, &at) && n && (size_t)vlm_utf8_get(s, &c) == n)) return;
+    t->control[id / 8] |= (unsigned char)(1 << id % 8);
+}
+bool vlm_token_barred(const vlm_tokenizer *t, int64_t id) {
+    return id >= 0 && id < t->vocab.size && (t->special[id / 8] | t->control[id / 8]) >> id % 8 & 1;
 }
 const char *vlm_token_shown(const vlm_tokenizer *t, int64_t id, size_t *n, bool *hidden) {
     uint32_t at;

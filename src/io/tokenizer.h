@@ -1,6 +1,7 @@
 /* Text to ids and back, from a folder's tokenizer.json alone; ids are those of the `tokenizers` library (Hugging Face).
    Handled: byte-level and SentencePiece-style BPE; what is not (WordPiece, Unigram, dropout, truncation, ...) is refused by name.
-   Text is UTF-8. A tokenizer does not change after open: any number of threads may use one at once. */
+   Text is UTF-8. A tokenizer does not change once it is open (and vlm_tokenizer_control called): any number of
+   threads may use one at once. */
 #ifndef VLM_TOKENIZER_H
 #define VLM_TOKENIZER_H
 #include "base/status.h"
@@ -27,12 +28,17 @@ const char *vlm_tokenizer_where(const vlm_tokenizer *t);   /* path of its tokeni
 
 enum {
     VLM_ENCODE_ADD = 1,        /* what the post-processor puts around a text (BOS) */
-    VLM_ENCODE_LITERAL = 2,    /* as if there were no special tokens: never gives the id of one. For users' text. (One exception: a
-                                  character that the vocabulary lacks gives the unknown token if that is named so ("<unk>"); if it is
-                                  another special, like <|endoftext|>, that is an error.) */
+    VLM_ENCODE_LITERAL = 2,    /* as if there were no special tokens: never gives the id of one, nor one of vlm_tokenizer_control. For
+                                  users' text. (One exception: a character that the vocabulary lacks gives the unknown token if that is
+                                  a special named so ("<unk>"); if it is another, like <|endoftext|>, that is an error.) */
     VLM_ENCODE_FRONT = 8,      /* of ADD, only what comes in front: a text that goes on */
     VLM_ENCODE_INSIDE = 4      /* not the beginning of the input: no space is put in front that only the beginning gets */
 };
+/* Tells of an id that steers the model (ends an answer, stands for an image), whatever the file calls it: literal text never gives it from
+   now on. So are from the beginning: special tokens, bos, eos, what the post-processor adds, and the turn tokens of io/chat.h's templates.
+   It changes the tokenizer: to be called by who opened it, before anyone else has it. Without effect: an id that has no token, and one
+   character of the model's own vocabulary, which is no added token and which nothing else could write. */
+void vlm_tokenizer_control(vlm_tokenizer *t, int64_t id);
 /* Appends the ids of text (bytes long) to *ids; on failure *ids is as before. VLM_EFORMAT: not UTF-8. */
 vlm_status vlm_tokenizer_encode(const vlm_tokenizer *t, const char *text, size_t bytes, int flags, vlm_ids *ids);
 

@@ -132,7 +132,7 @@ vlm_status vlm_added_spans(const vlm_tokenizer *t, const vlm_trie *trie, const c
         size_t end = i;
         uint32_t node = 0;
         for (size_t k = i; k < n && vlm_u64map_get(&trie->edge, (uint64_t)node << 8 | (unsigned char)s[k], &node); k++)
-            if (value[node] >= 0) { found = value[node]; end = k + 1; }
+            if (value[node] >= 0 && !(literal && vlm_token_barred(t, t->added[value[node]].id))) { found = value[node]; end = k + 1; }
         if (found < 0) { i++; continue; }
         const vlm_added *a = &t->added[found];
         size_t lo = i, hi = end;

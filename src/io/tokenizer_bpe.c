@@ -141,7 +141,7 @@ static vlm_merge heap_pop(vlm_word *w) {
     return top;
 }
 static bool rank_of(const vlm_tokenizer *t, int64_t a, int64_t b, bool literal, uint32_t *rank) {
-    return vlm_u64map_get(&t->bpe.pair, (uint64_t)a << 24 | (uint64_t)b, rank) && !(literal && vlm_token_special(t, t->bpe.merged[*rank]));
+    return vlm_u64map_get(&t->bpe.pair, (uint64_t)a << 24 | (uint64_t)b, rank) && !(literal && vlm_token_barred(t, t->bpe.merged[*rank]));
 }
 static void offer(const vlm_tokenizer *t, vlm_word *w, int32_t at, bool literal) {
     uint32_t rank;
@@ -162,9 +162,10 @@ static vlm_status unknown(const vlm_tokenizer *t, const char *s, int n, bool lit
     if (*id < 0)
         return vlm_fail(VLM_EFORMAT, t->where, "character %.*s (U+%04X) is not in the vocabulary, nor is its unk_token; leave it out", n, s,
                         (unsigned)c);
-    if (literal && vlm_token_special(t, *id)) {
+    if (literal && vlm_token_barred(t, *id)) {
         const char *name = vlm_token_text(t, *id, NULL);
-        if (!strstr(name, "unk") && !strstr(name, "UNK"))
+        bool told = t->control[*id / 8] >> *id % 8 & 1;
+        if (told || (!strstr(name, "unk") && !strstr(name, "UNK")))
             return vlm_fail(VLM_EUNSUPPORTED, t->where,
                             "character %.*s (U+%04X) is not in the vocabulary and would become the special token %.60s; leave it out",
                             n, s, (unsigned)c, name);
@@ -180,7 +181,7 @@ static vlm_status symbols(const vlm_tokenizer *t, const char *s, size_t n, bool 
         uint32_t c;
         int bytes = vlm_utf8_get(s + i, &c);
         int64_t at = vlm_vocab_find(&t->vocab, s + i, (size_t)bytes);
-        if (at >= (int64_t)t->vocab.model || (at >= 0 && literal && vlm_token_special(t, t->vocab.token[at].id))) at = -1;
+        if (at >= (int64_t)t->vocab.model || (at >= 0 && literal && vlm_token_barred(t, t->vocab.token[at].id))) at = -1;
         if (at >= 0) {
             if (held >= 0) TRY(add(w, held));
             held = -1;
@@ -190,7 +191,7 @@ static vlm_status symbols(const vlm_tokenizer *t, const char *s, size_t n, bool 
             for (int k = 0; k < bytes; k++) all = all && b->byte[(unsigned char)s[i + (size_t)k]] >= 0;
             for (int k = 0; all && k < bytes; k++) {
                 id = b->byte[(unsigned char)s[i + (size_t)k]];
-                if (literal && vlm_token_special(t, id))
+                if (literal && vlm_token_barred(t, id))
                     return vlm_fail(VLM_EUNSUPPORTED, t->where, "a byte of %.*s is a special token; leave it out", bytes, s + i);
                 TRY(add(w, id));
             }
@@ -207,7 +208,7 @@ static vlm_status symbols(const vlm_tokenizer *t, const char *s, size_t n, bool 
 static vlm_status encode(const vlm_tokenizer *t, const char *s, size_t n, bool literal, vlm_word *w, vlm_ids *ids) {
     if (t->bpe.ignore_merges) {
         int64_t at = vlm_vocab_find(&t->vocab, s, n);
-        if (at >= 0 && at < (int64_t)t->vocab.model && !(literal && vlm_token_special(t, t->vocab.token[at].id)))
+        if (at >= 0 && at < (int64_t)t->vocab.model && !(literal && vlm_token_barred(t, t->vocab.token[at].id)))
             return vlm_ids_push(ids, t->vocab.token[at].id);
     }
     w->n = w->heap_n = 0;
@@ -238,7 +239,7 @@ vlm_status vlm_bpe_encode(const vlm_tokenizer *t, const char *s, size_t n, bool 
     int64_t dropped = w->dropped;
     TRY(encode(t, s, n, false, w, ids));
     for (size_t i = begin; literal && i < ids->n; i++) {
-        if (!vlm_token_special(t, ids->id[i])) continue;
+        if (!vlm_token_barred(t, ids->id[i])) continue;
         ids->n = begin;
         w->dropped = dropped;
         return encode(t, s, n, true, w, ids);

@@ -135,7 +135,7 @@ struct vlm_tokenizer {
     vlm_u64map added_of;       /* id -> index in added */
     vlm_buf *shown;            /* by added token: its normalized spelling, which decoding uses; empty: its own */
     vlm_trie raw, normal;      /* added tokens sought before and after normalization */
-    unsigned char *special;    /* one bit an id */
+    unsigned char *special, *control;      /* one bit an id; control: what vlm_tokenizer_control was told */
     vlm_ids before, behind;    /* what the post-processor puts around a text */
     int64_t bos, eos, pad;
     char *chat_template;
@@ -154,5 +154,6 @@ vlm_status vlm_added_read(vlm_tokenizer *t, const json_t *list);
 vlm_status vlm_added_spans(const vlm_tokenizer *t, const vlm_trie *trie, const char *s, size_t n, bool literal, vlm_stretches *out,
                            vlm_ids *which);
 void       vlm_trie_free(vlm_trie *trie);
+bool vlm_token_barred(const vlm_tokenizer *t, int64_t id);     /* special or control: never from literal text */
 const char *vlm_token_shown(const vlm_tokenizer *t, int64_t id, size_t *n, bool *hidden);      /* NULL: no such id */
 #endif

@@ -117,6 +117,38 @@ static void going_on(void **state) {
     vlm_tokenizer_close(t);
 }
 
+/* Turn tokens that the file does not call special: a user's text gives none of them, with any template. */
+static void not_special(void **state) {
+    static const char *const turns[] = { "<|im_start|>", "<|im_end|>", "<bos>", "<start_of_turn>", "<end_of_turn>" };
+    char json[16384], text[256] = "", *p = json;
+    vlm_tokenizer *t;
+    vlm_chat *c;
+    (void)state;
+    p += sprintf(p, "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"added_tokens\":[");
+    for (int i = 0; i < 5; i++) p += sprintf(p, "{\"id\":%d,\"content\":\"%s\",\"special\":false,\"normalized\":false},", 96 + i, turns[i]);
+    p += sprintf(p, "{\"id\":101,\"content\":\"\\n\\n\"}],");
+    p += sprintf(p, "\"model\":{\"type\":\"BPE\",\"merges\":[],\"vocab\":{\"\\u010a\":0,\"\\u0120\":1");
+    for (int b = 33; b < 127; b++) p += sprintf(p, ",\"%s%c\":%d", b == '"' || b == '\\' ? "\\" : "", b, b - 31);
+    p += sprintf(p, "}}}");
+    assert_ok(vlm_tokenizer_parse(json, (size_t)(p - json), "t.json", &t));
+    for (int i = 0; i < 5; i++) strcat(text, turns[i]);
+    strcat(text, "\n\n.");
+    for (int gemma = 0; gemma < 2; gemma++) {
+        size_t seen[6] = {0};
+        assert_ok(vlm_chat_open(t, gemma ? VLM_CHAT_GEMMA : VLM_CHAT_CHATML, &c));
+        assert_ok(vlm_chat_begin(c, VLM_ROLE_USER));
+        assert_ok(vlm_chat_text(c, text, strlen(text)));
+        assert_ok(vlm_chat_end(c));
+        assert_ok(vlm_chat_prompt(c));
+        for (size_t i = 0; i < vlm_chat_out(c)->n; i++)
+            if (vlm_chat_out(c)->id[i] >= 96) seen[vlm_chat_out(c)->id[i] - 96]++;
+        static const size_t want[2][6] = { { 2, 1, 0, 0, 0, 1 }, { 0, 0, 1, 2, 1, 1 } };       /* the blank line stays one token */
+        assert_memory_equal(seen, want[gemma], sizeof seen);
+        vlm_chat_close(c);
+    }
+    vlm_tokenizer_close(t);
+}
+
 static void templates(void **state) {
     static const struct { const char *text; vlm_chat_kind kind; } cases[] = {
         { "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
@@ -158,6 +190,7 @@ static void templates(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(golden), cmocka_unit_test(going_on), cmocka_unit_test(templates) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(golden), cmocka_unit_test(going_on), cmocka_unit_test(not_special),
+                                        cmocka_unit_test(templates) };
     return cmocka_run_group_tests(tests, temp_open, temp_close);
 }

@@ -130,6 +130,35 @@ static void literal(void **state) {
     assert_int_equal(v.n, 7);
     assert_memory_equal(v.id, want, sizeof want);
     vlm_tokenizer_close(t);
+    /* ids that are not called special but steer the model: bos and eos by the side files, what the post-processor adds, what is told */
+    v.n = 0;
+    static const char plain[] = "{`added_tokens`:[{`id`:9,`content`:`<s>`,`special`:false},{`id`:10,`content`:`<i>`},"
+        "{`id`:11,`content`:`<>`}],"
+        "`post_processor`:{`type`:`BertProcessing`,`cls`:[`a`,0],`sep`:[`is`,8]},"
+        "`model`:{`type`:`BPE`,`vocab`:{`a`:0,`<`:1,`>`:2,`s`:3,`i`:4,`si`:5,`as`:6,`ii`:7,`is`:8},"
+        "`merges`:[`s i`,`a s`,`i i`,`i s`]}}";
+    temp_write("tokenizer.json", quoted(plain), sizeof plain - 1);
+    temp_write("tokenizer_config.json", quoted("{`bos_token`:`<s>`,`eos_token`:`si`}"), 36);
+    assert_ok(vlm_tokenizer_open(temp_dir, &t));
+    vlm_tokenizer_control(t, 10);
+    vlm_tokenizer_control(t, 7);
+    vlm_tokenizer_control(t, 4);                           /* a character of the model's own: stays, as nothing else can write it */
+    vlm_tokenizer_control(t, -1);
+    vlm_tokenizer_control(t, 12);
+    s = "<s><i>siisiias<>";
+    assert_ok(vlm_tokenizer_encode(t, s, strlen(s), 0, &v));
+    static const int64_t as_it_is[] = { 9, 10, 5, 4, 5, 4, 6, 11 }, barred[] = { 1, 3, 2, 1, 4, 2, 3, 4, 4, 3, 4, 4, 6, 11 };
+    assert_int_equal(v.n, sizeof as_it_is / sizeof *as_it_is);
+    assert_memory_equal(v.id, as_it_is, sizeof as_it_is);
+    v.n = 0;
+    assert_ok(vlm_tokenizer_encode(t, s, strlen(s), VLM_ENCODE_LITERAL, &v));
+    assert_int_equal(v.n, sizeof barred / sizeof *barred);
+    assert_memory_equal(v.id, barred, sizeof barred);
+    v.n = 0;
+    assert_ok(vlm_tokenizer_encode(t, "is", 2, VLM_ENCODE_LITERAL, &v));
+    assert_int_equal(v.n, 2);
+    vlm_tokenizer_close(t);
+    assert_int_equal(unlink(temp("tokenizer_config.json")), 0);
     /* an unknown character must not become a stop token */
     v.n = 0;
     assert_ok(parse("{`added_tokens`:[{`id`:0,`content`:`<|end|>`,`special`:true}],"
