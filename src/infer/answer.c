@@ -89,6 +89,16 @@ vlm_status vlm_say(vlm_session *s, const char *system, const vlm_features *image
     return status;
 }
 
+vlm_status vlm_session_told(vlm_session *s, const char *system, const vlm_features *images, const char *user, const char *answer) {
+    if (!answer) return vlm_fail(VLM_EARG, "vlm_session_told", "answer is NULL; give one");
+    TRY(vlm_say(s, system, images, user));
+    vlm_status status = vlm_chat_text(s->chat, answer, strlen(answer));
+    if (!status) status = vlm_chat_end(s->chat);       /* what closes the turn goes in with the next one */
+    if (status) s->lost = true;
+    else s->asked = false;
+    return status;
+}
+
 /* ---- The answer ---- */
 
 /* Text on its way out. What might be the beginning of a stop string waits. */

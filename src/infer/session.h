@@ -55,6 +55,8 @@ vlm_status vlm_encode_keeping(vlm_session *s, const vlm_image *const *images, in
    features included. */
 vlm_status vlm_encode_bytes(const vlm_model *m, const vlm_seen *images, int64_t n, int keep, size_t *bytes);
 
+/* A turn whose answer is given, not drawn: the conversation goes on behind it, as after vlm_say and vlm_answer. Failures as of vlm_say. */
+vlm_status vlm_session_told(vlm_session *s, const char *system, const vlm_features *images, const char *user, const char *answer);
 /* The ids of one user turn with these images and the generation prompt, in a conversation of its own: what `ask` and `trace --prompt` send. */
 vlm_status vlm_turn_ids(const vlm_model *m, const char *system, const vlm_features *images, const char *text, vlm_ids *out);
 #endif
