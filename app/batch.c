@@ -42,12 +42,14 @@ static vlm_status answer_line(const vlm_args *a, const vlm_model *m, vlm_session
     vlm_talk sample = { 0 };
     vlm_question q = { 0 };
     double t0 = vlm_now_ms();
+    bool loaded = false;
     vlm_status status;
     vlm_session_reset(s);
     TRY_DONE(vlm_json_parse(line, size, where, &j));
     TRY_DONE(vlm_talk_read(j, where, &sample));
     TRY_DONE(vlm_talk_load(&sample, a, m, where));
     q.preprocess_ms = vlm_now_ms() - t0;
+    loaded = true;
     const char *system = sample.system ? sample.system : a->system;
     double t1 = vlm_now_ms(), context_ms;
     TRY_DONE(vlm_talk_context(&sample, s, system));
@@ -71,6 +73,9 @@ static vlm_status answer_line(const vlm_args *a, const vlm_model *m, vlm_session
     }
     status = vlm_json_out(out);
 done:
+    /* what does not fit is this line, not the model's folder */
+    if (status && loaded && (!strcmp(vlm_error_where(), m->net->dir) || !strcmp(vlm_error_where(), "text")))
+        vlm_fail(status, where, "%s", vlm_error_message());
     vlm_question_free(&q);
     vlm_talk_free(&sample);
     json_decref(j);
@@ -95,7 +100,9 @@ vlm_status vlm_ask_batch(vlm_args *a) {
         TRY_DONE(next_line(f, name, &line, &size));
         if (!line) break;
         snprintf(where, sizeof where, "%s:%lld", name, (long long)++number);
-        if (line[strspn(line, " \t\r")]) {     /* empty lines are no samples */
+        size_t blank = 0;
+        while (blank < size && strchr(" \t\r", line[blank]) && line[blank]) blank++;
+        if (blank < size) {            /* empty lines are no samples */
             asked++;
             status = answer_line(a, m, s, line, size, where, number);
             if (status && status != VLM_ESTOPPED) {

@@ -4,6 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A key that nobody reads may be a misspelt one whose picture or text would be left out in silence. null says nothing. */
+static vlm_status check_keys(const json_t *o, const char *where, const char *what, const char *const *known) {
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)o, key, v) {
+        const char *const *k = known;
+        while (*k && strcmp(*k, key)) k++;
+        if (*k || json_is_null(v)) continue;
+        const char *best = vlm_nearest(key, known);
+        if (best) return vlm_fail(VLM_EFORMAT, where, "%s has the unknown key %s; did you mean %s?", what, key, best);
+        char all[256] = "";
+        for (k = known; *k; k++) snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", k == known ? "" : ", ", *k);
+        return vlm_fail(VLM_EFORMAT, where, "%s has the unknown key %s; %s are known", what, key, all);
+    }
+    return VLM_OK;
+}
 static vlm_status add_turn(vlm_talk *s, const char *where, vlm_turn **out) {
     vlm_turn *t = realloc(s->turn, (size_t)(s->turns + 1) * sizeof *t);
     if (!t) return vlm_fail_memory(where, sizeof *t);
@@ -36,7 +52,9 @@ static vlm_status read_texts(const json_t *j, const json_t *texts, const char *w
     json_array_foreach(texts, i, v) {
         vlm_turn *t;
         const char *user = NULL;
+        static const char *const known[] = { "user", "assistant", "source", NULL };
         TRY(add_turn(s, where, &t));
+        TRY(check_keys(v, where, "a text", known));
         TRY(vlm_json_need_string(v, where, "user", &user));
         TRY(add_text(t, where, user));
         TRY(vlm_json_string(v, where, "assistant", &t->assistant));
@@ -55,11 +73,15 @@ static vlm_status read_parts(vlm_turn *t, const json_t *content, const char *whe
     json_array_foreach(content, i, v) {
         const char *type = NULL, *text = NULL;
         TRY(vlm_json_need_string(v, where, "type", &type));
+        if (strcmp(type, "image") && strcmp(type, "text"))
+            return vlm_fail(VLM_EFORMAT, where, "a part has type \"%s\"; image and text are known", type);
+        const char *const known[] = { "type", type, NULL };
+        TRY(check_keys(v, where, "a part", known));
         if (!strcmp(type, "image")) TRY(add_path(t, where, json_object_get(v, "image")));
-        else if (!strcmp(type, "text")) {
+        else {
             TRY(vlm_json_need_string(v, where, "text", &text));
             TRY(add_text(t, where, text));
-        } else return vlm_fail(VLM_EFORMAT, where, "a part has type \"%s\"; image and text are known", type);
+        }
     }
     return t->user ? VLM_OK : add_text(t, where, "");
 }
@@ -70,7 +92,9 @@ static vlm_status read_messages(const json_t *messages, const char *where, vlm_t
         return vlm_fail(VLM_EFORMAT, where, "messages is not an array; write [{\"role\": \"user\", \"content\": ...}]");
     json_array_foreach(messages, i, v) {
         const char *role = NULL;
+        static const char *const known[] = { "role", "content", NULL }, *const part[] = { "type", "text", NULL };
         TRY(vlm_json_need_string(v, where, "role", &role));
+        TRY(check_keys(v, where, "a message", known));
         const json_t *content = json_object_get(v, "content");
         vlm_turn *last = s->turns ? &s->turn[s->turns - 1] : NULL;
         if (!strcmp(role, "system") && !i && json_is_string(content)) s->system = json_string_value(content);
@@ -79,8 +103,10 @@ static vlm_status read_messages(const json_t *messages, const char *where, vlm_t
             TRY(read_parts(last, content, where));
         } else if (!strcmp(role, "assistant") && last && !last->assistant) {
             if (json_is_string(content)) last->assistant = json_string_value(content);
-            else if (json_array_size(content) == 1) TRY(vlm_json_need_string(json_array_get(content, 0), where, "text", &last->assistant));
-            else return vlm_fail(VLM_EFORMAT, where, "an assistant's content is not one text; write a string");
+            else if (json_array_size(content) == 1) {
+                TRY(check_keys(json_array_get(content, 0), where, "an answer's part", part));
+                TRY(vlm_json_need_string(json_array_get(content, 0), where, "text", &last->assistant));
+            } else return vlm_fail(VLM_EFORMAT, where, "an assistant's content is not one text; write a string");
         } else
             return vlm_fail(VLM_EFORMAT, where, "message %zu has role \"%s\"; user and assistant take turns, system comes first", i + 1,
                             role);
@@ -90,11 +116,18 @@ static vlm_status read_messages(const json_t *messages, const char *where, vlm_t
 
 vlm_status vlm_talk_read(const json_t *j, const char *where, vlm_talk *out) {
     vlm_talk s = { 0 };
-    const json_t *texts = json_object_get(j, "texts"), *messages = json_object_get(j, "messages");
+    /* FineVision's ratings and where it came from say nothing to a question; answers and choices are for those who compare */
+    static const char *const known[] = { "texts", "messages", "images", "id", "source", "answers", "choices", "relevance_ratings",
+                                         "image_correspondence_ratings", "visual_dependency_ratings", "formatting_ratings", "relevance_min",
+                                         "image_correspondence_min", "visual_dependency_min", "formatting_min", NULL };
+    const json_t *texts = json_object_get(j, "texts"), *messages = json_object_get(j, "messages"), *images = json_object_get(j, "images");
     vlm_status status;
     if (!texts == !messages)
         return vlm_fail(VLM_EFORMAT, where, "has %s texts %s messages; give one of them", texts ? "both" : "neither",
                         texts ? "and" : "nor");
+    TRY(check_keys(j, where, "the sample", known));
+    if (messages && images && !json_is_null(images) && !(json_is_array(images) && !json_array_size(images)))
+        return vlm_fail(VLM_EFORMAT, where, "has images beside messages; name each in a part {\"type\": \"image\", \"image\": ...}");
     TRY_DONE(texts ? read_texts(j, texts, where, &s) : read_messages(messages, where, &s));
     if (!s.turns) { status = vlm_fail(VLM_EFORMAT, where, "has no user turn; give one"); goto done; }
     for (int64_t i = 0; i + 1 < s.turns; i++)
@@ -149,11 +182,9 @@ vlm_status vlm_talk_context(const vlm_talk *t, vlm_session *s, const char *syste
         const vlm_turn *turn = &t->turn[i];
         vlm_features *f = NULL;
         if (turn->pictures.n) TRY(vlm_encode(s, (const vlm_image *const *)turn->pictures.image, turn->pictures.n, &f));
-        vlm_status status = vlm_say(s, i ? NULL : system, f, turn->user);
+        vlm_status status = vlm_session_told(s, i ? NULL : system, f, turn->user, turn->assistant);
         vlm_features_free(f);
         TRY(status);
-        TRY(vlm_chat_text(s->chat, turn->assistant, strlen(turn->assistant)));
-        TRY(vlm_chat_end(s->chat));
     }
     return VLM_OK;
 }

@@ -415,6 +415,22 @@ $ printf '%s\n' '{"images":["images/rgb_1x1.png"],"texts":[{"user":"hi"}]}' 'no'
 = 1
 $ head -1 b.jsonl | vlm ask models/vlm_dino --batch - --max-tokens 2 --quiet | grep -o '"ids":[^a-z]*' >one; vlm ask models/vlm_dino -i images/rgb_1x1.png hi --max-tokens 2 --json | grep -o '"ids":[^a-z]*' | cmp - one
 
+A line with a NUL is no empty one; a key that nobody reads is named; what does not fit is a line.
+$ printf '\0{"texts":[{"user":"a"}]}\n \t\r\n' | vlm ask models/vlm_dino --batch - 2>/dev/null | sed 's/"message".*/.../'
+| {"line":1,"error":{"code":"format","where":"standard input:1",...
+$ printf '%s\n' '{"image":["images/rgb_1x1.png"],"texts":[{"user":"hi"}]}' '{"texts":[{"user":"hi","asistant":"x"}]}' '{"messages":[{"role":"user","content":[{"type":"text","text":"a","image":"images/rgb_1x1.png"}]}]}' '{"messages":[{"role":"user","content":"a","zzzzzz":1}]}' '{"images":"images/rgb_1x1.png","messages":[{"role":"user","content":"a"}]}' "{\"texts\":[{\"user\":\"$(printf 'word %.0s' $(seq 200))\"}]}" "{\"texts\":[{\"user\":\"$(printf 'word %.0s' $(seq 200))\",\"assistant\":\"b\"},{\"user\":\"c\"}]}" >k.jsonl; vlm ask models/vlm_dino --batch k.jsonl
+| {"line":1,"error":{"code":"format","where":"k.jsonl:1","message":"the sample has the unknown key image; did you mean images?"}}
+| {"line":2,"error":{"code":"format","where":"k.jsonl:2","message":"a text has the unknown key asistant; did you mean assistant?"}}
+| {"line":3,"error":{"code":"format","where":"k.jsonl:3","message":"a part has the unknown key image; type, text are known"}}
+| {"line":4,"error":{"code":"format","where":"k.jsonl:4","message":"a message has the unknown key zzzzzz; role, content are known"}}
+| {"line":5,"error":{"code":"format","where":"k.jsonl:5","message":"has images beside messages; name each in a part {\"type\": \"image\", \"image\": ...}"}}
+| {"line":6,"error":{"code":"context","where":"k.jsonl:6","message":"needs 617 positions, but the context has 256; use fewer or smaller images (--max-image-tokens), a shorter text or a longer --context"}}
+| {"line":7,"error":{"code":"context","where":"k.jsonl:7","message":"needs 617 positions, but the context has 256; use fewer or smaller images (--max-image-tokens), a shorter text or a longer --context"}}
+! vlm: k.jsonl: 7 of 7 lines could not be answered; see the error objects
+= 1
+$ printf '%s\n' '{"id":7,"source":"x","answers":["b"],"choices":null,"relevance_ratings":[5],"formatting_min":1,"images":[],"texts":[{"user":"a","assistant":"b","source":"y"},{"user":"c","extra":null}]}' '{"images":null,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"text","text":"b"}]},{"role":"user","content":"c"}]}' | vlm ask models/vlm_dino --batch - --max-tokens 2 | grep -o '"ids":[^a-z]*' | uniq -c | wc -l
+| 1
+
 chat
 $ printf '/plan\nhi\n/image images/rgb_53x37.png\n/plan\n/foo\n/image nowhere.png\n/image\n/reset\n/plan\n/quit\nnever\n' | vlm chat models/vlm_dino --max-tokens 2 | grep -a '^next\|^context' | sed 's/: [1-9][0-9]* of/: N of/; s/[0-9]* free/N free/'
 | context: 0 of 256 positions used, 0 wait in images, N free
