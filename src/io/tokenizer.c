@@ -311,6 +311,7 @@ static void work_free(work *w) {
 }
 static vlm_status encode(const vlm_tokenizer *t, const char *text, size_t n, int flags, work *w, vlm_ids *ids) {
     bool literal = flags & VLM_ENCODE_LITERAL;
+    size_t room = vlm_normalize_room(n);
     uint32_t c;
     TRY(vlm_added_spans(t, &t->raw, text, n, literal, &w->spans, &w->which));
     for (size_t i = 0; i < w->spans.n; i++) {
@@ -320,7 +321,7 @@ static vlm_status encode(const vlm_tokenizer *t, const char *text, size_t n, int
             continue;
         }
         size_t zero = p.lo || flags & VLM_ENCODE_INSIDE ? 0 : (size_t)vlm_utf8_get(text, &c);
-        TRY(vlm_normalize(&t->normalizers, t->where, text + p.lo, p.hi - p.lo, zero, &w->scratch, &w->out, &w->spare));
+        TRY(vlm_normalize(&t->normalizers, t->where, text + p.lo, p.hi - p.lo, zero, &room, &w->scratch, &w->out, &w->spare));
         const char *s = w->out.text.s;
         TRY(vlm_added_spans(t, &t->normal, s, w->out.text.n, literal, &w->inner, &w->inner_which));
         for (size_t k = 0; k < w->inner.n; k++) {

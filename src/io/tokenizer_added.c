@@ -82,9 +82,11 @@ vlm_status vlm_added_read(vlm_tokenizer *t, const json_t *list) {
     vlm_stretches spans = {0};
     vlm_run out = {{0}, 0}, spare = {{0}, 0};
     int64_t next = (int64_t)t->vocab.model;
+    size_t all = t->vocab.text.n, room;
     if (!list || json_is_null(list)) return VLM_OK;
     if (!json_is_array(list)) return vlm_fail(VLM_EFORMAT, t->where, "added_tokens is not an array; get the file again");
     for (size_t i = 0; i < json_array_size(list); i++) TRY(added_one(t, json_array_get(list, i), &next));
+    room = vlm_normalize_room(t->vocab.text.n - all);      /* of all of them together */
     if (!(t->shown = calloc(t->n_added + 1, sizeof *t->shown))) return vlm_fail_memory(t->where, t->n_added * sizeof *t->shown);
     for (size_t i = 0; i < t->n_added; i++) {
         vlm_added *a = &t->added[i];
@@ -92,7 +94,7 @@ vlm_status vlm_added_read(vlm_tokenizer *t, const json_t *list) {
         const char *s = vlm_token_text(t, a->id, &n);
         a->hidden = a->special;
         if (a->normalized) {
-            TRY_DONE(vlm_normalize(&t->normalizers, t->where, s, n, 0, &spans, &out, &spare));
+            TRY_DONE(vlm_normalize(&t->normalizers, t->where, s, n, 0, &room, &spans, &out, &spare));
             if (out.text.n != n || memcmp(out.text.s, s, n)) {
                 TRY_DONE(vlm_buf_add(&t->shown[i], out.text.n ? out.text.s : "", out.text.n));
                 TRY_DONE(trie_add(&t->normal, t->shown[i].s, t->shown[i].n, (int32_t)i, a->special, t->where));

@@ -161,7 +161,16 @@ static vlm_status without_marks(const char *s, size_t n, size_t zero, vlm_run *o
     }
     return VLM_OK;
 }
-static vlm_status replace(const vlm_step *step, const char *where, const char *s, size_t n, size_t zero, vlm_stretches *spans, vlm_run *out) {
+/* A few steps that put in more than they take out make terabytes of a word: together they may add so much to a text. */
+size_t vlm_normalize_room(size_t bytes) {
+    return bytes < (4u * VLM_TEXT_LIMIT - (1u << 20)) / 64 ? 64 * bytes + (1u << 20) : 4u * VLM_TEXT_LIMIT;
+}
+static vlm_status grown(const char *where) {
+    return vlm_fail(VLM_ELIMIT, where, "its normalizer makes the text more than 64 times as long, or over 1 GB; "
+                                       "use another tokenizer, or a shorter text");
+}
+static vlm_status replace(const vlm_step *step, const char *where, const char *s, size_t n, size_t zero, size_t room, vlm_stretches *spans,
+                          vlm_run *out) {
     TRY(vlm_regex_stretches(step->regex, s, n, where, spans));
     for (size_t i = 0; i < spans->n; i++) {
         vlm_stretch p = spans->v[i];
@@ -169,8 +178,7 @@ static vlm_status replace(const vlm_step *step, const char *where, const char *s
         else TRY(vlm_buf_add(&out->text, s + p.lo, p.hi - p.lo));
         if (p.hi <= zero) out->zero = out->text.n;         /* what is put in stems from where the last replaced character did */
         else if (!p.hit && p.lo < zero) out->zero = out->text.n - (p.hi - zero);
-        if (out->text.n > 4u * VLM_TEXT_LIMIT)
-            return vlm_fail(VLM_ELIMIT, where, "the normalized text is over %d MB; shorten it", 4 * (VLM_TEXT_LIMIT >> 20));
+        if (out->text.n > p.hi && out->text.n - p.hi > room) return grown(where);
     }
     return VLM_OK;
 }
@@ -191,7 +199,8 @@ static void strip(const vlm_step *step, const char *s, size_t n, size_t *lo, siz
         *hi = p;
     }
 }
-static vlm_status one(const vlm_step *step, const char *where, const char *s, size_t n, size_t zero, vlm_stretches *spans, vlm_run *out) {
+static vlm_status one(const vlm_step *step, const char *where, const char *s, size_t n, size_t zero, size_t room, vlm_stretches *spans,
+                      vlm_run *out) {
     int form = UTF8PROC_STABLE;
     uint32_t c;
     size_t lo, hi;
@@ -204,7 +213,7 @@ static vlm_status one(const vlm_step *step, const char *where, const char *s, si
     case VLM_NFD: form |= UTF8PROC_DECOMPOSE; break;
     case VLM_LOWERCASE: return lower(s, n, zero, out);
     case VLM_STRIP_ACCENTS: return without_marks(s, n, zero, out);
-    case VLM_REPLACE: return replace(step, where, s, n, zero, spans, out);
+    case VLM_REPLACE: return replace(step, where, s, n, zero, room, spans, out);
     case VLM_PREPEND:
         if (n) TRY(vlm_buf_add(&out->text, step->content, step->content_bytes));
         out->zero = zero ? out->text.n + zero : 0;
@@ -228,8 +237,8 @@ static vlm_status one(const vlm_step *step, const char *where, const char *s, si
     free(head.s);
     return status;
 }
-vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, vlm_stretches *spans, vlm_run *out,
-                         vlm_run *spare) {
+vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, size_t *room, vlm_stretches *spans,
+                         vlm_run *out, vlm_run *spare) {
     out->text.n = 0;
     out->zero = zero;
     TRY(vlm_buf_add(&out->text, s, n));
@@ -237,7 +246,10 @@ vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *
         vlm_run swap = *out;
         *out = *spare;
         *spare = swap;
-        TRY(one(&steps->v[i], where, spare->text.s, spare->text.n, spare->zero, spans, out));
+        TRY(one(&steps->v[i], where, spare->text.s, spare->text.n, spare->zero, *room, spans, out));
+        size_t more = out->text.n > spare->text.n ? out->text.n - spare->text.n : 0;
+        if (more > *room) return grown(where);
+        *room -= more;
     }
     return VLM_OK;
 }

@@ -229,6 +229,51 @@ static void many_marks(void **state) {
     free(s);
 }
 
+/* Steps that double a text forty times over, by all kinds of ways: an error, and soon. */
+static void growth(void **state) {
+    static const struct { const char *step, *text; bool fails; } cases[] = {
+        { "{`type`:`Replace`,`pattern`:{`String`:`a`},`content`:`aa`}", "a", true },
+        { "{`type`:`Replace`,`pattern`:{`String`:`a`},`content`:`aa`},{`type`:`Replace`,`pattern`:{`Regex`:`a+`},`content`:`a`}",
+          "a", false },
+        { "{`type`:`Replace`,`pattern`:{`Regex`:``},`content`:`a`}", "a", true },
+        { "{`type`:`ByteLevel`}", "\xC3\xA9", true },
+        { "{`type`:`Prepend`,`prepend`:`aaaaaaaaaaaaaaaa`}", "a", false },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char json[8192], *p = json;
+        vlm_tokenizer *t;
+        vlm_ids v = {0};
+        clock_t begin = clock();
+        p += sprintf(p, "{`normalizer`:{`type`:`Sequence`,`normalizers`:[");
+        for (int k = 0; k < 30; k++) p += sprintf(p, "%s%s", k ? "," : "", cases[i].step);
+        sprintf(p, "]}," MODEL "}");
+        for (p = json; *p; p++) if (*p == '`') *p = '"';
+        assert_ok(vlm_tokenizer_parse(json, strlen(json), "t.json", &t));
+        if (cases[i].fails)
+            assert_failure(vlm_tokenizer_encode(t, cases[i].text, strlen(cases[i].text), 0, &v), VLM_ELIMIT, "t.json", "64 times as long");
+        else assert_ok(vlm_tokenizer_encode(t, cases[i].text, strlen(cases[i].text), 0, &v));
+        vlm_ids_free(&v);
+        vlm_tokenizer_close(t);
+        assert_true((double)(clock() - begin) / CLOCKS_PER_SEC < 5);
+    }
+    /* pieces of one text share what may be added: each of these adds half a megabyte, and two steps take it away again */
+    char json[4096], text[400];
+    vlm_tokenizer *t;
+    vlm_ids v = {0};
+    char *p = json + sprintf(json, "{`added_tokens`:[{`id`:5,`content`:`|`,`normalized`:false}],"
+                                   "`normalizer`:{`type`:`Sequence`,`normalizers`:[");
+    for (int k = 0; k < 19; k++) p += sprintf(p, "{`type`:`Replace`,`pattern`:{`String`:`a`},`content`:`aa`},");
+    sprintf(p, "{`type`:`Replace`,`pattern`:{`Regex`:`a+`},`content`:`a`}]}," MODEL "}");
+    assert_ok(parse(json, &t));
+    memset(text, '|', sizeof text);
+    for (size_t i = 0; i < sizeof text; i += 2) text[i] = 'a';
+    assert_ok(vlm_tokenizer_encode(t, text, 4, 0, &v));
+    assert_failure(vlm_tokenizer_encode(t, text, sizeof text, 0, &v), VLM_ELIMIT, "t.json", "64 times as long");
+    vlm_ids_free(&v);
+    vlm_tokenizer_close(t);
+}
+
 static void extend(void **state) {
     static const char *const more[] = { "<|image|>", "<row_1_col_1>" };
     char dir[512], src[512];
@@ -454,7 +499,8 @@ static void steps(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden), cmocka_unit_test(literal), cmocka_unit_test(long_words), cmocka_unit_test(many_marks), cmocka_unit_test(extend),
+        cmocka_unit_test(golden), cmocka_unit_test(literal), cmocka_unit_test(long_words), cmocka_unit_test(many_marks), cmocka_unit_test(growth),
+        cmocka_unit_test(extend),
         cmocka_unit_test(refused),
         cmocka_unit_test(patterns), cmocka_unit_test(steps),
     };
