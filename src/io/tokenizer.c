@@ -185,6 +185,7 @@ static vlm_status side_file(vlm_tokenizer *t, const char *dir, const char *name,
     if (!path) return vlm_fail_memory(dir, 64);
     if (!vlm_exists(path)) goto done;
     TRY_DONE(vlm_json_read(path, &o));
+    if (!json_is_object(o)) TRY_DONE(vlm_fail(VLM_EFORMAT, path, "is not a JSON object; get the file again"));
     TRY_DONE(named(t, o, path, "bos_token", &t->bos));
     TRY_DONE(named(t, o, path, "eos_token", &t->eos));
     TRY_DONE(named(t, o, path, "pad_token", &t->pad));

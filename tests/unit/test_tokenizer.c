@@ -324,6 +324,14 @@ static void extend(void **state) {
     assert_ok(vlm_tokenizer_open(dir, &t));
     assert_string_equal(vlm_tokenizer_chat_template(t), "z");
     vlm_tokenizer_close(t);
+    static const char *const files[] = { "tokenizer_config.json", "special_tokens_map.json" }, *const odd[] = { "[]", "5", "null" };
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < 3; i++) {
+            temp_write(files[k], odd[i], strlen(odd[i]));
+            assert_failure(vlm_tokenizer_open(dir, &t), VLM_EFORMAT, files[k], "is not a JSON object");
+        }
+        temp_write(files[k], "{}", 2);
+    }
     assert_failure(vlm_tokenizer_open("/tmp", &t), VLM_EIO, "/tmp", "no tokenizer.json");
 }
 
