@@ -254,6 +254,7 @@ vlm_status vlm_chat_begin(vlm_chat *c, vlm_chat_role role) {
 }
 vlm_status vlm_chat_text(vlm_chat *c, const char *text, size_t bytes) {
     if (!c->in_turn) return vlm_fail(VLM_EARG, "chat", "text outside of a turn; begin one");
+    TRY(vlm_text_check(text, bytes));                          /* here, where its bytes are counted as the user gave them */
     if (c->kind == VLM_CHAT_GEMMA && c->in_system) {
         size_t have = c->system ? strlen(c->system) : 0;
         if (bytes > VLM_TEXT_LIMIT || memchr(text, 0, bytes))

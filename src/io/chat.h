@@ -32,7 +32,7 @@ vlm_status vlm_chat_open(const vlm_tokenizer *t, vlm_chat_kind kind, vlm_chat **
 vlm_status vlm_chat_copy(const vlm_chat *c, vlm_chat **out);   /* to go back to if a turn fails */
 void       vlm_chat_close(vlm_chat *c);                                                  /* NULL is fine */
 vlm_status vlm_chat_begin(vlm_chat *c, vlm_chat_role role);    /* a turn; system only as the first (VLM_EARG) */
-vlm_status vlm_chat_text(vlm_chat *c, const char *text, size_t bytes);     /* one part of its content; literal */
+vlm_status vlm_chat_text(vlm_chat *c, const char *text, size_t bytes);     /* one part of its content, whole characters; literal */
 vlm_status vlm_chat_ids(vlm_chat *c, const int64_t *ids, size_t n);        /* image placeholders, or an answer as it was drawn */
 vlm_status vlm_chat_end(vlm_chat *c);
 vlm_status vlm_chat_prompt(vlm_chat *c);                       /* begins the assistant's turn; now all ids are out */

@@ -341,14 +341,17 @@ static vlm_status encode(const vlm_tokenizer *t, const char *text, size_t n, int
     }
     return VLM_OK;
 }
+vlm_status vlm_text_check(const char *text, size_t bytes) {
+    size_t bad, ok = vlm_utf8_valid(text, bytes, &bad);
+    return ok == bytes ? VLM_OK : vlm_fail(VLM_EFORMAT, "text", "byte %zu is not UTF-8; convert the text", ok);
+}
 vlm_status vlm_tokenizer_encode(const vlm_tokenizer *t, const char *text, size_t bytes, int flags, vlm_ids *ids) {
     vlm_status status = VLM_OK;
     work w = {0};
-    size_t begin = ids->n, bad, ok;
+    size_t begin = ids->n;
     if (bytes > VLM_TEXT_LIMIT)
         return vlm_fail(VLM_ELIMIT, "text", "has %zu bytes, the limit is %d MB; cut it into parts", bytes, VLM_TEXT_LIMIT >> 20);
-    if ((ok = vlm_utf8_valid(text, bytes, &bad)) != bytes)
-        return vlm_fail(VLM_EFORMAT, "text", "byte %zu is not UTF-8; convert the text", ok);
+    TRY(vlm_text_check(text, bytes));
     for (size_t i = 0; flags & (VLM_ENCODE_ADD | VLM_ENCODE_FRONT) && i < t->before.n; i++) TRY_DONE(vlm_ids_push(ids, t->before.id[i]));
     if (bytes) TRY_DONE(encode(t, text, bytes, flags, &w, ids));
     for (size_t i = 0; flags & VLM_ENCODE_ADD && i < t->behind.n; i++) TRY_DONE(vlm_ids_push(ids, t->behind.id[i]));

@@ -34,6 +34,8 @@ enum {
     VLM_ENCODE_FRONT = 8,      /* of ADD, only what comes in front: a text that goes on */
     VLM_ENCODE_INSIDE = 4      /* not the beginning of the input: no space is put in front that only the beginning gets */
 };
+/* VLM_EFORMAT: not UTF-8, said with the first such byte, counted from 0. */
+vlm_status vlm_text_check(const char *text, size_t bytes);
 /* Tells of an id that steers the model (ends an answer, stands for an image), whatever the file calls it: literal text never gives it from
    now on. So are from the beginning: special tokens, bos, eos, what the post-processor adds, and the turn tokens of io/chat.h's templates.
    It changes the tokenizer: to be called by who opened it, before anyone else has it. Without effect: an id that has no token, and one
