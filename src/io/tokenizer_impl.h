@@ -27,6 +27,7 @@ static inline int vlm_utf8_get(const char *text, uint32_t *c) {        /* of val
     *c = (s[0] & 7u) << 18 | (s[1] & 63u) << 12 | (s[2] & 63u) << 6 | (s[3] & 63u);
     return 4;
 }
+int    vlm_hex(const char *s, size_t n, int most, uint32_t *v);        /* hexadecimal digits that s begins with; *v: their value */
 bool vlm_is_space(uint32_t c);                             /* Unicode White_Space */
 bool vlm_is_numeric(uint32_t c);                           /* categories N* */
 bool vlm_is_word(uint32_t c);                              /* \w: letters, marks, digits, connectors */

@@ -21,15 +21,8 @@ static bool next_is(scan *s, char c) {
     return true;
 }
 static vlm_status hex4(scan *s, uint32_t *out) {
-    uint32_t v = 0;
-    if (s->end - s->p < 4) return broken(s, "has a broken \\u escape");
-    for (int i = 0; i < 4; i++, s->p++) {
-        char c = *s->p;
-        int d = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-        if (d < 0) return broken(s, "has a broken \\u escape");
-        v = v << 4 | (uint32_t)d;
-    }
-    *out = v;
+    if (vlm_hex(s->p, (size_t)(s->end - s->p), 4, out) != 4) return broken(s, "has a broken \\u escape");
+    s->p += 4;
     return VLM_OK;
 }
 /* Appends a string to s->text; *n: its bytes. */

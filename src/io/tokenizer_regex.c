@@ -113,13 +113,13 @@ static vlm_status translate_escape(translation *t, bool in_class) {
     case 'B': return say(t, "(?:(?<=[" ESCAPED "])(?=[" ESCAPED "])|(?<![" ESCAPED "])(?![" ESCAPED "]))");
     case 'v': return say(t, "\\x{B}");
     case 'u': case 'x': {
-        unsigned v;
-        int used = 0;
+        uint32_t v;
         if (c == 'x' && t->i < t->n && t->s[t->i] == '{') return say(t, "\\x");     /* the braces follow as they are */
-        if (sscanf(t->s + t->i, c == 'u' ? "%4x%n" : "%2x%n", &v, &used) != 1 || (c == 'u' && used != 4) || (c == 'x' && v > 0x7F))
+        int used = vlm_hex(t->s + t->i, t->n - t->i, c == 'u' ? 4 : 2, &v);
+        if (!used || (c == 'u' && used != 4) || (c == 'x' && v > 0x7F))
             return refuse(t, c == 'u' ? "a \\u without four digits" : "a \\x that is not a character");
         t->i += (size_t)used;
-        snprintf(text, sizeof text, "\\x{%x}", v);
+        snprintf(text, sizeof text, "\\x{%x}", (unsigned)v);
         return say(t, text);
     }
     case 'n': case 'r': case 't': case 'f': case 'a': case 'e': case '0':

@@ -71,6 +71,17 @@ int vlm_utf8_put(char *to, uint32_t c) {
     return 4;
 }
 
+int vlm_hex(const char *s, size_t n, int most, uint32_t *v) {
+    int i = 0;
+    for (*v = 0; i < most && (size_t)i < n; i++) {
+        char c = s[i];
+        int d = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        if (d < 0) break;
+        *v = *v << 4 | (uint32_t)d;
+    }
+    return i;
+}
+
 bool vlm_is_space(uint32_t c) {
     return (c >= 9 && c <= 13) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
            c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;

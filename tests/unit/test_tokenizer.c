@@ -413,7 +413,7 @@ static void patterns(void **state) {
         { "(?m:b.c)", "ab\\ncd", "a|b\\nc|d" },
         { "\\\\h+", "xbeefx", "x|beef|x" }, { "\\\\d", "a\xD9\xA3" "b", "a|\xD9\xA3|b" }, { "\\\\s", "a\xC2\x85" "b", "a|\xC2\x85|b" },
         { "\\\\w+", "a\xC2\xBD-", "a\xC2\xBD|-" },
-        { "[\\\\w]+", "a\xC2\xBD-", "a|\xC2\xBD-" }, { "\\\\u0062", "abc", "a|b|c" }, { "\\\\p{^L}", "a1b", "a|1|b" },
+        { "[\\\\w]+", "a\xC2\xBD-", "a|\xC2\xBD-" }, { "\\\\u0062", "abc", "a|b|c" }, { "\\\\x62", "abc", "a|b|c" }, { "\\\\p{^L}", "a1b", "a|1|b" },
         { "\\\\p{Letter}+", "ab1", "ab|1" }, { "[^\\\\s]+", "a b", "a| |b" },
         { "\\\\p{Han}", "a\xE7\x8C\xAB" "b", "a|\xE7\x8C\xAB|b" }, { "[[:punct:]]", "a$b", "a|$|b" }, { "x*", "axxb", "a|xx|b" },
         { "{a}", "{a}b", "{a}|b" }, { "(?i:'S)", "it's", "it|'s" },
@@ -449,6 +449,13 @@ static void patterns(void **state) {
         assert_string_equal(got, cases[i][2]);
         vlm_ids_free(&v);
         vlm_tokenizer_close(t);
+    }
+    static const char *const digits[] = { "u 12a", "u+12a", "u0x1a", "u12", "x 4", "x+4", "xg" };
+    for (size_t i = 0; i < sizeof digits / sizeof *digits; i++) {
+        char json[1024];
+        snprintf(json, sizeof json, "{`pre_tokenizer`:{`type`:`Split`,`behavior`:`Isolated`,`pattern`:{`Regex`:`\\\\%s`}}," MODEL "}", digits[i]);
+        vlm_tokenizer *none = NULL;
+        assert_failure(parse(json, &none), VLM_EUNSUPPORTED, "t.json", digits[i][0] == 'u' ? "a \\u without four digits" : "a \\x that is not");
     }
     /* a pattern that would take for ever is an error */
     vlm_tokenizer *t;
