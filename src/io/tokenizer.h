@@ -41,7 +41,9 @@ vlm_status vlm_text_check(const char *text, size_t bytes);
    It changes the tokenizer: to be called by who opened it, before anyone else has it. Without effect: an id that has no token, and one
    character of the model's own vocabulary, which is no added token and which nothing else could write. */
 void vlm_tokenizer_control(vlm_tokenizer *t, int64_t id);
-/* Appends the ids of text (bytes long) to *ids; on failure *ids is as before. VLM_EFORMAT: not UTF-8. */
+/* Appends the ids of text (bytes long) to *ids; on failure *ids is as before. VLM_EFORMAT: not UTF-8; or a character that neither the
+   vocabulary nor an unknown token stands for. The library leaves such a character out, and so does this, with a warning, where text is read
+   as the library reads it and something is left of it; nothing is left out of literal text. */
 vlm_status vlm_tokenizer_encode(const vlm_tokenizer *t, const char *text, size_t bytes, int flags, vlm_ids *ids);
 
 /* *text is the caller's (free), with a NUL behind its *bytes (may be NULL). An id without a token: VLM_EARG. */

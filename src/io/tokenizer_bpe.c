@@ -172,6 +172,21 @@ static vlm_status unknown(const vlm_tokenizer *t, const char *s, int n, bool lit
     }
     return VLM_OK;
 }
+/* A character that nothing stands for is left out, as the library does it, and counted; of literal text nothing is. */
+static vlm_status lost(const vlm_tokenizer *t, const char *s, int n, bool literal, vlm_word *w) {
+    bool spelled = false;                                  /* it is a byte's spelling */
+    uint32_t c;
+    w->dropped++;
+    if (!literal) return VLM_OK;
+    for (size_t i = 0; i < t->normalizers.n; i++) spelled = spelled || t->normalizers.v[i].kind == VLM_BYTE_LEVEL;
+    for (size_t i = 0; i < t->splitters.n; i++) spelled = spelled || t->splitters.v[i].kind == VLM_BYTE_LEVEL;
+    vlm_utf8_get(s, &c);
+    if (spelled && vlm_char_byte(c) >= 0)
+        return vlm_fail(VLM_EFORMAT, t->where, "byte 0x%02X of the text is not in the vocabulary, which has no token for unknown ones; leave it "
+                        "out, or use a tokenizer with all 256", (unsigned)vlm_char_byte(c));
+    return vlm_fail(VLM_EFORMAT, t->where, "character %.*s (U+%04X) is not in the vocabulary, which has no token for unknown ones; leave it out",
+                    n, s, (unsigned)c);
+}
 /* One symbol a character; what the vocabulary lacks becomes its bytes or the unknown token (once for a run of them with fuse_unk). The
    library holds an unknown token back until a known character comes: bytes of a character between them go in front of it. So here. */
 static vlm_status symbols(const vlm_tokenizer *t, const char *s, size_t n, bool literal, vlm_word *w) {
@@ -199,7 +214,7 @@ static vlm_status symbols(const vlm_tokenizer *t, const char *s, size_t n, bool 
                 TRY(unknown(t, s + i, bytes, literal, &id));
                 if (held >= 0 && !b->fuse_unk) TRY(add(w, held));
                 held = id;
-            } else if (!all) w->dropped++;
+            } else if (!all) TRY(lost(t, s + i, bytes, literal, w));
         }
         i += (size_t)bytes;
     }
@@ -238,11 +253,10 @@ vlm_status vlm_bpe_encode(const vlm_tokenizer *t, const char *s, size_t n, bool 
     size_t begin = ids->n;
     int64_t dropped = w->dropped;
     TRY(encode(t, s, n, false, w, ids));
-    for (size_t i = begin; literal && i < ids->n; i++) {
-        if (!vlm_token_barred(t, ids->id[i])) continue;
-        ids->n = begin;
-        w->dropped = dropped;
-        return encode(t, s, n, true, w, ids);
-    }
-    return VLM_OK;
+    bool again = w->dropped > dropped;
+    for (size_t i = begin; i < ids->n; i++) again = again || vlm_token_barred(t, ids->id[i]);
+    if (!literal || !again) return VLM_OK;
+    ids->n = begin;
+    w->dropped = dropped;
+    return encode(t, s, n, true, w, ids);
 }

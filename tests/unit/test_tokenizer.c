@@ -167,8 +167,26 @@ static void literal(void **state) {
     assert_failure(vlm_tokenizer_encode(t, "aé", 3, VLM_ENCODE_LITERAL, &v), VLM_EUNSUPPORTED, "t.json", "U+00E9");
     assert_int_equal(v.n, 2);
     assert_failure(vlm_tokenizer_encode(t, "a\xC3", 2, 0, &v), VLM_EFORMAT, "text", "byte 1 is not UTF-8");
+    vlm_tokenizer_close(t);
+    /* nothing of a user's text is left out, and no text becomes nothing */
+    v.n = 0;
+    static const struct { const char *json, *lost; } poor[] = {
+        { "{`model`:{`type`:`BPE`,`vocab`:{`a`:0},`merges`:[]}}", "character \xC3\xA9 (U+00E9)" },
+        { "{" BYTES ",`model`:{`type`:`BPE`,`vocab`:{`a`:0},`merges`:[]}}", "byte 0xC3 of the text" },
+        { "{`added_tokens`:[{`id`:0,`content`:`a`}],`model`:{`type`:`BPE`,`vocab`:{},`merges`:[]}}", "character \xC3\xA9 (U+00E9)" },
+    };
+    for (size_t i = 0; i < sizeof poor / sizeof *poor; i++) {
+        assert_ok(parse(poor[i].json, &t));
+        assert_ok(vlm_tokenizer_encode(t, "a\xC3\xA9", 3, 0, &v));                              /* as the library has it */
+        assert_failure(vlm_tokenizer_encode(t, "a\xC3\xA9", 3, VLM_ENCODE_LITERAL, &v), VLM_EFORMAT, "t.json", poor[i].lost);
+        assert_failure(vlm_tokenizer_encode(t, "\xC3\xA9", 2, 0, &v), VLM_EFORMAT, "t.json", "no character of the text");
+        assert_ok(vlm_tokenizer_encode(t, "", 0, VLM_ENCODE_LITERAL, &v));
+        assert_int_equal(v.n, i + 1);
+        vlm_tokenizer_close(t);
+    }
     int64_t bad = 7;
     char *text;
+    assert_ok(parse("{" MODEL "}", &t));
     assert_failure(vlm_tokenizer_decode(t, &bad, 1, false, &text, NULL), VLM_EARG, "t.json", "id 7 has no token");
     vlm_tokenizer_close(t);
     vlm_ids_free(&v);
