@@ -46,7 +46,7 @@ typedef struct vlm_args {
     const char **arg;          /* without options; MODEL first */
     int args;
     json_t *settings;          /* the --config file: strings live there */
-    bool reported;             /* stdout has the JSON of a failure already */
+    bool reported, said;       /* stdout has the JSON of a failure already; stderr has its lines */
 } vlm_args;
 
 typedef struct vlm_command {

@@ -1,6 +1,8 @@
 /* vlm plan: everything from headers. */
 #include "open.h"
+#include "base/file.h"
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct row {
     vlm_image_info info;
@@ -19,10 +21,22 @@ static vlm_status add(totals *sum, const row *r) {
     return VLM_OK;
 }
 
+static vlm_status probe_stdin(const vlm_image_limits *limits, vlm_image_info *out) {
+    unsigned char *data;
+    size_t n;
+    vlm_status status = vlm_read("-", (size_t)limits->max_bytes, &data, &n);
+    if (status == VLM_ELIMIT) return vlm_fail(status, "standard input", "%s, or raise --max-bytes", vlm_error_message());
+    TRY(status);
+    status = vlm_image_probe(data, n, "standard input", limits, out);
+    free(data);
+    return status;
+}
 static vlm_status plan_image(const vlm_model *m, const char *path, row *r) {
-    TRY(vlm_image_probe_file(path, &m->limits, &r->info));
-    TRY(vlm_image_check(&r->info, path, &m->limits));
-    TRY(vlm_image_plan_make(&m->rule, r->info.w, r->info.h, path, &r->plan));
+    bool in = !strcmp(path, "-");
+    const char *where = in ? "standard input" : path;
+    TRY(in ? probe_stdin(&m->limits, &r->info) : vlm_image_probe_file(path, &m->limits, &r->info));
+    TRY(vlm_image_check(&r->info, where, &m->limits));
+    TRY(vlm_image_plan_make(&m->rule, r->info.w, r->info.h, where, &r->plan));
     r->gflop = vlm_vit_flop(&m->net->vit.cfg, r->plan.patches) * (double)r->plan.n / 1e9;
     if (m->net->language) r->gflop += vlm_lm_flop(&m->net->lm.cfg, r->plan.image_tokens, 0) / 1e9;
     return vlm_encode_bytes(m, &(vlm_seen){ .plan = r->plan }, 1, VLM_KEEP_PATCHES, &r->bytes);
@@ -88,6 +102,7 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
     }
     if (!full && !sum->bad) return VLM_OK;
     a->reported = true;
+    a->said = sum->bad && !a->json;    /* a line for each */
     if (sum->bad)
         return vlm_fail(VLM_ELIMIT, "plan", "%lld of %lld images cannot be taken; each has its reason", (long long)sum->bad,
                         (long long)(sum->images + sum->bad));
@@ -103,6 +118,7 @@ vlm_status vlm_cmd_plan(vlm_args *a) {
     totals sum = { 0 };
     json_t *images = json_array();
     vlm_status status;
+    TRY_DONE(vlm_check_stdin(a));
     TRY_DONE(vlm_model_open_as(a->arg[0], &o, true, &m));
     if (a->args > 1) TRY_DONE(vlm_need_vision(a, m));
     vlm_table_row(&t, "image\t>size WxH\t>EXIF\t>resized WxH\t>patches HxW\t>grid HxW\t>tokens\t>stretch\t>GFLOP\t>memory");

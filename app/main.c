@@ -26,7 +26,7 @@ int main(int argc, char **argv) {
     vlm_signals_open();
     vlm_status status = run(argc, argv, &a);
     if (status == VLM_ESTOPPED) { fflush(stdout); vlm_args_free(&a); return 130; }
-    if (status) vlm_term_error(status, !a.reported && (a.json || (!a.arg && wants_json(argc, argv))));
+    if (status && !a.said) vlm_term_error(status, !a.reported && (a.json || (!a.arg && wants_json(argc, argv))));
     int code = status ? vlm_is_usage() ? 2 : 1 : 0;
     vlm_status flushed = vlm_flush();
     if (flushed && !code) { vlm_term_error(flushed, false); code = 1; }

@@ -147,7 +147,11 @@ void vlm_writer_cancel(vlm_writer *w) {
 vlm_status vlm_write(const char *path, const void *data, size_t size) {
     vlm_writer w;
     TRY(vlm_writer_open(path, &w));
-    if (size) fwrite(data, 1, size, w.f);      /* an error stays in f until commit asks */
+    if (size && fwrite(data, 1, size, w.f) != size) {
+        vlm_status status = vlm_fail_errno(path, "write");
+        vlm_writer_cancel(&w);
+        return status;
+    }
     return vlm_writer_commit(&w);
 }
 
@@ -231,6 +235,12 @@ vlm_status vlm_dir_writer_commit(vlm_dir_writer *w) {
 }
 void vlm_dir_writer_cancel(vlm_dir_writer *w) {
     if (!w->temp) return;
+    char where[1024];
+    size_t n = strlen(w->temp);
+    if (!strncmp(vlm_error_where(), w->temp, n)) {     /* nobody knows the folder by the name it had meanwhile */
+        snprintf(where, sizeof where, "%s%s", w->path, vlm_error_where() + n);
+        vlm_fail(VLM_EIO, where, "%s", vlm_error_message());
+    }
     remove_dir(w->temp, 1);
     free(w->path);
     free(w->temp);

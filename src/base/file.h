@@ -32,7 +32,8 @@ vlm_status vlm_write(const char *path, const void *data, size_t size);         /
 typedef struct vlm_dir_writer { char *path, *temp; bool replace; } vlm_dir_writer;
 vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_writer *out);
 vlm_status vlm_dir_writer_commit(vlm_dir_writer *w);
-void       vlm_dir_writer_cancel(vlm_dir_writer *w);   /* removes what was written; zeroed is fine */
+void       vlm_dir_writer_cancel(vlm_dir_writer *w);   /* removes what was written; zeroed is fine. An error that was
+                                                          recorded about a file in `temp` now names it in `path` */
 
 bool  vlm_exists(const char *path);
 bool  vlm_is_dir(const char *path);

@@ -1,6 +1,7 @@
 #include "data/picture.h"
 #include "base/file.h"
 #include "data/resize.h"
+#include <errno.h>
 #include <spng.h>
 #include <stdlib.h>
 
@@ -10,14 +11,18 @@ static vlm_status write_png(const char *path, const uint8_t *rgb, int64_t h, int
     vlm_writer out = { 0 };
     struct spng_ihdr head = { .width = (uint32_t)w, .height = (uint32_t)h, .bit_depth = 8, .color_type = SPNG_COLOR_TYPE_TRUECOLOR };
     TRY(vlm_writer_open(path, &out));
+    errno = 0;
     spng_ctx *c = spng_ctx_new(SPNG_CTX_ENCODER);
     int e = c ? spng_set_png_file(c, out.f) : SPNG_EMEM;
     if (!e) e = spng_set_ihdr(c, &head);
     if (!e) e = spng_encode_image(c, rgb, (size_t)(h * w * 3), SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE);
+    int why = errno;                   /* of the write that failed: spng says "stream error" */
     spng_ctx_free(c);
     if (e) {
         vlm_writer_cancel(&out);
-        return vlm_fail(e == SPNG_EMEM ? VLM_ENOMEM : VLM_EIO, path, "cannot write the PNG: %s; check the disk", spng_strerror(e));
+        if (e == SPNG_EMEM) return vlm_fail_memory(path, (size_t)(h * w * 3));
+        errno = why ? why : EIO;
+        return vlm_fail_errno(path, "write");
     }
     return vlm_writer_commit(&out);
 }

@@ -97,7 +97,6 @@ $ set -o pipefail; vlm plan models/vlm_dino images/rgb_1x1.png nowhere.png | sed
 | memory B weights + B images + B session = B
 | context  1 of 256 positions in images
 ! vlm: nowhere.png: cannot open: No such file or directory; check the path
-! vlm: plan: 1 of 2 images cannot be taken; each has its reason
 = 1
 $ set -o pipefail; vlm plan models/vlm_dino nowhere.png --json | sed 's/"memory".*},//; s/"memory_bytes":[0-9]*/M/'
 | {"images":[{"path":"nowhere.png","error":{"code":"io","where":"nowhere.png","message":"cannot open: No such file or directory; check the path"}}],"totals":{"images":0,"tokens":0,"gflop":0.0},"context":256,"broken_limits":["images"]}
@@ -106,17 +105,14 @@ $ set -o pipefail; vlm plan models/vlm_dino nowhere.png --json | sed 's/"memory"
 $ set -o pipefail; vlm plan models/dinov3_s images/rgb_96x32.png --max-pixels 100 | sed 's/ *[0-9.]* [kMG]B/ B/g; s/ *memory$//'
 | memory B weights + B images + B session = B
 ! vlm: images/rgb_96x32.png: is 96×32 pixels, over the limit of 100 in all; make it smaller or raise --max-pixels
-! vlm: plan: 1 of 1 images cannot be taken; each has its reason
 = 1
 $ set -o pipefail; vlm plan models/dinov3_s images/rgb_96x32.png --max-side 95 | sed 's/ *[0-9.]* [kMG]B/ B/g; s/ *memory$//'
 | memory B weights + B images + B session = B
 ! vlm: images/rgb_96x32.png: is 96×32 pixels, over the limit of 95 a side; make it smaller or raise --max-side
-! vlm: plan: 1 of 1 images cannot be taken; each has its reason
 = 1
 $ set -o pipefail; vlm plan models/dinov3_s images/rgb_96x32.png --max-bytes 10 | sed 's/ *[0-9.]* [kMG]B/ B/g; s/ *memory$//'
 | memory B weights + B images + B session = B
 ! vlm: images/rgb_96x32.png: has 7771 bytes, over the limit of 10; check that it is the right file, or raise --max-bytes
-! vlm: plan: 1 of 1 images cannot be taken; each has its reason
 = 1
 $ set -o pipefail; vlm plan models/vlm_dino images/rgb_40x40.png --context 5 | sed 's/ *[0-9.]* [kMG]B/ B/g; s/ *memory$//'
 | image                 size WxH  EXIF  resized WxH  patches HxW  grid HxW  tokens  stretch     GFLOP
@@ -131,14 +127,23 @@ $ printf 'GIF89a\1\0\1\0\0\0\0;' >a.gif; set -o pipefail; vlm plan models/vlm_di
 | memory B weights + B images + B session = B
 | context  0 of 256 positions in images
 ! vlm: a.gif: is GIF, which cannot be read; convert it to PNG or JPEG
-! vlm: plan: 1 of 1 images cannot be taken; each has its reason
 = 1
 $ head -c 100 images/j444.jpg >cut.jpg; set -o pipefail; vlm plan models/vlm_dino cut.jpg | sed 's/ *[0-9.]* [kMG]B/ B/g; s/ *memory$//'
 | memory B weights + B images + B session = B
 | context  0 of 256 positions in images
 ! vlm: cut.jpg: is a damaged JPEG: Premature end of JPEG file; get the file again or save it anew
-! vlm: plan: 1 of 1 images cannot be taken; each has its reason
 = 1
+$ vlm plan models/vlm_dino - <images/rgb_96x32.png --json | grep -o '"path":"-","width":96,"height":32'
+| "path":"-","width":96,"height":32
+$ vlm plan models/vlm_dino - </dev/null 2>&1 >/dev/null
+| vlm: standard input: is empty; get the file again
+= 1
+$ vlm plan models/vlm_dino - --max-bytes 3 <images/rgb_96x32.png 2>&1 >/dev/null
+| vlm: standard input: has more than 3 bytes; check that it is the right file, or raise --max-bytes
+= 1
+$ vlm plan models/vlm_dino - -
+! vlm: -: standard input can be read once; name a file for the others
+= 2
 
 inspect
 $ vlm inspect models/dinov3_s
@@ -507,3 +512,15 @@ $ vlm new --vision models/siglip --language models/gemma3 -o n3 --dtype bf16 --c
 | context    128 positions, chat template: gemma
 $ rm -r n3; vlm ask n2 'Tell me a long story.' --max-tokens 3000 --quiet >/dev/null & sleep 0.4; kill -INT $!; wait $!
 = 130
+
+A full disk (here: a limit on what a file may hold): the output is named as it was asked for, with the system's word, and nothing stays.
+$ trap '' XFSZ; ulimit -f 64; vlm new --preset tiny -o full --quiet
+! vlm: full/model.safetensors: cannot write: File too large; check the file and its disk
+= 1
+$ trap '' XFSZ; ulimit -f 8; vlm features models/dinov3_p8 $ROOT/examples/cat.jpg --max-size 128 --pca full.png --quiet
+! vlm: full.png: cannot write: File too large; check the file and its disk
+= 1
+$ trap '' XFSZ; ulimit -f 8; vlm trace models/vlm_dino -i images/rgb_53x37.png -o full --quiet
+! vlm: full/image.0.u8.npy: cannot write: File too large; check the file and its disk
+= 1
+$ test -z "$(ls | grep '^full')"
