@@ -1,12 +1,14 @@
 #include "io/json.h"
 #include "base/file.h"
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
-/* Every value but the first stands behind one of , [ {: counting those bounds what jansson will allocate (some 100 bytes a value). */
+/* Every value but the first stands behind one of , [ {: counting those, an object double for its table, bounds what jansson will allocate:
+   measured, 110 to 177 bytes for each. */
 static vlm_status check_count(const unsigned char *data, size_t size, const char *where) {
     size_t n = 0;
-    for (size_t i = 0; i < size; i++) n += data[i] == ',' || data[i] == '[' || data[i] == '{';
+    for (size_t i = 0; i < size; i++) n += data[i] == '{' ? 2 : data[i] == ',' || data[i] == '[';
     return n <= VLM_JSON_VALUES ? VLM_OK
          : vlm_fail(VLM_ELIMIT, where, "holds more than %d values; check that it is the right file", VLM_JSON_VALUES);
 }
@@ -31,9 +33,12 @@ vlm_status vlm_json_read(const char *path, json_t **out) {
 vlm_status vlm_json_write(const char *path, const json_t *value) {
     vlm_writer w;
     TRY(vlm_writer_open(path, &w));
+    errno = 0;
     if (json_dumpf(value, w.f, JSON_INDENT(2)) || fputc('\n', w.f) == EOF) {
+        if (!errno) errno = EIO;
+        vlm_status status = vlm_fail_errno(path, "write");
         vlm_writer_cancel(&w);
-        return vlm_fail(VLM_EIO, path, "cannot write the JSON; check the disk");
+        return status;
     }
     return vlm_writer_commit(&w);
 }

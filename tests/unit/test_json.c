@@ -30,9 +30,28 @@ static void refused(void **state) {
     assert_failure(vlm_json_parse(deep, DEEP, "c.json", &v), VLM_EFORMAT, "c.json", "depth");
     deep[0] = '[';
     for (size_t i = 0; i <= VLM_JSON_VALUES; i++) memcpy(deep + 1 + 2 * i, "1,", 2);
-    assert_failure(vlm_json_parse(deep, 2 * VLM_JSON_VALUES + 1, "c.json", &v), VLM_ELIMIT, "c.json", "more than 8388608 values");
+    assert_failure(vlm_json_parse(deep, 2 * VLM_JSON_VALUES + 1, "c.json", &v), VLM_ELIMIT, "c.json", "more than 2500000 values");
+    deep[0] = '[';                     /* objects, which cost more, count double */
+    for (size_t i = 0; i <= VLM_JSON_VALUES / 3; i++) memcpy(deep + 1 + 3 * i, "{},", 3);
+    assert_failure(vlm_json_parse(deep, 3 * (VLM_JSON_VALUES / 3 + 1), "c.json", &v), VLM_ELIMIT, "c.json", "more than 2500000 values");
     free(deep);
     assert_null(v);
+}
+/* The largest honest file: a vocabulary of 262,144 entries and 514,906 merges, written as pairs. */
+static void largest(void **state) {
+    (void)state;
+    json_t *v = NULL;
+    char *text = malloc(32 << 20), *p = text;
+    assert_non_null(text);
+    p += sprintf(p, "{\"vocab\":{");
+    for (int i = 0; i < 262144; i++) p += sprintf(p, "%s\"t%d\":%d", i ? "," : "", i, i);
+    p += sprintf(p, "},\"merges\":[");
+    for (int i = 0; i < 514906; i++) p += sprintf(p, "%s[\"t%d\",\"u\"]", i ? "," : "", i);
+    p += sprintf(p, "]}");
+    assert_ok(vlm_json_parse(text, (size_t)(p - text), "t.json", &v));
+    assert_int_equal(json_array_size(json_object_get(v, "merges")), 514906);
+    json_decref(v);
+    free(text);
 }
 static void files(void **state) {
     (void)state;
@@ -139,7 +158,7 @@ static void others(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refused), cmocka_unit_test(files), cmocka_unit_test(ints), cmocka_unit_test(others),
+        cmocka_unit_test(refused), cmocka_unit_test(largest), cmocka_unit_test(files), cmocka_unit_test(ints), cmocka_unit_test(others),
     };
     return cmocka_run_group_tests_name("json", tests, temp_open, temp_close);
 }
