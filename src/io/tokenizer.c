@@ -356,8 +356,8 @@ vlm_status vlm_tokenizer_encode(const vlm_tokenizer *t, const char *text, size_t
     size_t front = ids->n;
     if (bytes) TRY_DONE(encode(t, text, bytes, flags, &w, ids));
     if (w.word.dropped && ids->n == front)
-        TRY_DONE(vlm_fail(VLM_EFORMAT, t->where, "no character of the text is in the vocabulary, which has no token for unknown ones; it is "
-                          "another language's tokenizer, or a broken one: get the file again"));
+        TRY_DONE(vlm_fail(VLM_EFORMAT, t->where, "no character of the text is in the vocabulary, which has no token for unknown ones; "
+                          "it is another language's tokenizer, or a broken one: get the file again"));
     for (size_t i = 0; flags & VLM_ENCODE_ADD && i < t->behind.n; i++) TRY_DONE(vlm_ids_push(ids, t->behind.id[i]));
     if (w.word.dropped)
         vlm_warn(t->where, "%lld characters of the text are not in the vocabulary, which has no token for unknown ones; they are left out",

@@ -182,10 +182,11 @@ static vlm_status lost(const vlm_tokenizer *t, const char *s, int n, bool litera
     for (size_t i = 0; i < t->splitters.n; i++) spelled = spelled || t->splitters.v[i].kind == VLM_BYTE_LEVEL;
     vlm_utf8_get(s, &c);
     if (spelled && vlm_char_byte(c) >= 0)
-        return vlm_fail(VLM_EFORMAT, t->where, "byte 0x%02X of the text is not in the vocabulary, which has no token for unknown ones; leave it "
-                        "out, or use a tokenizer with all 256", (unsigned)vlm_char_byte(c));
-    return vlm_fail(VLM_EFORMAT, t->where, "character %.*s (U+%04X) is not in the vocabulary, which has no token for unknown ones; leave it out",
-                    n, s, (unsigned)c);
+        return vlm_fail(VLM_EFORMAT, t->where,
+                        "byte 0x%02X of the text is not in the vocabulary, which has no token for unknown ones; leave it out, or use a "
+                        "tokenizer with all 256", (unsigned)vlm_char_byte(c));
+    return vlm_fail(VLM_EFORMAT, t->where,
+                    "character %.*s (U+%04X) is not in the vocabulary, which has no token for unknown ones; leave it out", n, s, (unsigned)c);
 }
 /* One symbol a character; what the vocabulary lacks becomes its bytes or the unknown token (once for a run of them with fuse_unk). The
    library holds an unknown token back until a known character comes: bytes of a character between them go in front of it. So here. */

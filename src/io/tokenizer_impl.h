@@ -87,8 +87,8 @@ vlm_status vlm_decoders_read(const json_t *o, const char *where, vlm_steps *out,
 typedef struct vlm_run { vlm_buf text; size_t zero; } vlm_run;
 /* *room: what all steps together may still add, over all pieces of a text; to begin with, that of its bytes. VLM_ELIMIT: it is used up. */
 size_t     vlm_normalize_room(size_t bytes);
-vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, size_t *room, vlm_stretches *spans,
-                         vlm_run *out, vlm_run *spare);
+vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, size_t *room,
+                         vlm_stretches *spans, vlm_run *out, vlm_run *spare);
 
 /* A piece of the stage's text; id >= 0: an added token, done. */
 typedef struct vlm_piece { size_t at, n, zero; int64_t id; } vlm_piece;

@@ -237,8 +237,8 @@ static vlm_status one(const vlm_step *step, const char *where, const char *s, si
     free(head.s);
     return status;
 }
-vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, size_t *room, vlm_stretches *spans,
-                         vlm_run *out, vlm_run *spare) {
+vlm_status vlm_normalize(const vlm_steps *steps, const char *where, const char *s, size_t n, size_t zero, size_t *room,
+                         vlm_stretches *spans, vlm_run *out, vlm_run *spare) {
     out->text.n = 0;
     out->zero = zero;
     TRY(vlm_buf_add(&out->text, s, n));

@@ -350,7 +350,7 @@ static void extend(void **state) {
         }
         temp_write(files[k], "{}", 2);
     }
-    assert_failure(vlm_tokenizer_open("/tmp", &t), VLM_EIO, "/tmp", "no tokenizer.json");
+    assert_failure(vlm_tokenizer_open(temp("empty"), &t), VLM_EIO, "empty", "no tokenizer.json");
 }
 
 static void refused(void **state) {
@@ -431,7 +431,8 @@ static void patterns(void **state) {
         { "(?m:b.c)", "ab\\ncd", "a|b\\nc|d" },
         { "\\\\h+", "xbeefx", "x|beef|x" }, { "\\\\d", "a\xD9\xA3" "b", "a|\xD9\xA3|b" }, { "\\\\s", "a\xC2\x85" "b", "a|\xC2\x85|b" },
         { "\\\\w+", "a\xC2\xBD-", "a\xC2\xBD|-" },
-        { "[\\\\w]+", "a\xC2\xBD-", "a|\xC2\xBD-" }, { "\\\\u0062", "abc", "a|b|c" }, { "\\\\x62", "abc", "a|b|c" }, { "\\\\p{^L}", "a1b", "a|1|b" },
+        { "[\\\\w]+", "a\xC2\xBD-", "a|\xC2\xBD-" }, { "\\\\u0062", "abc", "a|b|c" },
+        { "\\\\x62", "abc", "a|b|c" }, { "\\\\p{^L}", "a1b", "a|1|b" },
         { "\\\\p{Letter}+", "ab1", "ab|1" }, { "[^\\\\s]+", "a b", "a| |b" },
         { "\\\\p{Han}", "a\xE7\x8C\xAB" "b", "a|\xE7\x8C\xAB|b" }, { "[[:punct:]]", "a$b", "a|$|b" }, { "x*", "axxb", "a|xx|b" },
         { "{a}", "{a}b", "{a}|b" }, { "(?i:'S)", "it's", "it|'s" },
@@ -471,9 +472,11 @@ static void patterns(void **state) {
     static const char *const digits[] = { "u 12a", "u+12a", "u0x1a", "u12", "x 4", "x+4", "xg" };
     for (size_t i = 0; i < sizeof digits / sizeof *digits; i++) {
         char json[1024];
-        snprintf(json, sizeof json, "{`pre_tokenizer`:{`type`:`Split`,`behavior`:`Isolated`,`pattern`:{`Regex`:`\\\\%s`}}," MODEL "}", digits[i]);
+        snprintf(json, sizeof json, "{`pre_tokenizer`:{`type`:`Split`,`behavior`:`Isolated`,`pattern`:{`Regex`:`\\\\%s`}}," MODEL "}",
+                 digits[i]);
         vlm_tokenizer *none = NULL;
-        assert_failure(parse(json, &none), VLM_EUNSUPPORTED, "t.json", digits[i][0] == 'u' ? "a \\u without four digits" : "a \\x that is not");
+        assert_failure(parse(json, &none), VLM_EUNSUPPORTED, "t.json",
+                       digits[i][0] == 'u' ? "a \\u without four digits" : "a \\x that is not");
     }
     /* a pattern that would take for ever is an error */
     vlm_tokenizer *t;
@@ -532,8 +535,8 @@ static void steps(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden), cmocka_unit_test(literal), cmocka_unit_test(long_words), cmocka_unit_test(many_marks), cmocka_unit_test(growth),
-        cmocka_unit_test(extend),
+        cmocka_unit_test(golden), cmocka_unit_test(literal), cmocka_unit_test(long_words), cmocka_unit_test(many_marks),
+        cmocka_unit_test(growth), cmocka_unit_test(extend),
         cmocka_unit_test(refused),
         cmocka_unit_test(patterns), cmocka_unit_test(steps),
     };
