@@ -1,4 +1,5 @@
-"""Makes the seed corpora of the formats that need no encoder: safetensors, index, npy, json_config. Run it from here; the files are in the tree."""
+"""Makes the seed corpora of the formats that need no encoder: safetensors, index, npy, json_config, tokenizer. Run it from here; the files are in
+the tree."""
 import json, os, struct
 
 here = os.path.dirname(os.path.abspath(__file__))
@@ -77,3 +78,107 @@ seed("json_config", "ranges", json.dumps({"hidden_size": -5, "eps": 1e300, "a": 
 seed("json_config", "array", "[1, 2]")
 seed("json_config", "twice", '{"a": 1, "a": 2}')
 seed("json_config", "word", "null")
+
+# ---- tokenizer: a tokenizer.json, a NUL, then a text (or a tokenizer_config.json) ----
+BYTE = {b: chr(b) for b in (*range(33, 127), *range(161, 173), *range(174, 256))}        # GPT-2's spelling of bytes
+BYTE |= {b: chr(256 + i) for i, b in enumerate(b for b in range(256) if b not in BYTE)}
+LEVEL = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+MODEL = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False,
+         "byte_fallback": False, "ignore_merges": False}
+BASE = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None, "pre_tokenizer": None,
+        "post_processor": None, "decoder": None}
+FEW = MODEL | {"vocab": {"a": 0, "b": 1, "ab": 2, "<x>": 3, "abb": 4, " ": 5, "A": 6, "c": 7}, "merges": [["a", "b"], ["ab", "b"]],
+               "unk_token": "<x>"}
+GPT2 = MODEL | {"vocab": {"<x>": 0} | {BYTE[b]: b + 1 for b in range(256)} | {"ab": 300, "abc": 301, "\u0120a": 302},
+                "merges": ["a b", ["ab", "c"], "\u0120 a"]}
+PIECE = MODEL | {"vocab": {"<unk>": 0, "<s>": 1, "</s>": 2} | {"<0x%02X>" % b: 3 + b for b in range(256)}
+                 | {c: 260 + i for i, c in enumerate("\u2581abcdefgTh\u732b\u00e9")} | {"\u2581a": 300, "ab": 301},
+                 "merges": ["\u2581 a", ["a", "b"]], "unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True}
+START = {"SpecialToken": {"id": "<s>", "type_id": 0}}
+AROUND = {"type": "TemplateProcessing", "single": [START, {"Sequence": {"id": "A", "type_id": 0}}, START], "pair": [],
+          "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}
+WORDS = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+def tokenizer(name, text="", ascii=False, **parts):
+    seed("tokenizer", name, json.dumps(BASE | parts, ensure_ascii=ascii, separators=(",", ":")) + "\0" + text)
+
+
+def added(id, content, **flags):
+    return {"id": id, "content": content, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False} | flags
+
+
+def split(regex, behavior="Isolated", invert=False):
+    return {"type": "Split", "pattern": {"Regex": regex}, "behavior": behavior, "invert": invert}
+
+
+def replace(kind, s, content):
+    return {"type": "Replace", "pattern": {kind: s}, "content": content}
+
+
+def space(scheme, **more):
+    return {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": scheme} | more
+
+
+def normalizers(*list):
+    return {"type": "Sequence", "normalizers": list}
+
+
+def decoders(*list):
+    return {"type": "Sequence", "decoders": list}
+
+
+def splitters(*list):
+    return {"type": "Sequence", "pretokenizers": list}
+
+
+def strip(content, start, stop):
+    return {"type": "Strip", "content": content, "start": start, "stop": stop}
+
+
+tokenizer("gpt2", "It's abc 12", model=GPT2, pre_tokenizer=LEVEL, decoder=LEVEL, post_processor=LEVEL, added_tokens=[added(0, "<x>", special=True)])
+tokenizer("llama3", "ab  12345\n", True, model=FEW | {"ignore_merges": True}, decoder=LEVEL, normalizer={"type": "NFC"},
+          pre_tokenizer=splitters(split(WORDS), LEVEL | {"use_regex": False}))
+tokenizer("llama2", "ab \u732b x", model=PIECE, post_processor=AROUND,
+          normalizer=normalizers({"type": "Prepend", "prepend": "\u2581"}, replace("String", " ", "\u2581")),
+          decoder=decoders(replace("String", "\u2581", " "), {"type": "ByteFallback"}, {"type": "Fuse"}, strip(" ", 1, 0)),
+          added_tokens=[added(0, "<unk>", special=True), added(1, "<s>", special=True, normalized=True), added(2, "</s>", special=True)])
+tokenizer("metaspace", " a b", model=PIECE | {"byte_fallback": False}, pre_tokenizer=space("first", split=True), decoder=space("first"),
+          post_processor={"type": "Sequence", "processors": [AROUND, {"type": "RobertaProcessing", "cls": ["<s>", 1], "sep": ["</s>", 2]}]})
+tokenizer("added", "x  <L>  y <x>cat cat", model=FEW, normalizer=normalizers({"type": "NFKD"}, {"type": "Lowercase"}, {"type": "StripAccents"}),
+          added_tokens=[added(3, "<x>", special=True), added(8, "<L>", lstrip=True, rstrip=True), added(9, "cat", single_word=True),
+                        added(10, "AB", normalized=True), added(11, "<L><L>")])
+tokenizer("splits", "a1b, c-d", model=FEW, normalizer={"type": "Strip", "strip_left": True, "strip_right": True},
+          pre_tokenizer=splitters({"type": "Digits", "individual_digits": False}, {"type": "Punctuation", "behavior": "MergedWithNext"},
+                                  {"type": "WhitespaceSplit"}, split("x") | {"pattern": {"String": "-"}, "behavior": "MergedWithPrevious"},
+                                  split(r"\w", "Contiguous"), split(r"[\d\p{^L}]", "Removed", True)))
+tokenizer("whitespace", "ab c", model=FEW, pre_tokenizer={"type": "Whitespace"}, normalizer={"type": "NFKC"})
+tokenizer("regex", "aab\nb12", model=FEW, normalizer=replace("Regex", " {2,}", "__"),
+          pre_tokenizer=splitters(split(r"^[^\S\w\h\p{Alpha}\-\]]{2}+|\bx{,2}\B|(?m-i:.)\u0041\x41\x{42}"), split("x*"),
+                                  split(r"[]a[:alpha:]\u0062]+?|\W\D\H\S\A\p{Han}\P{Letter}\p{Word}|{a}|(?<=a)b{2}?$")))
+tokenizer("marks", "e\u0323\u0301\u0323\u0301\u1e69\uac00\u11a8", model=FEW, normalizer={"type": "NFC"})
+tokenizer("doubling", "aab", model=FEW, normalizer=normalizers(*[replace("String", "a", "aa")] * 30))
+tokenizer("decoders", "ab b", model=FEW, normalizer={"type": "NFD"}, post_processor={"type": "BertProcessing", "cls": ["a", 0], "sep": ["b", 1]},
+          decoder=decoders(strip("a", 1, 1), space("never") | {"replacement": "b"}, {"type": "Fuse"}, replace("String", "a", "-"),
+                           {"type": "ByteFallback"}, strip("-", 1, 2), LEVEL, {"type": "Metaspace", "replacement": "b"}))
+tokenizer("join", "ab b", model=FEW, normalizer={"type": "ByteLevel"})
+seed("tokenizer", "old", r'{"model":{"vocab":{"a":0,"b" : 1,"ab":2,"\"\\\/\b\f\n\r\t\ud83d\ude00\u00e9":3},"merges":["#version: 0.2","a b"]}}' "\0ab b")
+tokenizer("config", '{"bos_token":"<x>","eos_token":{"content":"ab"},"pad_token":null,"chat_template":[{"name":"default","template":"x"}]}', model=FEW)
+tokenizer("config_odd", '{"bos_token":7}', model=FEW)
+tokenizer("config_template", '{"bos_token":"<y>","chat_template":7}', model=FEW)
+for i, model in enumerate((r'"vocab":{"a":0,"a":1},"merges":[]', r'"vocab":{"a":0,"b":0},"merges":[]', r'"vocab":{"a":0},"merges":["a b"]',
+                           r'"vocab":{"\ud800x":0},"merges":[]', r'"vocab":{"\udc00":0},"merges":[]', r'"vocab":{"a":99999999},"merges":[["a"]]',
+                           r'"vocab":{"a":0},"merges":[["a"]]', r'"vocab":{"a":0},"merges":["aa"]', r'"vocab":{"a":1.5},"merges":[]',
+                           r'"vocab":{"\q":0},"merges":[]', r'"dropout":0.5,"vocab":{},"merges":[]',
+                           r'"end_of_word_suffix":"x","vocab":{},"merges":[]')):
+    seed("tokenizer", "bad%d" % i, '{"model":{"type":"BPE",' + model + '}}\0')
+for name, text in (("unigram", b'{"model":{"type":"Unigram","vocab":[["a",0.0]]}}'), ("cut", b'{"model":{"type":"BPE","vocab":{"a'), ("array", b"[]"),
+                   ("truncation", b'{"truncation":{"max_length":1},"model":{}}'), ("bytes", b'{"model":{"vocab":{"\xff":0},"merges":[]}}')):
+    seed("tokenizer", name, text + b"\0")
+for i, (key, value) in enumerate((
+        ("normalizer", {"type": "Nmt"}), ("pre_tokenizer", {"type": "Odd"}), ("decoder", {"type": "CTC"}), ("post_processor", {"type": "Odd"}),
+        ("pre_tokenizer", split("(")), ("pre_tokenizer", split("[a&&b]")), ("pre_tokenizer", split(r"a\1")), ("pre_tokenizer", split(r"\p{Nonsense}")),
+        ("pre_tokenizer", split("a", "Odd")), ("added_tokens", [added(77, "<y>")]), ("added_tokens", [added(8, ""), added(8, "<y>"), added(8, "<y>")]),
+        ("post_processor", AROUND | {"special_tokens": {}}), ("post_processor", {"type": "BertProcessing"}), ("decoder", strip("ab", 1, 1)),
+        ("pre_tokenizer", space("first") | {"replacement": "xx"}), ("normalizer", replace("String", "", "") | {"pattern": {}}), ("padding", {"x": 1}))):
+    tokenizer("odd%d" % i, "ab", model=FEW, **{key: value})
