@@ -384,6 +384,7 @@ static void refused(void **state) {
         { "[]", VLM_EFORMAT, "not a JSON object" },
         { "{}", VLM_EFORMAT, "has no model" },
         { "", VLM_EFORMAT, "not valid JSON" },
+        { "\xEF\xBB\xBF{" MODEL "}", VLM_EFORMAT, "begins with a byte order mark; save it as UTF-8 without one" },
         { "{`truncation`:{`max_length`:5}," MODEL "}", VLM_EUNSUPPORTED, "truncation is set" },
         { "{`normalizer`:{`type`:`Precompiled`}," MODEL "}", VLM_EUNSUPPORTED, "normalizer Precompiled is not supported" },
         { "{`normalizer`:{`type`:`BertNormalizer`}," MODEL "}", VLM_EUNSUPPORTED, "BertNormalizer" },
