@@ -403,8 +403,14 @@ static void folders(void **state) {
     assert_ok(vlm_dir_writer_open(temp("out"), true, &w));
     assert_ok(vlm_write(p = vlm_join(w.temp, "half.json"), "2", 1));
     free(p);
+    vlm_fail(VLM_EIO, p = vlm_join(w.temp, "half.json"), "is what went wrong");
+    free(p);
     vlm_dir_writer_cancel(&w);
+    assert_failure(VLM_EIO, VLM_EIO, "/out/half.json", "is what went wrong");  /* by the name that the user gave */
+    assert_null(strstr(vlm_error_where(), ".tmp-"));
+    vlm_fail(VLM_EIO, "elsewhere", "x");
     vlm_dir_writer_cancel(&w);
+    assert_string_equal(vlm_error_where(), "elsewhere");
     assert_int_equal(temp_count(), before);
     assert_file("out/config.json", "1");
 

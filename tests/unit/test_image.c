@@ -144,7 +144,7 @@ static void limits(void **state) {
     close(keep), close(fd);
 
     assert_failure(vlm_bitmap_open("tests/no", NULL, &out), VLM_EIO, "tests/no", "check the path");
-    assert_failure(vlm_bitmap_open("tests", NULL, &out), VLM_EIO, "tests", "irectory");
+    assert_failure(vlm_bitmap_open("tests", NULL, &out), VLM_EIO, "tests", "is not a regular file");
     assert_failure(vlm_image_probe_file("tests", NULL, &info), VLM_EIO, "tests", "");
 }
 
