@@ -286,6 +286,26 @@ static void turns(void **state) {
     vlm_session_close(once);
 }
 
+/* A turn whose answer is given is one that has been answered. */
+static void told_turns(void **state) {
+    (void)state;
+    static const char want[] = "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>\n"
+                               "<|im_start|>user\nc<|im_end|>\n<|im_start|>assistant\n";
+    vlm_session *s = session_of(tiny, 1, 1);
+    char *text;
+    size_t bytes;
+    assert_ok(vlm_session_told(s, NULL, NULL, "a", "b"));
+    assert_failure(vlm_answer(s, NULL, NULL), VLM_EARG, "vlm_answer", "has its answer");
+    assert_ok(vlm_say(s, NULL, NULL, "c"));
+    assert_ok(vlm_tokenizer_decode(tiny->tok, s->ids, (size_t)vlm_session_position(s), false, &text, &bytes));
+    assert_int_equal(bytes, sizeof want - 1);
+    assert_memory_equal(text, want, bytes);
+    free(text);
+    assert_failure(vlm_session_told(s, NULL, NULL, "d", NULL), VLM_EARG, "vlm_session_told", "NULL");
+    assert_ok(vlm_answer(s, &(vlm_answer_options){ .max_tokens = 1 }, NULL));  /* what failed was never said */
+    vlm_session_close(s);
+}
+
 typedef struct stream { char text[4096]; size_t n; int calls, stop_after; } stream;
 static int on_text(void *user, const char *text, size_t bytes) {
     stream *s = user;
@@ -515,7 +535,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(features_alone_and_in_company), cmocka_unit_test(tiles_alone_and_in_company), cmocka_unit_test(prefill_in_pieces),
             cmocka_unit_test(segments),
-        cmocka_unit_test(two_sessions_at_once), cmocka_unit_test(turns), cmocka_unit_test(stop_strings), cmocka_unit_test(why_it_ended),
+        cmocka_unit_test(two_sessions_at_once), cmocka_unit_test(turns), cmocka_unit_test(told_turns),
+            cmocka_unit_test(stop_strings), cmocka_unit_test(why_it_ended),
             cmocka_unit_test(full_context),
         cmocka_unit_test(wrong_calls),
     };
