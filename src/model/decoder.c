@@ -91,12 +91,15 @@ static void rope_rows(const vlm_lm_config *c, double theta, int64_t at, int64_t 
         }
     }
 }
-static void rope_tables(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, const vlm_segment *segs, int64_t n, int64_t at, int64_t T, vlm_lm_acts *a) {
+static void rope_tables(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, const vlm_segment *segs, int64_t n, int64_t at, int64_t T,
+                        vlm_lm_acts *a) {
     int64_t half = c->Dh / 2;
     for (int i = 0; i < 2; i++) {
         if (i == 1 && !c->window) continue;
-        for (int64_t j = 0; j < n; j++)
-            rope_rows(c, i ? c->rope_local : c->rope_theta, at, segs[j].rows, a->host_cos + segs[j].row * half, a->host_sin + segs[j].row * half);
+        for (int64_t j = 0; j < n; j++) {
+            int64_t first = segs[j].row * half;
+            rope_rows(c, i ? c->rope_local : c->rope_theta, at, segs[j].rows, a->host_cos + first, a->host_sin + first);
+        }
         ops->upload(ctx, a->cos[i], a->host_cos, (size_t)(T * half) * sizeof(real));
         ops->upload(ctx, a->sin[i], a->host_sin, (size_t)(T * half) * sizeof(real));
         ops->sync(ctx);                /* the host tables are filled again */
@@ -112,8 +115,8 @@ static void norm(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, act *
     ops->rmsnorm_forward(ctx, out, NULL, x, w, c->norm_offset, rows, 1, c->D, c->D, c->eps);
 }
 /* x += f w', or x += norm(f w') with sandwich norms; n rows from row r of x. */
-static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, int64_t r, int64_t n, const act *f, const vlm_mat *w, const real *post,
-                       vlm_lm_acts *a) {
+static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, int64_t r, int64_t n, const act *f, const vlm_mat *w,
+                       const real *post, vlm_lm_acts *a) {
     act *x = act_at(a->x, r * c->D);
     ops->linear_forward(ctx, post ? a->y : x, f, w, NULL, post ? NULL : x, n);
     if (!post) return;
@@ -167,8 +170,8 @@ static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l, 
     }
 }
 
-static void forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vlm_segment *segs, int64_t n, int64_t at, int64_t T, const vlm_kvcache *kv,
-                    vlm_lm_acts *a) {
+static void forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vlm_segment *segs, int64_t n, int64_t at, int64_t T,
+                    const vlm_kvcache *kv, vlm_lm_acts *a) {
     rope_tables(ctx, ops, &m->cfg, segs, n, at, T, a);
     for (int64_t l = 0; l < m->cfg.L; l++) block(ctx, ops, m, l, segs, n, at, T, kv, a);
     norm(ctx, ops, &m->cfg, a->h, a->x, m->norm, T);

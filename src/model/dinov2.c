@@ -5,11 +5,11 @@
 
 static vlm_status config(const json_t *j, const char *where, vlm_vit_config *out) {
     static const char *const known[] = {
-        "patch_size", "hidden_size", "mlp_ratio", "num_hidden_layers", "num_attention_heads", "hidden_act", "layer_norm_eps", "image_size", "num_channels", "qkv_bias",
-        "layerscale_value", "use_swiglu_ffn", "num_register_tokens", "use_mask_token", "apply_layernorm", "reshape_hidden_states", "interpolate_antialias",
-        "interpolate_offset", NULL };
-    vlm_vit_config c = { .eps = 1e-6f, .cls = true, .layerscale = true, .q_bias = true, .k_bias = true, .v_bias = true, .out_bias = true, .mlp_bias = true, .act = VLM_GELU_ERF,
-                         .pos_cls = true, .pos_resize = true };
+        "patch_size", "hidden_size", "mlp_ratio", "num_hidden_layers", "num_attention_heads", "hidden_act", "layer_norm_eps", "image_size",
+        "num_channels", "qkv_bias", "layerscale_value", "use_swiglu_ffn", "num_register_tokens", "use_mask_token", "apply_layernorm",
+        "reshape_hidden_states", "interpolate_antialias", "interpolate_offset", NULL };
+    vlm_vit_config c = { .eps = 1e-6f, .cls = true, .layerscale = true, .q_bias = true, .k_bias = true, .v_bias = true, .out_bias = true,
+                         .mlp_bias = true, .act = VLM_GELU_ERF, .pos_cls = true, .pos_resize = true };
     int64_t image = 224, ratio = 4;
     bool qkv = true;
     const char *type = "";
@@ -32,7 +32,8 @@ static vlm_status config(const json_t *j, const char *where, vlm_vit_config *out
     return VLM_OK;
 }
 
-static const char *const types[] = { "dinov2", "dinov2_with_registers", NULL }, *const prefixes[] = { "", "dinov2.", "dinov2_with_registers.", NULL },
+static const char *const types[] = { "dinov2", "dinov2_with_registers", NULL },
+                  *const prefixes[] = { "", "dinov2.", "dinov2_with_registers.", NULL },
                   *const spare[] = { "embeddings.mask_token", NULL };
 static const vlm_rule rules[] = {
     { "patch_embedding.cls_token", { "embeddings.cls_token" } },
@@ -44,7 +45,8 @@ static const vlm_rule rules[] = {
     { "blocks.#.ln1.bias", { "encoder.layer.#.norm1.bias" } },
     { "blocks.#.ln2.weight", { "encoder.layer.#.norm2.weight" } },
     { "blocks.#.ln2.bias", { "encoder.layer.#.norm2.bias" } },
-    { "blocks.#.attn.qkv_proj.weight", { "encoder.layer.#.attention.attention.query.weight", "encoder.layer.#.attention.attention.key.weight",
+    { "blocks.#.attn.qkv_proj.weight", { "encoder.layer.#.attention.attention.query.weight",
+                                         "encoder.layer.#.attention.attention.key.weight",
                                          "encoder.layer.#.attention.attention.value.weight" } },
     { "blocks.#.attn.qkv_proj.bias", { "encoder.layer.#.attention.attention.query.bias", "encoder.layer.#.attention.attention.key.bias",
                                        "encoder.layer.#.attention.attention.value.bias" } },
@@ -66,4 +68,5 @@ static const vlm_rule rules[] = {
     { "layer_norm.bias", { "layernorm.bias" } },
     { 0 },
 };
-const vlm_family vlm_dinov2 = { .name = "dinov2", .model_types = types, .vit = config, .rules = rules, .prefixes = prefixes, .spare = spare };
+const vlm_family vlm_dinov2 = {
+    .name = "dinov2", .model_types = types, .vit = config, .rules = rules, .prefixes = prefixes, .spare = spare };

@@ -3,10 +3,12 @@
 
 static vlm_status config(const json_t *j, const char *where, vlm_vit_config *out) {
     static const char *const known[] = {
-        "patch_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "hidden_act", "layer_norm_eps", "rope_theta", "rope_parameters",
-        "image_size", "num_channels", "query_bias", "key_bias", "value_bias", "proj_bias", "mlp_bias", "layerscale_value", "use_gated_mlp", "num_register_tokens",
-        "pos_embed_shift", "pos_embed_jitter", "pos_embed_rescale", "apply_layernorm", "reshape_hidden_states", NULL };      /* pos_embed_*: training only */
-    vlm_vit_config c = { .eps = 1e-5f, .cls = true, .layerscale = true, .q_bias = true, .v_bias = true, .out_bias = true, .mlp_bias = true, .act = VLM_GELU_ERF };
+        "patch_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "hidden_act", "layer_norm_eps",
+        "rope_theta", "rope_parameters", "image_size", "num_channels", "query_bias", "key_bias", "value_bias", "proj_bias", "mlp_bias",
+        "layerscale_value", "use_gated_mlp", "num_register_tokens", "apply_layernorm", "reshape_hidden_states",
+        "pos_embed_shift", "pos_embed_jitter", "pos_embed_rescale", NULL };      /* pos_embed_*: training only */
+    vlm_vit_config c = { .eps = 1e-5f, .cls = true, .layerscale = true, .q_bias = true, .v_bias = true, .out_bias = true,
+                         .mlp_bias = true, .act = VLM_GELU_ERF };
     c.P = 16, c.D = 384, c.F = 1536, c.L = 12, c.H = 6, c.rope_theta = 100;
     TRY(vlm_config_known(j, where, known));
     TRY(vlm_vit_config_sizes(j, where, &c));
@@ -23,7 +25,8 @@ static vlm_status config(const json_t *j, const char *where, vlm_vit_config *out
     return VLM_OK;
 }
 
-static const char *const types[] = { "dinov3_vit", NULL }, *const prefixes[] = { "", "model.", NULL }, *const spare[] = { "embeddings.mask_token", NULL };
+static const char *const types[] = { "dinov3_vit", NULL }, *const prefixes[] = { "", "model.", NULL },
+                  *const spare[] = { "embeddings.mask_token", NULL };
 static const vlm_rule rules[] = {
     { "patch_embedding.cls_token", { "embeddings.cls_token" } },
     { "patch_embedding.register_tokens", { "embeddings.register_tokens" } },
@@ -35,8 +38,10 @@ static const vlm_rule rules[] = {
     { "blocks.#.ln1.bias", { "layer.#.norm1.bias" } },
     { "blocks.#.ln2.weight", { "layer.#.norm2.weight" } },
     { "blocks.#.ln2.bias", { "layer.#.norm2.bias" } },
-    { "blocks.#.attn.qkv_proj.weight", { "layer.#.attention.q_proj.weight", "layer.#.attention.k_proj.weight", "layer.#.attention.v_proj.weight" } },
-    { "blocks.#.attn.qkv_proj.bias", { "layer.#.attention.q_proj.bias", "layer.#.attention.k_proj.bias", "layer.#.attention.v_proj.bias" } },
+    { "blocks.#.attn.qkv_proj.weight", { "layer.#.attention.q_proj.weight", "layer.#.attention.k_proj.weight",
+                                         "layer.#.attention.v_proj.weight" } },
+    { "blocks.#.attn.qkv_proj.bias", { "layer.#.attention.q_proj.bias", "layer.#.attention.k_proj.bias",
+                                       "layer.#.attention.v_proj.bias" } },
     { "blocks.#.attn.out_proj.weight", { "layer.#.attention.o_proj.weight" } },
     { "blocks.#.attn.out_proj.bias", { "layer.#.attention.o_proj.bias" } },
     { "blocks.#.layer_scale1.lambda_param", { "layer.#.layer_scale1.lambda1" } },
@@ -55,4 +60,5 @@ static const vlm_rule rules[] = {
     { "layer_norm.bias", { "norm.bias" } },
     { 0 },
 };
-const vlm_family vlm_dinov3 = { .name = "dinov3", .model_types = types, .vit = config, .rules = rules, .prefixes = prefixes, .spare = spare };
+const vlm_family vlm_dinov3 = {
+    .name = "dinov3", .model_types = types, .vit = config, .rules = rules, .prefixes = prefixes, .spare = spare };

@@ -4,8 +4,9 @@
 
 /* Keys that every Hugging Face config may carry and that say nothing about the maths of a forward pass. */
 static const char *const harmless[] = {
-    "_name_or_path", "architectures", "attention_dropout", "attn_implementation", "_attn_implementation", "bos_token_id", "chunk_size_feed_forward", "dtype",
-    "drop_path_rate", "eos_token_id", "hidden_dropout_prob", "attention_probs_dropout_prob", "id2label", "initializer_factor", "initializer_range", "is_decoder",
+    "_name_or_path", "architectures", "attention_dropout", "attn_implementation", "_attn_implementation", "bos_token_id",
+    "chunk_size_feed_forward", "dtype", "drop_path_rate", "eos_token_id", "hidden_dropout_prob", "attention_probs_dropout_prob",
+    "id2label", "initializer_factor", "initializer_range", "is_decoder",
     "label2id", "model_type", "out_features", "out_indices", "output_attentions", "output_hidden_states", "pad_token_id", "problem_type",
     "projection_dim", "return_dict", "stage_names", "torch_dtype", "transformers_version", "use_cache", "cache_implementation",
     "_out_features", "_out_indices", "transformers.js_config", "is_llama_config", "pretraining_tp", "task_specific_params", NULL };
@@ -14,7 +15,8 @@ static const struct { const char *key; double neutral; } maths[] = {
     { "partial_rotary_factor", 1 }, { "rotary_pct", 1 }, { "logit_scale", 1 }, { "logits_scaling", 1 }, { "embedding_multiplier", 1 },
     { "residual_multiplier", 1 }, { "attention_multiplier", 1 }, { "rope_interleaved", 0 }, { "attn_temperature_tuning", 0 },
     { "clip_qkv", 0 }, { "use_qk_norm", 0 }, { "qk_norm", 0 }, { "sliding_window", 0 }, { "use_sliding_window", 0 },
-    { "attention_chunk_size", 0 }, { "no_rope_layers", 0 }, { "alibi", 0 }, { "attn_logit_softcapping", 0 }, { "final_logit_softcapping", 0 },
+    { "attention_chunk_size", 0 }, { "no_rope_layers", 0 }, { "alibi", 0 },
+    { "attn_logit_softcapping", 0 }, { "final_logit_softcapping", 0 },
     { "rope_scaling", 0 }, { "attention_bias", 0 }, { "mlp_bias", 0 }, { "num_experts", 0 }, { "num_local_experts", 0 },
     { "factor", 1 }, { "attention_factor", 1 }, { "use_bidirectional_attention", 0 } };
 
@@ -33,7 +35,8 @@ vlm_status vlm_config_known(const json_t *config, const char *where, const char 
                 is_maths = true;
                 TRY(vlm_config_neutral(config, where, key, NULL));
             } else if (!strcmp(maths[i].key, key)) is_maths = true;
-        if (!is_maths) vlm_warn(where, "key %s is not known and not used; if it changes the maths, results will differ from the original's", key);
+        if (!is_maths)
+            vlm_warn(where, "key %s is not known and not used; if it changes the maths, results will differ from the original's", key);
     }
     return VLM_OK;
 }
@@ -96,15 +99,20 @@ vlm_status vlm_lm_config_sizes(const json_t *j, const char *where, vlm_lm_config
 vlm_status vlm_vit_config_check(const vlm_vit_config *c, const char *where) {
     if ((c->pos_cls || !c->pos_resize) && c->rope_theta == 0 && !c->pos_h)
         return vlm_fail(VLM_EFORMAT, where, "image_size is smaller than a patch of %lld; mend the file", (long long)c->P);
-    if (c->D % c->H) return vlm_fail(VLM_EFORMAT, where, "width %lld is no multiple of the %lld heads; mend the file", (long long)c->D, (long long)c->H);
+    if (c->D % c->H)
+        return vlm_fail(VLM_EFORMAT, where, "width %lld is no multiple of the %lld heads; mend the file", (long long)c->D, (long long)c->H);
     int64_t Dh = c->D / c->H;
-    if (Dh > VLM_MAX_HEAD || Dh % 2) return vlm_fail(VLM_EUNSUPPORTED, where, "heads of %lld are not supported; even numbers up to %d are", (long long)Dh, VLM_MAX_HEAD);
-    if (c->rope_theta > 0 && Dh % 4) return vlm_fail(VLM_EFORMAT, where, "2-D RoPE needs heads of a multiple of 4, not %lld; mend the file", (long long)Dh);
+    if (Dh > VLM_MAX_HEAD || Dh % 2)
+        return vlm_fail(VLM_EUNSUPPORTED, where, "heads of %lld are not supported; even numbers up to %d are", (long long)Dh, VLM_MAX_HEAD);
+    if (c->rope_theta > 0 && Dh % 4)
+        return vlm_fail(VLM_EFORMAT, where, "2-D RoPE needs heads of a multiple of 4, not %lld; mend the file", (long long)Dh);
     return VLM_OK;
 }
 vlm_status vlm_lm_config_check(const vlm_lm_config *c, const char *where) {
-    if (c->H % c->G) return vlm_fail(VLM_EFORMAT, where, "%lld heads are no multiple of %lld key heads; mend the file", (long long)c->H, (long long)c->G);
-    if (c->Dh < 2) return vlm_fail(VLM_EFORMAT, where, "width %lld is too small for %lld heads; mend the file", (long long)c->D, (long long)c->H);
-    if (c->Dh > VLM_MAX_HEAD || c->Dh % 2) return vlm_fail(VLM_EUNSUPPORTED, where, "heads of %lld are not supported; even numbers up to %d are", (long long)c->Dh, VLM_MAX_HEAD);
+    long long D = c->D, H = c->H, G = c->G, Dh = c->Dh;
+    if (H % G) return vlm_fail(VLM_EFORMAT, where, "%lld heads are no multiple of %lld key heads; mend the file", H, G);
+    if (Dh < 2) return vlm_fail(VLM_EFORMAT, where, "width %lld is too small for %lld heads; mend the file", D, H);
+    if (Dh > VLM_MAX_HEAD || Dh % 2)
+        return vlm_fail(VLM_EUNSUPPORTED, where, "heads of %lld are not supported; even numbers up to %d are", Dh, VLM_MAX_HEAD);
     return VLM_OK;
 }

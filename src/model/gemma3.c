@@ -1,5 +1,5 @@
-/* Gemma 3, text (Gemma Team 2025; transformers gemma3_text): scaled embeddings, (1+w) RMSNorm, four norms a block, norms on the heads of q and
-   k, tanh-GELU gate, sliding layers with their own RoPE base. */
+/* Gemma 3, text (Gemma Team 2025; transformers gemma3_text): scaled embeddings, (1+w) RMSNorm, four norms a block, norms on the heads
+   of q and k, tanh-GELU gate, sliding layers with their own RoPE base. */
 #include "model/family.h"
 #include <math.h>
 #include <string.h>
@@ -14,12 +14,14 @@ static vlm_status layer_types(const json_t *j, const char *where, vlm_lm_config 
     if (!types || json_is_null(types)) return VLM_OK;
     if (!json_is_array(types)) return vlm_fail(VLM_EFORMAT, where, "layer_types is no list; mend the file");
     if ((int64_t)json_array_size(types) != c->L)
-        return vlm_fail(VLM_EFORMAT, where, "layer_types has %zu entries, expected one for each of %lld layers; mend the file", json_array_size(types), (long long)c->L);
+        return vlm_fail(VLM_EFORMAT, where, "layer_types has %zu entries, expected one for each of %lld layers; mend the file",
+                        json_array_size(types), (long long)c->L);
     for (int64_t i = 0; i < c->L; i++) {
         const char *t = json_string_value(json_array_get(types, (size_t)i));
         c->sliding[i] = t && !strcmp(t, "sliding_attention");
         if (!t || (!c->sliding[i] && strcmp(t, "full_attention")))
-            return vlm_fail(VLM_EUNSUPPORTED, where, "layer_types[%lld] is %s; sliding_attention and full_attention are supported", (long long)i, t ? t : "no string");
+            return vlm_fail(VLM_EUNSUPPORTED, where, "layer_types[%lld] is %s; sliding_attention and full_attention are supported",
+                            (long long)i, t ? t : "no string");
     }
     return VLM_OK;
 }
@@ -28,7 +30,8 @@ static vlm_status rope(const json_t *j, const char *where, vlm_lm_config *c) {
     const json_t *both = json_object_get(j, "rope_parameters");
     TRY(vlm_json_real(j, where, "rope_theta", 1e-3, 1e12, &c->rope_theta));
     TRY(vlm_json_real(j, where, "rope_local_base_freq", 1e-3, 1e12, &c->rope_local));
-    if (both && !json_is_null(both) && !json_is_object(both)) return vlm_fail(VLM_EFORMAT, where, "rope_parameters is no object; mend the file");
+    if (both && !json_is_null(both) && !json_is_object(both))
+        return vlm_fail(VLM_EFORMAT, where, "rope_parameters is no object; mend the file");
     TRY(vlm_config_known(both, where, known));
     TRY(vlm_config_rope(json_object_get(both, known[0]), where, &c->rope_theta));
     TRY(vlm_config_rope(json_object_get(both, known[1]), where, &c->rope_local));
@@ -37,13 +40,16 @@ static vlm_status rope(const json_t *j, const char *where, vlm_lm_config *c) {
 
 static vlm_status config(const json_t *j, const char *where, vlm_lm_config *out) {
     static const char *const known[] = {
-        "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "rms_norm_eps", "rope_theta", "rope_parameters",
-        "rope_local_base_freq", "rope_scaling", "max_position_embeddings", "vocab_size", "tie_word_embeddings", "hidden_activation", "hidden_act", "attention_bias",
-        "query_pre_attn_scalar", "sliding_window", "layer_types", "sliding_window_pattern", "_sliding_window_pattern", "attn_logit_softcapping", "final_logit_softcapping",
+        "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "rms_norm_eps",
+        "rope_theta", "rope_parameters", "rope_local_base_freq", "rope_scaling", "max_position_embeddings", "vocab_size",
+        "tie_word_embeddings", "hidden_activation", "hidden_act", "attention_bias", "query_pre_attn_scalar", "sliding_window",
+        "layer_types", "sliding_window_pattern", "_sliding_window_pattern", "attn_logit_softcapping", "final_logit_softcapping",
         "use_bidirectional_attention", NULL };
-    vlm_lm_config c = { .eps = 1e-6f, .rope_mul = 1, .norm_offset = 1, .qk_norm = true, .sandwich = true, .tied = true, .act = VLM_GELU_TANH };
+    vlm_lm_config c = { .eps = 1e-6f, .rope_mul = 1, .norm_offset = 1, .qk_norm = true, .sandwich = true, .tied = true,
+                        .act = VLM_GELU_TANH };
     double scalar = 256;
-    c.D = 2304, c.F = 9216, c.L = 26, c.H = 8, c.G = 4, c.Dh = 256, c.V = 262208, c.context = 131072, c.rope_theta = 1e6, c.rope_local = 1e4, c.window = 4096;
+    c.D = 2304, c.F = 9216, c.L = 26, c.H = 8, c.G = 4, c.Dh = 256, c.V = 262208;
+    c.context = 131072, c.rope_theta = 1e6, c.rope_local = 1e4, c.window = 4096;
     TRY(vlm_config_known(j, where, known));
     TRY(vlm_lm_config_sizes(j, where, &c));
     TRY(vlm_json_int(j, where, "sliding_window", 1, 1 << 24, &c.window));
@@ -82,4 +88,5 @@ static const vlm_rule rules[] = {
     { "head.weight", { "lm_head.weight" } },
     { 0 },
 };
-const vlm_family vlm_gemma3 = { .name = "gemma3", .model_types = types, .lm = config, .rules = rules, .prefixes = prefixes, .spare = spare };
+const vlm_family vlm_gemma3 = {
+    .name = "gemma3", .model_types = types, .lm = config, .rules = rules, .prefixes = prefixes, .spare = spare };

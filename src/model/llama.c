@@ -4,8 +4,9 @@
 
 static vlm_status config(const json_t *j, const char *where, vlm_lm_config *out) {
     static const char *const known[] = {
-        "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "rms_norm_eps", "rope_theta", "rope_parameters",
-        "rope_scaling", "max_position_embeddings", "vocab_size", "tie_word_embeddings", "hidden_act", "attention_bias", "mlp_bias", NULL };
+        "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "rms_norm_eps",
+        "rope_theta", "rope_parameters", "rope_scaling", "max_position_embeddings", "vocab_size", "tie_word_embeddings", "hidden_act",
+        "attention_bias", "mlp_bias", NULL };
     vlm_lm_config c = { .eps = 1e-6f, .embed_scale = 1, .rope_mul = 1, .act = VLM_SILU };
     c.D = 4096, c.F = 11008, c.L = 32, c.H = 32, c.V = 32000, c.context = 2048, c.rope_theta = 10000;
     TRY(vlm_config_known(j, where, known));

@@ -43,8 +43,8 @@ static void fill_in(char out[256], const char *prefix, const char *rule, const c
 }
 
 /* One part: "name" or "name[i/n]", which sets *first for rows of p. NULL: not there. `full` is the name for messages. */
-static const vlm_tensor *find_part(const vlm_weights *w, const vlm_param *p, const char *prefix, const char *rule, const char *layer, int64_t *first,
-                                   int64_t *slices, char full[256]) {
+static const vlm_tensor *find_part(const vlm_weights *w, const vlm_param *p, const char *prefix, const char *rule, const char *layer,
+                                   int64_t *first, int64_t *slices, char full[256]) {
     int i = 0, n = 1;
     fill_in(full, prefix, rule, layer);
     char *bracket = strchr(full, '[');
@@ -66,14 +66,17 @@ static vlm_status check_shape(const vlm_weights *w, const vlm_param *p, const vl
     for (int i = 0; same && a + i < p->ndim; i++) same = want[a + i] == t->shape[b + i];
     char x[VLM_SHAPE_CHARS], y[VLM_SHAPE_CHARS];
     if (!same)
-        return vlm_fail(VLM_EFORMAT, vlm_weights_file(w, t), "tensor %s has shape %s, expected %s from config.json; one of the two files is another model's", t->name,
-                        vlm_shape_string(t->ndim, t->shape, x), vlm_shape_string(p->ndim, want, y));
+        return vlm_fail(VLM_EFORMAT, vlm_weights_file(w, t),
+                        "tensor %s has shape %s, expected %s from config.json; one of the two files is another model's",
+                        t->name, vlm_shape_string(t->ndim, t->shape, x), vlm_shape_string(p->ndim, want, y));
     if (t->dtype != VLM_T_F32 && t->dtype != VLM_T_F16 && t->dtype != VLM_T_BF16)
-        return vlm_fail(VLM_EUNSUPPORTED, vlm_weights_file(w, t), "tensor %s is %s; F32, F16 and BF16 are supported", t->name, vlm_tensor_dtype_name(t->dtype));
+        return vlm_fail(VLM_EUNSUPPORTED, vlm_weights_file(w, t), "tensor %s is %s; F32, F16 and BF16 are supported",
+                        t->name, vlm_tensor_dtype_name(t->dtype));
     return VLM_OK;
 }
 static vlm_status missing(const vlm_weights *w, const char *name) {
-    return vlm_fail(VLM_EFORMAT, vlm_weights_dir(w), "tensor %s is missing; get the weights again, or config.json is another model's", name);
+    return vlm_fail(VLM_EFORMAT, vlm_weights_dir(w),
+                    "tensor %s is missing; get the weights again, or config.json is another model's", name);
 }
 
 /* Which thirds of a fused bias the model has. */
@@ -93,7 +96,10 @@ static vlm_status bind_family(vlm_net *net, const vlm_family *f, vlm_param *p) {
             int parts = 1, found = 0;
             int64_t slices = 1;
             while (parts < 3 && r->theirs[parts]) parts++;
-            for (int i = 0; i < parts; i++) found += (p->part[i] = find_part(w, p, *prefix, r->theirs[i], layer, &p->first, &slices, full)) != NULL;
+            for (int i = 0; i < parts; i++) {
+                p->part[i] = find_part(w, p, *prefix, r->theirs[i], layer, &p->first, &slices, full);
+                found += p->part[i] != NULL;
+            }
             if (!*first_name) snprintf(first_name, sizeof first_name, "%s", full);
             int expected = 0;
             for (int i = 0; i < parts; i++) expected += third_expected(&net->vit.cfg, p, i);
@@ -103,7 +109,9 @@ static vlm_status bind_family(vlm_net *net, const vlm_family *f, vlm_param *p) {
                 find_part(w, p, *prefix, r->theirs[i], layer, &p->first, &slices, full);
                 if (third_expected(&net->vit.cfg, p, i) && !p->part[i]) return missing(w, full);
                 if (!third_expected(&net->vit.cfg, p, i) && p->part[i])
-                    return vlm_fail(VLM_EFORMAT, vlm_weights_dir(w), "tensor %s is there, but config.json says that the model has no such bias; one of the two is wrong", full);
+                    return vlm_fail(VLM_EFORMAT, vlm_weights_dir(w),
+                                    "tensor %s is there, but config.json says that the model has no such bias; "
+                                    "one of the two is wrong", full);
                 if (p->part[i]) TRY(check_shape(w, p, p->part[i], parts, slices));
             }
             return VLM_OK;
@@ -125,7 +133,8 @@ static vlm_status bind_own(vlm_net *net, vlm_param *p) {
         TRY(vlm_tensor_to_float(p->part[0], D + i, 1, &b));
         if (b != 0)
             return vlm_fail(VLM_EUNSUPPORTED, vlm_weights_file(w, p->part[0]),
-                            "tensor %s has a key bias, which DINOv3 does not; it was trained by the fork: --fork-maths runs it as it was trained", p->name);
+                            "tensor %s has a key bias, which DINOv3 does not; "
+                            "it was trained by the fork: --fork-maths runs it as it was trained", p->name);
     }
     return VLM_OK;
 }
@@ -145,8 +154,9 @@ static vlm_status bind_tied(vlm_net *net, vlm_param *embed, vlm_param *head) {
     TRY(check_shape(net->weights, embed, embed->part[0], 1, 1));
     TRY(check_shape(net->weights, head, head->part[0], 1, 1));
     if (a && b && a->data != b->data && (a->dtype != b->dtype || memcmp(a->data, b->data, a->bytes)))
-        return vlm_fail(VLM_EFORMAT, vlm_weights_dir(net->weights), "%s and %s differ, but config.json says that they are tied; set %s to false if they are not", name[0], name[1],
-                        net->nanovlm ? "lm_tie_weights" : "tie_word_embeddings");
+        return vlm_fail(VLM_EFORMAT, vlm_weights_dir(net->weights),
+                        "%s and %s differ, but config.json says that they are tied; set %s to false if they are not",
+                        name[0], name[1], net->nanovlm ? "lm_tie_weights" : "tie_word_embeddings");
     return VLM_OK;
 }
 
@@ -185,11 +195,12 @@ static vlm_status check_unused(const vlm_net *net) {
         if (used) continue;
         if (has_a_name(net, t))
             return vlm_fail(VLM_EFORMAT, vlm_weights_file(net->weights, t),
-                            "tensor %s is there, but config.json says that the model has none such; one of the two files is another model's", t->name);
+                            "tensor %s is there, but config.json says that the model has none such; "
+                            "one of the two files is another model's", t->name);
         if (!n++) name = t->name;
     }
-    if (n) vlm_warn(net->dir, "%" PRId64 " tensor%s not used, the first is %s; if the model needs them, results will differ from the original's", n,
-                    n == 1 ? " is" : "s are", name);
+    if (n) vlm_warn(net->dir, "%" PRId64 " tensor%s not used, the first is %s; "
+                    "if the model needs them, results will differ from the original's", n, n == 1 ? " is" : "s are", name);
     return VLM_OK;
 }
 
@@ -220,8 +231,10 @@ static float round_to(vlm_dtype t, float f) {
 vlm_status vlm_net_params(vlm_net *net) {
     vlm_params *ps = &net->params;
     if (net->vision) vlm_vit_params(&net->vit, ps);
-    if (net->vision && net->language)
-        vlm_params_mat(ps, VLM_PROJECTOR, &net->projector, 0, VLM_DIMS(net->lm.cfg.D, net->vit.cfg.D * net->shuffle * net->shuffle), "MP.proj.weight");
+    if (net->vision && net->language) {
+        int64_t width = net->vit.cfg.D * net->shuffle * net->shuffle;
+        vlm_params_mat(ps, VLM_PROJECTOR, &net->projector, 0, VLM_DIMS(net->lm.cfg.D, width), "MP.proj.weight");
+    }
     if (net->language) vlm_lm_params(&net->lm, ps);
     return vlm_params_check(ps);
 }
@@ -252,14 +265,15 @@ static vlm_status same_sizes(const vlm_net *net, const char *where) {
     const vlm_vit_config *v = &net->vit.cfg;
     const vlm_lm_config *l = &net->lm.cfg;
     const struct { const char *key; int64_t own; } sizes[] = {
-        { "vit_hidden_dim", v->D }, { "vit_inter_dim", v->F }, { "vit_patch_size", v->P }, { "vit_n_heads", v->H }, { "vit_n_blocks", v->L },
+        { "vit_hidden_dim", v->D }, { "vit_inter_dim", v->F }, { "vit_patch_size", v->P },
+        { "vit_n_heads", v->H }, { "vit_n_blocks", v->L },
         { "lm_hidden_dim", l->D }, { "lm_inter_dim", l->F }, { "lm_n_heads", l->H }, { "lm_n_kv_heads", l->G }, { "lm_n_blocks", l->L } };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         int64_t flat = sizes[i].own;
         TRY(vlm_json_int(net->config, where, sizes[i].key, 0, VLM_MAX_FFN * 4, &flat));
         if (flat != sizes[i].own)
-            return vlm_fail(VLM_EFORMAT, where, "key %s is %lld, but vlm.json says %lld; one of the two files is another model's", sizes[i].key, (long long)flat,
-                            (long long)sizes[i].own);
+            return vlm_fail(VLM_EFORMAT, where, "key %s is %lld, but vlm.json says %lld; one of the two files is another model's",
+                            sizes[i].key, (long long)flat, (long long)sizes[i].own);
     }
     return VLM_OK;
 }
@@ -273,12 +287,14 @@ static vlm_status open_ours(vlm_net *net, const char *where, const char *flat) {
     for (int i = 0; i < 2; i++) {
         TRY(vlm_json_need_string(i ? l : v, where, "model_type", &type));
         if (!(f[i] = vlm_family_by_type(type)) || (i ? !f[i]->lm : !f[i]->vit))
-            return vlm_fail(VLM_EFORMAT, where, "%s has model_type \"%s\", which is none; get the file again", i ? "language_config" : "vision_config", type);
+            return vlm_fail(VLM_EFORMAT, where, "%s has model_type \"%s\", which is none; get the file again",
+                            i ? "language_config" : "vision_config", type);
     }
     net->vision = f[0];
     net->language = f[1];
     TRY(vlm_json_need_int(net->ours, where, "format_version", 1, INT64_MAX, &version));
-    if (version > 1) return vlm_fail(VLM_EUNSUPPORTED, where, "has format_version %" PRId64 ", this program knows 1; use a newer vlm", version);
+    if (version > 1)
+        return vlm_fail(VLM_EUNSUPPORTED, where, "has format_version %" PRId64 ", this program knows 1; use a newer vlm", version);
     TRY(vlm_json_need_int(net->config, flat, "mp_pixel_shuffle_factor", 1, 64, &net->shuffle));
     TRY(open_vision(v, where, net));
     TRY(open_language(l, where, net));
@@ -300,7 +316,10 @@ static vlm_status open_configs(vlm_net *net) {
     if (!where || !own) { status = vlm_fail_memory(net->dir, strlen(net->dir)); goto done; }
     net->nanovlm = json_object_get(net->config, "vit_hidden_dim") || json_object_get(net->config, "lm_hidden_dim");
     if (net->ours) {
-        if (!net->nanovlm) { status = vlm_fail(VLM_EFORMAT, where, "has no vit_hidden_dim, although vlm.json lies beside it; get the folder again"); goto done; }
+        if (!net->nanovlm) {
+            status = vlm_fail(VLM_EFORMAT, where, "has no vit_hidden_dim, although vlm.json lies beside it; get the folder again");
+            goto done;
+        }
         bool trained_so = false;
         TRY_DONE(vlm_json_bool(net->ours, own, "fork_maths", &trained_so));
         net->fork_maths = net->fork_maths || trained_so;
@@ -310,7 +329,9 @@ static vlm_status open_configs(vlm_net *net) {
     } else {
         TRY_DONE(vlm_json_need_string(net->config, where, "model_type", &type));
         const vlm_family *f = vlm_family_by_type(type);
-        if (!f) status = vlm_fail(VLM_EUNSUPPORTED, where, "model_type \"%s\" is not supported; dinov3_vit, dinov2, dinov2_with_registers, siglip, siglip_vision_model, llama and gemma3_text are", type);
+        if (!f)
+            status = vlm_fail(VLM_EUNSUPPORTED, where, "model_type \"%s\" is not supported; dinov3_vit, dinov2, dinov2_with_registers, "
+                              "siglip, siglip_vision_model, llama and gemma3_text are", type);
         else if (f->vit) { net->vision = f; status = open_vision(net->config, where, net); }
         else { net->language = f; status = open_language(net->config, where, net); }
     }
@@ -350,7 +371,8 @@ static vlm_status load(vlm_net *net, int threads) {
 
 vlm_status vlm_net_open(const char *dir, const vlm_net_options *options, vlm_net **out) {
     vlm_status status = VLM_OK;
-    if (!vlm_is_dir(dir)) return vlm_fail(VLM_EIO, dir, "is not a folder; name a MODEL folder that holds config.json and model.safetensors");
+    if (!vlm_is_dir(dir))
+        return vlm_fail(VLM_EIO, dir, "is not a folder; name a MODEL folder that holds config.json and model.safetensors");
     vlm_net *net = calloc(1, sizeof *net);
     if (!net || !(net->dir = strdup(dir))) { free(net); return vlm_fail_memory(dir, sizeof *net); }
     net->shuffle = 1;

@@ -31,14 +31,18 @@ static vlm_status vision(const json_t *j, const char *where, vlm_net *net) {
         c.rope_theta = rope ? theta : 0;
         c.act = c.gated ? VLM_SILU : VLM_GELU_ERF;
         c.k_bias = net->fork_maths;
-        if (!rope) return vlm_fail(VLM_EUNSUPPORTED, where, "a DINOv3 encoder with vit_use_rope false is not supported; the official one has RoPE");
+        if (!rope)
+            return vlm_fail(VLM_EUNSUPPORTED, where,
+                            "a DINOv3 encoder with vit_use_rope false is not supported; the official one has RoPE");
         if (net->fork_maths && !c.gated) c.act = VLM_GELU_TANH;
         else if (!c.gated)
-            vlm_warn(where, "the fork trained plain DINOv3 encoders with tanh-GELU; this run uses the official erf-GELU, --fork-maths the fork's");
+            vlm_warn(where, "the fork trained plain DINOv3 encoders with tanh-GELU; "
+                     "this run uses the official erf-GELU, --fork-maths the fork's");
     } else if (!strcmp(arch, "siglip")) {
         net->vision = &vlm_siglip;
         if (c.cls || c.R || rope || c.gated || c.layerscale)
-            return vlm_fail(VLM_EUNSUPPORTED, where, "a SigLIP encoder with CLS, registers, RoPE, SwiGLU or LayerScale is not supported; nanoVLM cannot use one either");
+            return vlm_fail(VLM_EUNSUPPORTED, where, "a SigLIP encoder with CLS, registers, RoPE, SwiGLU or LayerScale is not supported; "
+                            "nanoVLM cannot use one either");
         c.pos_h = c.pos_w = image / c.P;
     } else return vlm_fail(VLM_EUNSUPPORTED, where, "vit_architecture is \"%s\"; siglip and dinov3 are supported", arch);
     TRY(vlm_vit_config_check(&c, where));
@@ -69,17 +73,21 @@ static vlm_status language(const json_t *j, const char *where, const vlm_weights
     net->language = &vlm_llama;
     if (!strcmp(arch, "gemma")) {      /* flat configs have no keys for the rest: it is Gemma 3's own */
         if (!vlm_weights_find(w, "decoder.blocks.0.attn.q_norm.weight"))
-            return vlm_fail(VLM_EUNSUPPORTED, where, "this folder was made by running Gemma as a Llama: its norms are gone and it cannot answer; make it anew with vlm new");
+            return vlm_fail(VLM_EUNSUPPORTED, where,
+                            "this folder was made by running Gemma as a Llama: its norms are gone and it cannot answer; "
+                            "make it anew with vlm new");
         net->language = &vlm_gemma3;
         c.norm_offset = 1, c.qk_norm = c.sandwich = true, c.act = VLM_GELU_TANH, c.embed_scale = (float)sqrt((double)c.D);
         c.rope_local = 1e4, c.window = 512;
         for (int64_t i = 0; i < c.L; i++) c.sliding[i] = (i + 1) % 6 != 0;
-    } else if (strcmp(arch, "llama")) return vlm_fail(VLM_EUNSUPPORTED, where, "lm_architecture is \"%s\"; llama and gemma are supported", arch);
+    } else if (strcmp(arch, "llama"))
+        return vlm_fail(VLM_EUNSUPPORTED, where, "lm_architecture is \"%s\"; llama and gemma are supported", arch);
     /* Stored rows, not lm_vocab_size: the fork recomputes that key and rounds it. */
     const vlm_tensor *t = vlm_weights_find(w, "decoder.token_embedding.weight");
     if (!t) t = vlm_weights_find(w, "decoder.head.weight");
     if (!t || t->ndim != 2 || t->shape[0] < 1 || t->shape[0] > VLM_MAX_VOCAB)
-        return vlm_fail(VLM_EFORMAT, vlm_weights_dir(w), "has no decoder.token_embedding.weight and no decoder.head.weight of two dimensions; get the weights again");
+        return vlm_fail(VLM_EFORMAT, vlm_weights_dir(w),
+                        "has no decoder.token_embedding.weight and no decoder.head.weight of two dimensions; get the weights again");
     c.V = t->shape[0];
     TRY(vlm_lm_config_check(&c, where));
     return vlm_lm_init(&net->lm, &c);

@@ -74,8 +74,8 @@ void vlm_params_place(vlm_params *ps, vlm_arena *a) {
 /* ---- Loading ---- */
 
 static vlm_status wrong_values(const vlm_weights *w, const vlm_tensor *t, int64_t n) {
-    return vlm_fail(VLM_EFORMAT, vlm_weights_file(w, t), "tensor %s holds %" PRId64 " NaN or infinite value%s; get the weights again or save them from a sound run",
-                    t->name, n, n == 1 ? "" : "s");
+    return vlm_fail(VLM_EFORMAT, vlm_weights_file(w, t), "tensor %s holds %" PRId64 " NaN or infinite value%s; "
+                    "get the weights again or save them from a sound run", t->name, n, n == 1 ? "" : "s");
 }
 /* n values of the tensor as float, in memory of ours: the caller frees. */
 static vlm_status to_float(const vlm_weights *w, const vlm_tensor *t, int64_t first, int64_t n, float **out) {
@@ -93,7 +93,8 @@ static bool is_dtype(const vlm_tensor *t, vlm_dtype d) {
     return (t->dtype == VLM_T_F32 && d == VLM_F32) || (t->dtype == VLM_T_BF16 && d == VLM_BF16) || (t->dtype == VLM_T_F16 && d == VLM_F16);
 }
 
-static vlm_status load_mat(vlm_param *p, int64_t row, int64_t rows, const vlm_tensor *t, vlm_ctx *ctx, const vlm_ops *ops, const vlm_weights *w) {
+static vlm_status load_mat(vlm_param *p, int64_t row, int64_t rows, const vlm_tensor *t, vlm_ctx *ctx, const vlm_ops *ops,
+                           const vlm_weights *w) {
     int64_t bad = 0;
     float *f = NULL;
     vlm_mat from = { .dtype = p->mat->dtype, .layout = VLM_ROWS, .rows = rows, .cols = p->mat->cols, .data = NULL };
@@ -108,7 +109,8 @@ static vlm_status load_mat(vlm_param *p, int64_t row, int64_t rows, const vlm_te
     vlm_weights_forget(w, t);
     return bad ? wrong_values(w, t, bad) : VLM_OK;
 }
-static vlm_status load_vec(vlm_param *p, int64_t row, int64_t n, const vlm_tensor *t, vlm_ctx *ctx, const vlm_ops *ops, const vlm_weights *w) {
+static vlm_status load_vec(vlm_param *p, int64_t row, int64_t n, const vlm_tensor *t, vlm_ctx *ctx, const vlm_ops *ops,
+                           const vlm_weights *w) {
     float *f;
     TRY(to_float(w, t, p->first, n, &f));
     ops->upload(ctx, act_at(*p->vec, row), f, (size_t)n * sizeof *f);

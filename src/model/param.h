@@ -10,7 +10,8 @@
 
 typedef enum vlm_group { VLM_VISION, VLM_PROJECTOR, VLM_LANGUAGE, VLM_GROUPS } vlm_group;
 
-/* A stored tensor. A matrix is rows [row, row + shape[0]) of *mat (fused operands hold several); a vector is elements [row, ...) of *vec. */
+/* A stored tensor. A matrix is rows [row, row + shape[0]) of *mat (fused operands hold several);
+   a vector is elements [row, ...) of *vec. */
 typedef struct vlm_param {
     char name[96];
     vlm_group group;
@@ -32,15 +33,18 @@ typedef struct vlm_params {
 } vlm_params;
 
 /* For the walks. fmt makes the name; dims end with 0. */
-void vlm_params_mat(vlm_params *ps, vlm_group g, vlm_mat *mat, int64_t row, const int64_t *dims, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
-void vlm_params_vec(vlm_params *ps, vlm_group g, real **vec, int64_t row, const int64_t *dims, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+void vlm_params_mat(vlm_params *ps, vlm_group g, vlm_mat *mat, int64_t row, const int64_t *dims, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
+void vlm_params_vec(vlm_params *ps, vlm_group g, real **vec, int64_t row, const int64_t *dims, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
 #define VLM_DIMS(...) (const int64_t[]){ __VA_ARGS__, 0 }
 vlm_status vlm_params_check(const vlm_params *ps);     /* memory ran out while it was filled? */
 void vlm_params_free(vlm_params *ps);
 int64_t vlm_param_len(const vlm_param *p);             /* elements */
 vlm_param *vlm_params_find(const vlm_params *ps, const char *name);
 
-/* Gives every matrix and vector its place in the arena (base/arena.h: measured first, then placed); dtypes of the matrices are set already. */
+/* Gives every matrix and vector its place in the arena (base/arena.h: measured first, then placed);
+   dtypes of the matrices are set already. */
 void vlm_params_place(vlm_params *ps, vlm_arena *a);
 /* Fills them from their parts: matrices are packed in panels, vectors become float. NaN, infinity or a wrong shape is an error that
    names the tensor; pages of the source are let go as they are done with. */

@@ -21,7 +21,8 @@ void vlm_vit_params(vlm_vit *v, vlm_params *ps) {
 #define E "vision_encoder."
     if (c->cls) vlm_params_vec(ps, g, &v->cls, 0, VLM_DIMS(1, 1, c->D), E "patch_embedding.cls_token");
     if (c->R) vlm_params_vec(ps, g, &v->registers, 0, VLM_DIMS(1, c->R, c->D), E "patch_embedding.register_tokens");
-    if (c->pos_h) vlm_params_vec(ps, g, &v->pos, 0, VLM_DIMS(1, c->pos_cls + c->pos_h * c->pos_w, c->D), E "patch_embedding.position_embedding");
+    if (c->pos_h)
+        vlm_params_vec(ps, g, &v->pos, 0, VLM_DIMS(1, c->pos_cls + c->pos_h * c->pos_w, c->D), E "patch_embedding.position_embedding");
     vlm_params_mat(ps, g, &v->patch, 0, VLM_DIMS(c->D, 3, c->P, c->P), E "patch_embedding.conv.weight");
     vlm_params_vec(ps, g, &v->patch_b, 0, VLM_DIMS(c->D), E "patch_embedding.conv.bias");
     for (int i = 0; i < c->L; i++) {
@@ -90,7 +91,8 @@ void vlm_vit_take(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c, cons
     if (c->gated) VLM_TAKE(dev, a->gate, part, c->F);
 }
 
-/* Angles of the patch at (y, x): 2π·centre·theta^(-4k/Dh), y's quarter then x's; prefix rows turn by nothing. (dinov3 rope_position_encoding) */
+/* Angles of the patch at (y, x): 2π·centre·theta^(-4k/Dh), y's quarter then x's; prefix rows turn by nothing.
+   (dinov3 rope_position_encoding) */
 static void rope_tables(const vlm_vit_config *c, const vlm_grid *grid, int64_t n, vlm_vit_acts *a) {
     const double pi = 3.14159265358979323846;
     int64_t half = c->D / c->H / 2, quarter = half / 2;
@@ -125,7 +127,8 @@ static void embed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, vlm_grid g
 }
 
 /* x += s * (b + f w'), n rows from row r of x; s only with LayerScale. */
-static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, int64_t r, int64_t n, const act *f, const vlm_mat *w, const real *b, const real *s, vlm_vit_acts *a) {
+static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, int64_t r, int64_t n, const act *f, const vlm_mat *w, const real *b,
+                       const real *s, vlm_vit_acts *a) {
     act *x = act_at(a->x, r * w->rows);
     ops->linear_forward(ctx, s ? a->y : x, f, w, b, s ? NULL : x, n);
     if (s) ops->layerscale_forward(ctx, x, x, a->y, s, n, w->rows);
@@ -151,13 +154,15 @@ static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, con
     }
 }
 
-vlm_status vlm_vit_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, const vlm_grid *grid, const float *const *pixels, vlm_vit_acts *a) {
+vlm_status vlm_vit_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, const vlm_grid *grid, const float *const *pixels,
+                           vlm_vit_acts *a) {
     const vlm_vit_config *c = &v->cfg;
     int64_t D = c->D;
     for (int64_t i = 0, row = 0; i < a->n; i++) {
         int64_t N = vlm_vit_prefix(c) + grid[i].h * grid[i].w;
+        const act *qkv = act_at(a->qkv, row * 3 * D);
         embed(ctx, ops, v, grid[i], pixels[i], act_at(a->x, row * D), a);
-        a->spans[i] = (vlm_span){ .row = row, .rows = N, .keys = N, .k = act_at(a->qkv, row * 3 * D + D), .v = act_at(a->qkv, row * 3 * D + 2 * D) };
+        a->spans[i] = (vlm_span){ .row = row, .rows = N, .keys = N, .k = act_at(qkv, D), .v = act_at(qkv, 2 * D) };
         row += N;
     }
     if (c->rope_theta > 0) {

@@ -33,7 +33,8 @@ void vlm_vit_params(vlm_vit *v, vlm_params *ps);
 void vlm_vit_take(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c, const vlm_grid *grid, int64_t n, vlm_vit_acts *a);
 /* pixels[i]: host float (3, h·P, w·P), normalised. Afterwards image i's rows start at vlm_vit_row(c, grid, i) of a->x.
    Fails only if the program stops it (base/log.h). */
-vlm_status vlm_vit_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, const vlm_grid *grid, const float *const *pixels, vlm_vit_acts *a);
+vlm_status vlm_vit_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, const vlm_grid *grid, const float *const *pixels,
+                           vlm_vit_acts *a);
 int64_t vlm_vit_row(const vlm_vit_config *c, const vlm_grid *grid, int64_t i);
 /* Multiplications and additions of linear layers and attention for an image. */
 double vlm_vit_flop(const vlm_vit_config *c, vlm_grid g);
