@@ -202,7 +202,8 @@ static vlm_status tensors(const vlm_args *a, const vlm_net *net, json_t *list) {
     }
     if (!status && !list) { putchar('\n'); vlm_table_print(&table, stdout); }
     if (!status && bad)
-        vlm_note("vlm: warning: %s: %lld values are NaN or infinite; commands that compute with them refuse the folder", a->arg[0], (long long)bad);
+        vlm_note("vlm: warning: %s: %lld values are NaN or infinite; commands that compute with them refuse the folder", a->arg[0],
+                 (long long)bad);
     vlm_table_free(&table);
     return status;
 }

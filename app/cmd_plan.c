@@ -76,7 +76,8 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
     char one[32], two[32], three[32], four[32];
     bool vlm = m->net->language && m->net->vision, full = vlm && sum->tokens >= m->context;
     int64_t positions = (sum->tokens + a->max_tokens + 255) / 256 * 256;
-    size_t weights = weight_bytes(m), session = m->net->language ? vlm_session_bytes(m, positions < m->context ? positions : m->context) : 0;
+    size_t weights = weight_bytes(m), session = 0;
+    if (m->net->language) session = vlm_session_bytes(m, positions < m->context ? positions : m->context);
     size_t images_bytes = 0;
     if (sum->images) TRY(vlm_encode_bytes(m, sum->seen, sum->images, VLM_KEEP_PATCHES, &images_bytes));
     size_t all = weights + session + images_bytes;

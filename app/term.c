@@ -123,9 +123,11 @@ static void on_stop(int signal) {
 }
 /* A page of a mapped file is gone, or its disk cannot give it: nothing can go on, but not without a word. */
 static void on_lost_page(int signal) {
-    static const char text[] = "vlm: a file was cut short while it was being read, or its disk failed; leave files alone while they are in use\n";
+    static const char text[] = "vlm: a file was cut short while it was being read, or its disk failed; "
+                               "leave files alone while they are in use\n";
     (void)signal;
-    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) _exit(1);
+    ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)written;
     _exit(1);
 }
 void vlm_signals_open(void) {
