@@ -101,7 +101,8 @@ int64_t      vlm_features_tiles(const vlm_features *f, int64_t image);
 void         vlm_features_grid(const vlm_features *f, int64_t image, int64_t tile, int64_t *rows, int64_t *cols);     /* patches: Hp, Wp */
 const float *vlm_features_patches(const vlm_features *f, int64_t image, int64_t tile);        /* (Hp·Wp, D) after the final norm */
 const float *vlm_features_prefix(const vlm_features *f, int64_t image, int64_t tile);         /* (vision_prefix, D): CLS, registers */
-const float *vlm_features_tokens(const vlm_features *f, int64_t image, int64_t *tokens);      /* (tokens, language_width), all tiles; NULL: no VLM */
+/* (tokens, language_width), all tiles; NULL: no VLM */
+const float *vlm_features_tokens(const vlm_features *f, int64_t image, int64_t *tokens);
 
 /* ---- Text ------------------------------------------------------------------------------------------------------- */
 enum { VLM_TEXT_SPECIALS = 1,          /* strings like <|im_end|> become the special token; never set it for users' text */
@@ -112,11 +113,11 @@ vlm_status vlm_detokenize(const vlm_model *m, const int64_t *ids, size_t n, int 
 void       vlm_free(void *p);
 
 /* ---- Token by token --------------------------------------------------------------------------------------------
-   Appends ids to the context. Each image token takes the next row of `features` (NULL: none) in order; fails, context unchanged, unless ids hold
-   exactly as many as there are rows (VLM_EARG), or when the context would overflow (VLM_ECONTEXT). A stop half-way (VLM_ESTOPPED) leaves the
-   context unchanged too, or empty if the model has sliding layers. In any pieces: the same bits. */
+   Appends ids to the context. Each image token takes the next row of `features` (NULL: none) in order; fails, context unchanged,
+   unless ids hold exactly as many as there are rows (VLM_EARG), or when the context would overflow (VLM_ECONTEXT). A stop half-way
+   (VLM_ESTOPPED) leaves the context unchanged too, or empty if the model has sliding layers. In any pieces: the same bits. */
 vlm_status   vlm_prefill(vlm_session *s, const int64_t *ids, size_t n, const vlm_features *features);
-const float *vlm_logits(const vlm_session *s);                 /* (vocabulary) of the last position, raw; NULL before the first prefill; the session's */
+const float *vlm_logits(const vlm_session *s);   /* (vocabulary) of the last position, raw; NULL before the first prefill; the session's */
 
 typedef struct vlm_sampling {          /* zeroed: greedy, the lowest id among equals */
     double temperature;                /* 0: greedy */
@@ -129,9 +130,9 @@ vlm_status vlm_sample(vlm_session *s, const vlm_sampling *sampling, int64_t *id)
 int        vlm_is_stop(const vlm_model *m, int64_t id);        /* ends an answer: eos, end of turn */
 
 /* ---- Conversation ------------------------------------------------------------------------------------------------
-   vlm_say appends a user's turn (images first, in order; text is literal: no special token can come out of it) and the opening of the answer;
-   system (NULL: none) only at the start. A turn that fails (VLM_ECONTEXT: too long) is as if never said. vlm_answer streams the answer;
-   earlier turns stay in the cache. */
+   vlm_say appends a user's turn (images first, in order; text is literal: no special token can come out of it) and the opening of the
+   answer; system (NULL: none) only at the start. A turn that fails (VLM_ECONTEXT: too long) is as if never said. vlm_answer streams
+   the answer; earlier turns stay in the cache. */
 vlm_status vlm_say(vlm_session *s, const char *system, const vlm_features *images, const char *text);
 typedef int vlm_text_fn(void *user, const char *text, size_t bytes);   /* whole UTF-8 characters; non-zero stops the answer */
 typedef struct vlm_answer_options {

@@ -8,14 +8,18 @@ typedef struct codec {
     vlm_status (*probe)(const uint8_t *, size_t, const char *, vlm_image_info *);
     vlm_status (*decode)(const uint8_t *, size_t, const char *, const vlm_image_info *, uint8_t *);
 } codec;
-static const codec jpeg = { vlm_jpeg_probe, vlm_jpeg_decode }, png = { vlm_png_probe, vlm_png_decode }, webp = { vlm_webp_probe, vlm_webp_decode };
+static const codec jpeg = { vlm_jpeg_probe, vlm_jpeg_decode }, png = { vlm_png_probe, vlm_png_decode },
+                   webp = { vlm_webp_probe, vlm_webp_decode };
 
-static bool has(const uint8_t *data, size_t n, size_t at, const char *magic, size_t len) { return n >= at + len && !memcmp(data + at, magic, len); }
+static bool has(const uint8_t *data, size_t n, size_t at, const char *magic, size_t len) {
+    return n >= at + len && !memcmp(data + at, magic, len);
+}
 #define HAS(at, magic) has(data, n, at, magic, sizeof(magic) - 1)
 
 static const char *foreign(const uint8_t *data, size_t n) {
-    static const char *const brands[][2] = { { "avif", "AVIF" }, { "avis", "AVIF" }, { "heic", "HEIC" }, { "heix", "HEIC" }, { "heim", "HEIC" },
-                                             { "heis", "HEIC" }, { "hevc", "HEIC" }, { "hevx", "HEIC" }, { "mif1", "HEIF" }, { "msf1", "HEIF" } };
+    static const char *const brands[][2] = {
+        { "avif", "AVIF" }, { "avis", "AVIF" }, { "heic", "HEIC" }, { "heix", "HEIC" }, { "heim", "HEIC" },
+        { "heis", "HEIC" }, { "hevc", "HEIC" }, { "hevx", "HEIC" }, { "mif1", "HEIF" }, { "msf1", "HEIF" } };
     if (HAS(0, "GIF8")) return "GIF";
     if (HAS(0, "BM")) return "BMP";
     if (HAS(0, "II*\0") || HAS(0, "MM\0*") || HAS(0, "II+\0") || HAS(0, "MM\0+")) return "TIFF";
@@ -65,11 +69,11 @@ vlm_status vlm_image_check(const vlm_image_info *info, const char *where, const 
     vlm_image_limits l = limits ? *limits : VLM_IMAGE_LIMITS;
     int64_t w = info->stored_w, h = info->stored_h;    /* below 2^31 in all formats */
     if (w > l.max_side_px || h > l.max_side_px)
-        return vlm_fail(VLM_ELIMIT, where, "is %lld×%lld pixels, over the limit of %lld a side; make it smaller or raise --max-side", (long long)w,
-                        (long long)h, (long long)l.max_side_px);
+        return vlm_fail(VLM_ELIMIT, where, "is %lld×%lld pixels, over the limit of %lld a side; make it smaller or raise --max-side",
+                        (long long)w, (long long)h, (long long)l.max_side_px);
     if (w * h > l.max_pixels || w * h > (int64_t)(SIZE_MAX / 8))
-        return vlm_fail(VLM_ELIMIT, where, "is %lld×%lld pixels, over the limit of %lld in all; make it smaller or raise --max-pixels", (long long)w,
-                        (long long)h, (long long)l.max_pixels);
+        return vlm_fail(VLM_ELIMIT, where, "is %lld×%lld pixels, over the limit of %lld in all; make it smaller or raise --max-pixels",
+                        (long long)w, (long long)h, (long long)l.max_pixels);
     return VLM_OK;
 }
 
@@ -86,7 +90,8 @@ static void turn(uint8_t *dst, const uint8_t *src, const vlm_image_info *info) {
     for (int64_t by = 0; by < info->h; by += BLOCK)
         for (int64_t bx = 0; bx < info->w; bx += BLOCK)
             for (int64_t y = by; y < by + BLOCK && y < info->h; y++)
-                for (int64_t x = bx; x < bx + BLOCK && x < info->w; x++) memcpy(dst + (y * info->w + x) * 3, src + corner + x * step_x + y * step_y, 3);
+                for (int64_t x = bx; x < bx + BLOCK && x < info->w; x++)
+                    memcpy(dst + (y * info->w + x) * 3, src + corner + x * step_x + y * step_y, 3);
 }
 
 vlm_status vlm_image_decode(const void *data, size_t n, const char *where, const vlm_image_limits *limits, vlm_bitmap *out) {

@@ -22,7 +22,8 @@ typedef struct vlm_image_info {        /* from the header alone */
 /* `where` names the bytes in messages. Any thread. Bytes beyond the limit fail with VLM_ELIMIT, formats we do not read with
    VLM_EUNSUPPORTED by name, damaged ones with VLM_EFORMAT. The other limits are not looked at: vlm_image_check does that. */
 vlm_status vlm_image_probe(const void *data, size_t bytes, const char *where, const vlm_image_limits *limits, vlm_image_info *out);
-vlm_status vlm_image_probe_file(const char *path, const vlm_image_limits *limits, vlm_image_info *out);     /* not "-": it cannot be read twice */
+/* not "-": it cannot be read twice */
+vlm_status vlm_image_probe_file(const char *path, const vlm_image_limits *limits, vlm_image_info *out);
 vlm_status vlm_image_check(const vlm_image_info *info, const char *where, const vlm_image_limits *limits);
 
 /* Memory: 3 bytes a pixel, twice that while it is turned upright; a progressive JPEG 6 more. Any thread. *out is the caller's. */

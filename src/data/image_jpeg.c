@@ -29,7 +29,8 @@ static void on_error(j_common_ptr c) {
         r->status = vlm_fail_memory(r->where, (size_t)r->c.image_width * r->c.image_height * 3);
         break;
     case JERR_SOF_UNSUPPORTED: case JERR_BAD_PRECISION: case JERR_ARITH_NOTIMPL: case JERR_NOTIMPL: case JERR_CONVERSION_NOTIMPL:
-        r->status = vlm_fail(VLM_EUNSUPPORTED, r->where, "is a JPEG of a kind that cannot be read (%s); convert it to PNG or baseline JPEG", text);
+        r->status = vlm_fail(VLM_EUNSUPPORTED, r->where,
+                             "is a JPEG of a kind that cannot be read (%s); convert it to PNG or baseline JPEG", text);
         break;
     case JERR_IMAGE_TOO_BIG:
         r->status = vlm_fail(VLM_ELIMIT, r->where, "%s for JPEG; make it smaller", text);
@@ -87,7 +88,8 @@ static vlm_status orientation_of(const reader *r, int *out) {
     size_t bytes = 0, xmp_bytes = 0;
     for (jpeg_saved_marker_ptr m = r->c.marker_list; m; m = m->next) {
         if (m->data_length >= 6 && !memcmp(m->data, "Exif\0", 6)) bytes += m->data_length;
-        if (m->data_length >= sizeof xap && !memcmp(m->data, xap, sizeof xap)) xmp = m->data + sizeof xap, xmp_bytes = m->data_length - sizeof xap;
+        if (m->data_length >= sizeof xap && !memcmp(m->data, xap, sizeof xap))
+            xmp = m->data + sizeof xap, xmp_bytes = m->data_length - sizeof xap;
     }
     uint8_t *exif = bytes ? malloc(bytes) : NULL, *to = exif;
     if (bytes && !exif) return vlm_fail_memory(r->where, bytes);
@@ -111,8 +113,10 @@ vlm_status vlm_jpeg_probe(const uint8_t *data, size_t n, const char *where, vlm_
         if (r.c.num_components == 2 || r.c.num_components > 4)
             r.status = vlm_fail(VLM_EUNSUPPORTED, where, "is a JPEG of %d colour components; convert it to RGB", r.c.num_components);
         else if (!(r.status = orientation_of(&r, &orientation)))
-            *out = (vlm_image_info){ .format = "JPEG", .stored_w = r.c.image_width, .stored_h = r.c.image_height, .orientation = orientation,
-                .colour = space == JCS_GRAYSCALE ? "grey" : space == JCS_RGB ? "RGB" : space == JCS_YCbCr ? "YCbCr" : space == JCS_CMYK ? "CMYK" : "YCCK" };
+            *out = (vlm_image_info){
+                .format = "JPEG", .stored_w = r.c.image_width, .stored_h = r.c.image_height, .orientation = orientation,
+                .colour = space == JCS_GRAYSCALE ? "grey" : space == JCS_RGB ? "RGB" : space == JCS_YCbCr ? "YCbCr" :
+                          space == JCS_CMYK ? "CMYK" : "YCCK" };
     }
     jpeg_destroy_decompress(&r.c);
     return r.status;

@@ -6,7 +6,8 @@ enum { ROOM = 64 << 20 };      /* bytes that texts and profiles may unpack to, b
 
 static vlm_status fail(int e, const char *where) {
     if (e == SPNG_EMEM) return vlm_fail(VLM_ENOMEM, where, "no memory to read it; close other programs or make it smaller");
-    if (e == SPNG_IO_EOF || e == SPNG_EIDAT_TOO_SHORT) return vlm_fail(VLM_EFORMAT, where, "is a PNG that is cut short (%s); get the file again", spng_strerror(e));
+    if (e == SPNG_IO_EOF || e == SPNG_EIDAT_TOO_SHORT)
+        return vlm_fail(VLM_EFORMAT, where, "is a PNG that is cut short (%s); get the file again", spng_strerror(e));
     if (e == SPNG_EOVERFLOW) return vlm_fail(VLM_ELIMIT, where, "is a PNG of more pixels than can be read; make it smaller");
     if (e == SPNG_ECHUNK_LIMITS) return vlm_fail(VLM_ELIMIT, where, "is a PNG with more text or profiles than pixels; save it anew");
     return vlm_fail(VLM_EFORMAT, where, "is a damaged PNG: %s; get the file again or save it anew", spng_strerror(e));
@@ -24,7 +25,8 @@ static extras find_extras(const uint8_t *data, size_t n) {
         if (len > n - at - 12) break;
         if (!memcmp(type, "eXIf", 4)) x.exif = body, x.exif_n = len;
         if (!memcmp(type, "acTL", 4) && len >= 4) x.frames = be32(body);
-        if (!memcmp(type, "iTXt", 4) && len > sizeof key && !memcmp(body, key, sizeof key - 1)) x.xmp = body + sizeof key, x.xmp_n = len - sizeof key;
+        if (!memcmp(type, "iTXt", 4) && len > sizeof key && !memcmp(body, key, sizeof key - 1))
+            x.xmp = body + sizeof key, x.xmp_n = len - sizeof key;
         if (!memcmp(type, "IEND", 4)) { x.ended = true; break; }
         at += 12 + (size_t)len;
     }
@@ -41,7 +43,8 @@ vlm_status vlm_png_probe(const uint8_t *data, size_t n, const char *where, vlm_i
     spng_ctx_free(c);
     if (e) return fail(e, where);
     extras x = find_extras(data, n);
-    if (x.frames > 1) return vlm_fail(VLM_EUNSUPPORTED, where, "is an animated PNG of %u frames; save one frame as PNG or JPEG", (unsigned)x.frames);
+    if (x.frames > 1)
+        return vlm_fail(VLM_EUNSUPPORTED, where, "is an animated PNG of %u frames; save one frame as PNG or JPEG", (unsigned)x.frames);
     *out = (vlm_image_info){ .format = "PNG", .colour = colours[head.color_type], .stored_w = head.width, .stored_h = head.height,
                              .orientation = vlm_exif_orientation(x.exif, x.exif_n, x.xmp, x.xmp_n) };
     return VLM_OK;

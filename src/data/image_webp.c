@@ -4,8 +4,10 @@
 
 static vlm_status fail(VP8StatusCode e, const char *where) {
     switch (e) {
-    case VP8_STATUS_OUT_OF_MEMORY:       return vlm_fail(VLM_ENOMEM, where, "no memory to read it; close other programs or make it smaller");
-    case VP8_STATUS_UNSUPPORTED_FEATURE: return vlm_fail(VLM_EUNSUPPORTED, where, "is a WebP of a kind that cannot be read; convert it to PNG or JPEG");
+    case VP8_STATUS_OUT_OF_MEMORY:
+        return vlm_fail(VLM_ENOMEM, where, "no memory to read it; close other programs or make it smaller");
+    case VP8_STATUS_UNSUPPORTED_FEATURE:
+        return vlm_fail(VLM_EUNSUPPORTED, where, "is a WebP of a kind that cannot be read; convert it to PNG or JPEG");
     case VP8_STATUS_NOT_ENOUGH_DATA:
     case VP8_STATUS_SUSPENDED:           return vlm_fail(VLM_EFORMAT, where, "is a WebP that is cut short; get the file again");
     default:                             return vlm_fail(VLM_EFORMAT, where, "is a damaged WebP; get the file again or save it anew");

@@ -3,7 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_SIDE = 1 << 24, MAX_BLOCK = 1 << 16 };      /* of a picture; of what it is resized to. Products of three of them stay below 2^63 */
+/* of a picture; of what it is resized to. Products of three of them stay below 2^63 */
+enum { MAX_SIDE = 1 << 24, MAX_BLOCK = 1 << 16 };
 
 vlm_status vlm_image_normalise(const char *name, vlm_image_rule *rule) {
     static const struct { const char *name; float mean[3], std[3]; } known[] = {
@@ -26,20 +27,22 @@ vlm_status vlm_image_rule_check(const vlm_image_rule *r, const char *where) {
         return vlm_fail(VLM_EFORMAT, where, "patch %lld, shuffle %lld and block %lld cannot go together; check the model's config.json",
                         (long long)r->patch, (long long)r->shuffle, (long long)r->block);
     if (r->kind == VLM_RULE_DYNAMIC && r->block % (r->patch * r->shuffle))
-        return vlm_fail(VLM_EFORMAT, where, "block %lld is no multiple of patch %lld times shuffle %lld; check the model's config.json", (long long)r->block,
-                        (long long)r->patch, (long long)r->shuffle);
-    if (r->block / r->patch % r->shuffle)      /* what is over of a block that is no multiple of the patch, the patch convolution leaves out */
-        return vlm_fail(VLM_EFORMAT, where, "%lld patches a side cannot be shuffled by %lld; check the model's config.json", (long long)(r->block / r->patch),
-                        (long long)r->shuffle);
+        return vlm_fail(VLM_EFORMAT, where, "block %lld is no multiple of patch %lld times shuffle %lld; check the model's config.json",
+                        (long long)r->block, (long long)r->patch, (long long)r->shuffle);
+    /* what is over of a block that is no multiple of the patch, the patch convolution leaves out */
+    if (r->block / r->patch % r->shuffle)
+        return vlm_fail(VLM_EFORMAT, where, "%lld patches a side cannot be shuffled by %lld; check the model's config.json",
+                        (long long)(r->block / r->patch), (long long)r->shuffle);
     if (r->kind != VLM_RULE_FIXED && (r->max_size < 1 || r->max_size > MAX_BLOCK))
-        return vlm_fail(VLM_EARG, "--max-size", "%lld is not between 1 and %d pixels; choose a multiple of %lld", (long long)r->max_size, MAX_BLOCK,
-                        (long long)r->block);
+        return vlm_fail(VLM_EARG, "--max-size", "%lld is not between 1 and %d pixels; choose a multiple of %lld",
+                        (long long)r->max_size, MAX_BLOCK, (long long)r->block);
     if (r->max_tokens < 0 || r->max_tokens > (int64_t)1 << 31)
-        return vlm_fail(VLM_EARG, "--max-image-tokens", "%lld is not between 1 and 2^31; choose how many tokens an image may have", (long long)r->max_tokens);
+        return vlm_fail(VLM_EARG, "--max-image-tokens", "%lld is not between 1 and 2^31; choose how many tokens an image may have",
+                        (long long)r->max_tokens);
     for (int i = 0; i < 3; i++)
         if (!isfinite(r->mean[i]) || !isfinite(r->std[i]) || r->std[i] == 0)
-            return vlm_fail(VLM_EFORMAT, where, "a mean of %g with a standard deviation of %g normalises nothing; check the model's config", (double)r->mean[i],
-                            (double)r->std[i]);
+            return vlm_fail(VLM_EFORMAT, where, "a mean of %g with a standard deviation of %g normalises nothing; check the model's config",
+                            (double)r->mean[i], (double)r->std[i]);
     return VLM_OK;
 }
 
@@ -81,10 +84,11 @@ vlm_status vlm_image_plan_make(const vlm_image_rule *r, int64_t w, int64_t h, co
                                                 : (q / (r->patch * r->shuffle)) * (q / (r->patch * r->shuffle));
     TRY(vlm_image_rule_check(r, where));
     if (w < 1 || h < 1 || w > MAX_SIDE || h > MAX_SIDE)
-        return vlm_fail(VLM_EARG, where, "%lld×%lld is no size of an image; its sides must be 1 to %d pixels", (long long)w, (long long)h, MAX_SIDE);
+        return vlm_fail(VLM_EARG, where, "%lld×%lld is no size of an image; its sides must be 1 to %d pixels",
+                        (long long)w, (long long)h, MAX_SIDE);
     if (r->max_tokens && r->max_tokens < each)
-        return vlm_fail(VLM_ELIMIT, where, "one block of the image is %lld tokens, over the limit of %lld; raise --max-image-tokens", (long long)each,
-                        (long long)r->max_tokens);
+        return vlm_fail(VLM_ELIMIT, where, "one block of the image is %lld tokens, over the limit of %lld; raise --max-image-tokens",
+                        (long long)each, (long long)r->max_tokens);
     int64_t rows = 1, cols = 1;                /* in blocks */
     if (!fixed && !r->compat) {
         if (w >= h) blocks_of(r, w, h, &cols, &rows);
@@ -94,7 +98,8 @@ vlm_status vlm_image_plan_make(const vlm_image_rule *r, int64_t w, int64_t h, co
         if (w >= h) compat_size(r, w, h, &W, &H);
         else compat_size(r, h, w, &H, &W);
         if (H % q || W % q)
-            return vlm_fail(VLM_EUNSUPPORTED, where, "the Python rule makes it %lld×%lld (height×width), no multiples of %lld; leave out --compat-resize",
+            return vlm_fail(VLM_EUNSUPPORTED, where,
+                            "the Python rule makes it %lld×%lld (height×width), no multiples of %lld; leave out --compat-resize",
                             (long long)H, (long long)W, (long long)q);
         rows = H / q, cols = W / q;
     }
@@ -150,7 +155,8 @@ static void cut_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
     }
 }
 
-void vlm_process(vlm_ctx *ctx, const vlm_image_rule *r, const vlm_image_plan *p, const uint8_t *rgb, uint8_t *u8, float *pixels, void *work) {
+void vlm_process(vlm_ctx *ctx, const vlm_image_rule *r, const vlm_image_plan *p, const uint8_t *rgb, uint8_t *u8, float *pixels,
+                 void *work) {
     vlm_arena a = { .base = work, .size = SIZE_MAX };
     room m = room_take(&a, r, p);
     uint8_t *to = u8 ? u8 : m.u8;

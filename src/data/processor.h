@@ -41,13 +41,15 @@ typedef struct vlm_image_plan {
     double stretch;            /* (W/H) / (w/h): how much wider things look than they are */
 } vlm_image_plan;
 
-/* Exact integers (docs/models.md). w, h up to 2^24 pixels. More tokens than max_tokens: both sides become ⌊√(max_tokens·q²/(w·h))·side⌋ in
-   multiples of q, at least q, and neither larger than the rule gave; a picture so thin that this is still too much has its long side cut. */
+/* Exact integers (docs/models.md). w, h up to 2^24 pixels. More tokens than max_tokens: both sides become
+   ⌊√(max_tokens·q²/(w·h))·side⌋ in multiples of q, at least q, and neither larger than the rule gave; a picture so thin that this is
+   still too much has its long side cut. */
 vlm_status vlm_image_plan_make(const vlm_image_rule *rule, int64_t w, int64_t h, const char *where, vlm_image_plan *out);
 
 /* Bytes of workspace for vlm_process; SIZE_MAX if they overflow. */
 size_t vlm_process_bytes(const vlm_image_rule *rule, const vlm_image_plan *plan);
 /* u8: (H,W,3) out, NULL if not wanted. pixels: (n,3,tile_h,tile_w) out, NULL if not wanted: global tile first, then tiles row by row.
    rgb is the plan's picture, (h,w,3). work: 64-byte aligned. ctx as in resize.h. Allocates nothing, cannot fail. */
-void vlm_process(vlm_ctx *ctx, const vlm_image_rule *rule, const vlm_image_plan *plan, const uint8_t *rgb, uint8_t *u8, float *pixels, void *work);
+void vlm_process(vlm_ctx *ctx, const vlm_image_rule *rule, const vlm_image_plan *plan, const uint8_t *rgb, uint8_t *u8, float *pixels,
+                 void *work);
 #endif

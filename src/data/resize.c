@@ -114,7 +114,8 @@ static void columns_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
 }
 
 static void job_take(vlm_arena *a, job *k, double support, size_t elem) {
-    if (k->sh < 1 || k->sw < 1 || k->dh < 1 || k->dw < 1 || k->sh > INT32_MAX || k->sw > INT32_MAX || k->dh > INT32_MAX || k->dw > INT32_MAX) {
+    if (k->sh < 1 || k->sw < 1 || k->dh < 1 || k->dw < 1 ||
+        k->sh > INT32_MAX || k->sw > INT32_MAX || k->dh > INT32_MAX || k->dw > INT32_MAX) {
         a->overflow = true;
         return;
     }
@@ -141,7 +142,8 @@ static void share(vlm_ctx *ctx, int64_t n, vlm_part *fn, job *k) {
 size_t vlm_resize_bytes(int64_t sh, int64_t sw, int64_t dh, int64_t dw, vlm_filter filter) {
     return job_bytes(&(job){ .sh = sh, .sw = sw, .dh = dh, .dw = dw }, filter == VLM_BICUBIC ? 2 : 1, 1);
 }
-void vlm_resize(vlm_ctx *ctx, uint8_t *dst, const uint8_t *src, int64_t sh, int64_t sw, int64_t dh, int64_t dw, vlm_filter filter, void *work) {
+void vlm_resize(vlm_ctx *ctx, uint8_t *dst, const uint8_t *src, int64_t sh, int64_t sw, int64_t dh, int64_t dw, vlm_filter filter,
+                void *work) {
     job k = { .src = src, .dst = dst, .sh = sh, .sw = sw, .dh = dh, .dw = dw };
     job_place(&k, filter == VLM_BICUBIC ? 2 : 1, 1, work);
     if (sh == dh && sw == dw) { memcpy(dst, src, (size_t)(sh * sw * 3)); return; }

@@ -15,9 +15,11 @@ static vlm_status index_of(const char *where, const char *key, const char *name,
 static vlm_status triple(const json_t *o, const char *where, const char *key, float v[3]) {
     const json_t *a = json_object_get(o, key);
     if (!a || json_is_null(a)) return VLM_OK;
-    if (!json_is_array(a) || json_array_size(a) != 3) return vlm_fail(VLM_EFORMAT, where, "key %s is no list of three numbers; mend the file", key);
+    if (!json_is_array(a) || json_array_size(a) != 3)
+        return vlm_fail(VLM_EFORMAT, where, "key %s is no list of three numbers; mend the file", key);
     for (size_t i = 0; i < 3; i++) {
-        if (!json_is_number(json_array_get(a, i))) return vlm_fail(VLM_EFORMAT, where, "key %s is no list of three numbers; mend the file", key);
+        if (!json_is_number(json_array_get(a, i)))
+            return vlm_fail(VLM_EFORMAT, where, "key %s is no list of three numbers; mend the file", key);
         v[i] = (float)json_number_value(json_array_get(a, i));
     }
     return VLM_OK;
@@ -93,7 +95,8 @@ static vlm_status from_encoder(const vlm_net *net, vlm_image_rule *r) {
         TRY_DONE(triple(j, path, "image_std", r->std));
         TRY_DONE(vlm_json_int(j, path, "resample", 0, 5, &resample));
         if (siglip && resample != 2 && resample != 3)
-            status = vlm_fail(VLM_EUNSUPPORTED, path, "key resample is %lld; 2 (bilinear) and 3 (bicubic) are supported", (long long)resample);
+            status = vlm_fail(VLM_EUNSUPPORTED, path, "key resample is %lld; 2 (bilinear) and 3 (bicubic) are supported",
+                              (long long)resample);
         if (siglip && resample == 3) r->filter = VLM_BICUBIC;
     }
 done:
@@ -112,7 +115,8 @@ vlm_status vlm_image_rule_of(const vlm_net *net, const vlm_rule_options *o, vlm_
     if (status) return status;
     if (r.kind == VLM_RULE_FIXED && (o->max_size || o->no_upscale || o->max_tokens))
         return vlm_fail(VLM_EARG, o->max_size ? "--max-size" : o->no_upscale ? "--no-upscale" : "--max-image-tokens",
-                        "has no meaning for an encoder that sees every image at %lld x %lld; leave it out", (long long)r.block, (long long)r.block);
+                        "has no meaning for an encoder that sees every image at %lld x %lld; leave it out",
+                        (long long)r.block, (long long)r.block);
     if (o->max_size) r.max_size = o->max_size;
     if (o->max_tokens) r.max_tokens = o->max_tokens;
     r.no_upscale = r.no_upscale || o->no_upscale;
@@ -120,15 +124,16 @@ vlm_status vlm_image_rule_of(const vlm_net *net, const vlm_rule_options *o, vlm_
     TRY(vlm_image_rule_check(&r, net->dir));
     /* learned positions of one size: every encoder image has just that grid */
     if (!net->vit.cfg.pos_resize && net->vit.cfg.pos_h && (r.kind == VLM_RULE_DYNAMIC || r.block / r.patch != net->vit.cfg.pos_h))
-        return vlm_fail(VLM_EFORMAT, net->dir, "the image rule gives other sizes than the encoder's %lld x %lld patches; vlm.json or config.json is another model's",
-                        (long long)net->vit.cfg.pos_h, (long long)net->vit.cfg.pos_w);
+        return vlm_fail(VLM_EFORMAT, net->dir, "the image rule gives other sizes than the encoder's %lld x %lld patches; "
+                        "vlm.json or config.json is another model's", (long long)net->vit.cfg.pos_h, (long long)net->vit.cfg.pos_w);
     *out = r;
     return VLM_OK;
 }
 
 json_t *vlm_image_rule_json(const vlm_image_rule *r) {
-    return json_pack("{s:s, s:I, s:I, s:I, s:b, s:b, s:b, s:s, s:[f,f,f], s:[f,f,f]}", "rule", kinds[r->kind], "block", (json_int_t)r->block,
-                     "max_size", (json_int_t)r->max_size, "max_tokens", (json_int_t)r->max_tokens, "no_upscale", r->no_upscale, "fill_max", r->fill_max,
-                     "global_tile", r->global_tile, "filter", filters[r->filter], "mean", (double)r->mean[0], (double)r->mean[1], (double)r->mean[2],
+    return json_pack("{s:s, s:I, s:I, s:I, s:b, s:b, s:b, s:s, s:[f,f,f], s:[f,f,f]}", "rule", kinds[r->kind],
+                     "block", (json_int_t)r->block, "max_size", (json_int_t)r->max_size, "max_tokens", (json_int_t)r->max_tokens,
+                     "no_upscale", r->no_upscale, "fill_max", r->fill_max, "global_tile", r->global_tile, "filter", filters[r->filter],
+                     "mean", (double)r->mean[0], (double)r->mean[1], (double)r->mean[2],
                      "std", (double)r->std[0], (double)r->std[1], (double)r->std[2]);
 }

@@ -11,7 +11,7 @@ typedef struct vlm_rule_options {      /* zeroed: the folder's */
 /* The rule, checked. VLM_EUNSUPPORTED, VLM_EFORMAT name file and key; VLM_EARG an option that the rule has no use for. */
 vlm_status vlm_image_rule_of(const vlm_net *net, const vlm_rule_options *o, vlm_image_rule *out);
 
-/* vlm.json's "image" object: {"rule": "dynamic"|"fixed"|"tiles", "block", "max_size", "max_tokens", "no_upscale", "fill_max", "global_tile",
-   "filter": "bicubic"|"bilinear", "mean": [3], "std": [3]}. The caller's reference; NULL: no memory. */
+/* vlm.json's "image" object: {"rule": "dynamic"|"fixed"|"tiles", "block", "max_size", "max_tokens", "no_upscale", "fill_max",
+   "global_tile", "filter": "bicubic"|"bilinear", "mean": [3], "std": [3]}. The caller's reference; NULL: no memory. */
 json_t *vlm_image_rule_json(const vlm_image_rule *rule);
 #endif

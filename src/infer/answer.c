@@ -21,7 +21,9 @@ static vlm_status add_image(vlm_chat *c, const vlm_model *m, const vlm_image_pla
         if (p->n == 1) return VLM_OK;
     }
     if (p->rows > m->tile_rows || p->cols > m->tile_cols)
-        return vlm_fail(VLM_ELIMIT, m->net->dir, "the image has %" PRId64 " x %" PRId64 " tiles, but the tokenizer names %" PRId64 " x %" PRId64 "; lower --max-size",
+        return vlm_fail(VLM_ELIMIT, m->net->dir,
+                        "the image has %" PRId64 " x %" PRId64 " tiles, but the tokenizer names %" PRId64 " x %" PRId64 "; "
+                        "lower --max-size",
                         p->rows, p->cols, m->tile_rows, m->tile_cols);
     for (int64_t r = 0; r < p->rows; r++)
         for (int64_t k = 0; k < p->cols; k++) {
@@ -148,7 +150,8 @@ static vlm_status write_text(writer *w, const char *text, size_t bytes) {
     return VLM_OK;
 }
 
-static vlm_status draw_answer(vlm_session *s, const vlm_answer_options *o, int64_t max, writer *w, vlm_token_stream *stream, vlm_ids *ids, const char **why) {
+static vlm_status draw_answer(vlm_session *s, const vlm_answer_options *o, int64_t max, writer *w, vlm_token_stream *stream,
+                              vlm_ids *ids, const char **why) {
     const char *text;
     size_t bytes;
     int64_t id = 0;
@@ -202,7 +205,8 @@ vlm_status vlm_answer(vlm_session *s, const vlm_answer_options *options, vlm_ans
     }
     if (result) {
         if (!ids.id && !(ids.id = malloc(sizeof *ids.id))) { status = vlm_fail_memory("the answer", sizeof *ids.id); goto done; }
-        *result = (vlm_answer_result){ .text = w.text, .text_bytes = w.n, .ids = ids.id, .n = (int64_t)ids.n, .prompt_tokens = before, .finish_reason = why };
+        *result = (vlm_answer_result){ .text = w.text, .text_bytes = w.n, .ids = ids.id, .n = (int64_t)ids.n,
+                                       .prompt_tokens = before, .finish_reason = why };
         w.text = NULL;
         ids = (vlm_ids){ 0 };
     }

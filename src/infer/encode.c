@@ -1,5 +1,5 @@
-/* Images to features. All images of a call go through the encoder in groups of about GROUP_ROWS rows: small ones together, large ones alone;
-   what an image gets does not depend on that. */
+/* Images to features. All images of a call go through the encoder in groups of about GROUP_ROWS rows: small ones together,
+   large ones alone; what an image gets does not depend on that. */
 #include "base/log.h"
 #include "infer/session.h"
 #include <stdlib.h>
@@ -32,7 +32,8 @@ vlm_status vlm_image_load_bytes(const vlm_model *m, const void *data, size_t byt
 }
 vlm_status vlm_image_from_rgb(const vlm_model *m, const uint8_t *rgb, int64_t w, int64_t h, vlm_image **out) {
     vlm_image_info info = { .format = "RGB", .colour = "RGB", .stored_w = w, .stored_h = h, .w = w, .h = h, .orientation = 1 };
-    if (!rgb || !out || w < 1 || h < 1) return vlm_fail(VLM_EARG, "vlm_image_from_rgb", "rgb or out is NULL, or a side is below 1; give a picture");
+    if (!rgb || !out || w < 1 || h < 1)
+        return vlm_fail(VLM_EARG, "vlm_image_from_rgb", "rgb or out is NULL, or a side is below 1; give a picture");
     TRY(vlm_image_check(&info, "image", m ? &m->limits : NULL));
     size_t bytes = (size_t)w * (size_t)h * 3;          /* the limits keep it small */
     vlm_bitmap b = { .w = w, .h = h, .rgb = malloc(bytes) };
@@ -81,7 +82,9 @@ const float *vlm_features_tokens(const vlm_features *f, int64_t image, int64_t *
 static size_t pixel_len(const vlm_image_plan *p) { return (size_t)(p->n * 3 * p->tile_h * p->tile_w); }
 static int64_t patch_len(const vlm_model *m, const vlm_image_plan *p) { return p->patches.h * p->patches.w * m->net->vit.cfg.D; }
 static int64_t prefix_len(const vlm_model *m) { return vlm_vit_prefix(&m->net->vit.cfg) * m->net->vit.cfg.D; }
-static int64_t rows_of(const vlm_model *m, const vlm_image_plan *p) { return p->n * (vlm_vit_prefix(&m->net->vit.cfg) + p->patches.h * p->patches.w); }
+static int64_t rows_of(const vlm_model *m, const vlm_image_plan *p) {
+    return p->n * (vlm_vit_prefix(&m->net->vit.cfg) + p->patches.h * p->patches.w);
+}
 
 /* The encoder's buffers and the projector's, for encoder images with these grids. */
 typedef struct work { vlm_vit_acts acts; act *shuffled, *tokens; } work;
@@ -165,7 +168,8 @@ static vlm_status make_room(const vlm_model *m, int keep, vlm_seen *seen) {
     seen->prefix = malloc(a + 1);
     if (keep & VLM_KEEP_PATCHES) seen->patches = malloc(b);
     if (c) seen->tokens = malloc(c);
-    if (!seen->prefix || ((keep & VLM_KEEP_PATCHES) && !seen->patches) || (c && !seen->tokens)) return vlm_fail_memory("features", a + b + c);
+    if (!seen->prefix || ((keep & VLM_KEEP_PATCHES) && !seen->patches) || (c && !seen->tokens))
+        return vlm_fail_memory("features", a + b + c);
     return VLM_OK;
 }
 
@@ -185,7 +189,8 @@ static vlm_status check_finite(const vlm_model *m, const char *name, const float
     int64_t bad = 0;
     for (int64_t i = 0; i < n; i++) bad += !(x[i] - x[i] == 0);
     if (!bad) return VLM_OK;
-    return vlm_fail(VLM_EFORMAT, name, "gives %lld NaN or infinite features; the weights of %s overflow, use sound ones or F32", (long long)bad, m->net->dir);
+    return vlm_fail(VLM_EFORMAT, name, "gives %lld NaN or infinite features; the weights of %s overflow, use sound ones or F32",
+                    (long long)bad, m->net->dir);
 }
 
 /* One group: n images whose encoder images (units of them) run together. */
@@ -219,19 +224,19 @@ static vlm_status encode_group(vlm_session *s, const vlm_image *const *images, i
     TRY_DONE(vlm_vit_forward(s->ctx, ops, &net->vit, grid, px, &wk.acts));
     for (int64_t i = 0, u = 0; i < n; i++)
         for (int64_t t = 0; t < seen[i].plan.n; t++, u++) {
-            const act *x = act_at(wk.acts.x, vlm_vit_row(&net->vit.cfg, grid, u) * net->vit.cfg.D), *patches = act_at(x, seen[i].prefix_len);
-            int64_t tokens = vlm_tokens_of(grid[u], net->shuffle);
-            ops->download(s->ctx, seen[i].prefix + t * seen[i].prefix_len, x, (size_t)seen[i].prefix_len * sizeof(float));
-            if (seen[i].patches) ops->download(s->ctx, seen[i].patches + t * seen[i].patch_len, patches, (size_t)seen[i].patch_len * sizeof(float));
-            if (seen[i].tokens) {
+            vlm_seen *at = &seen[i];
+            const act *x = act_at(wk.acts.x, vlm_vit_row(&net->vit.cfg, grid, u) * net->vit.cfg.D), *patches = act_at(x, at->prefix_len);
+            int64_t len = vlm_tokens_of(grid[u], net->shuffle) * net->lm.cfg.D;
+            ops->download(s->ctx, at->prefix + t * at->prefix_len, x, (size_t)at->prefix_len * sizeof(float));
+            if (at->patches) ops->download(s->ctx, at->patches + t * at->patch_len, patches, (size_t)at->patch_len * sizeof(float));
+            if (at->tokens) {
                 vlm_project(s->ctx, net, wk.tokens, patches, wk.shuffled, grid[u]);
-                ops->download(s->ctx, seen[i].tokens + t * tokens * net->lm.cfg.D, wk.tokens, (size_t)(tokens * net->lm.cfg.D) * sizeof(float));
+                ops->download(s->ctx, at->tokens + t * len, wk.tokens, (size_t)len * sizeof(float));
             }
             ops->sync(s->ctx);
-            TRY_DONE(check_finite(s->m, images[i]->name, seen[i].prefix + t * seen[i].prefix_len, seen[i].prefix_len));
-            if (seen[i].patches) TRY_DONE(check_finite(s->m, images[i]->name, seen[i].patches + t * seen[i].patch_len, seen[i].patch_len));
-            if (seen[i].tokens)
-                TRY_DONE(check_finite(s->m, images[i]->name, seen[i].tokens + t * tokens * net->lm.cfg.D, tokens * net->lm.cfg.D));
+            TRY_DONE(check_finite(s->m, images[i]->name, at->prefix + t * at->prefix_len, at->prefix_len));
+            if (at->patches) TRY_DONE(check_finite(s->m, images[i]->name, at->patches + t * at->patch_len, at->patch_len));
+            if (at->tokens) TRY_DONE(check_finite(s->m, images[i]->name, at->tokens + t * len, len));
         }
 done:
     if (dev_mem) ops->free(dev_mem, dev_bytes);
@@ -274,6 +279,7 @@ done:
 }
 vlm_status vlm_encode(vlm_session *s, const vlm_image *const *images, int64_t n, vlm_features **out) {
     if (!s || !out || n < 0 || (n && !images)) return vlm_fail(VLM_EARG, "vlm_encode", "session, images or out is NULL; give all");
-    for (int64_t i = 0; i < n; i++) if (!images[i]) return vlm_fail(VLM_EARG, "vlm_encode", "images[%lld] is NULL; give a picture", (long long)i);
+    for (int64_t i = 0; i < n; i++)
+        if (!images[i]) return vlm_fail(VLM_EARG, "vlm_encode", "images[%lld] is NULL; give a picture", (long long)i);
     return vlm_encode_keeping(s, images, n, VLM_KEEP_PATCHES, out);
 }

@@ -15,7 +15,8 @@ vlm_status vlm_isa_flags(const char *isa, unsigned *cpu) {
     if (!isa) { *cpu = have; return VLM_OK; }
     for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
         if (strcmp(isas[i].name, isa)) continue;
-        if (isas[i].flags & ~have) return vlm_fail(VLM_EARG, "--isa", "%s is not on this machine, whose best is %s; leave it out", isa, vlm_isa_name(have));
+        if (isas[i].flags & ~have)
+            return vlm_fail(VLM_EARG, "--isa", "%s is not on this machine, whose best is %s; leave it out", isa, vlm_isa_name(have));
         *cpu = isas[i].flags;
         return VLM_OK;
     }
@@ -38,14 +39,15 @@ static vlm_status add_stops_of(vlm_model *m, const json_t *j, const char *where)
         const json_t *id = json_is_array(eos) ? json_array_get(eos, i) : eos;
         if (!json_is_integer(id)) return vlm_fail(VLM_EFORMAT, where, "eos_token_id is no number or list of numbers; mend the file");
         if (json_integer_value(id) < 0 || json_integer_value(id) >= m->net->lm.cfg.V)
-            return vlm_fail(VLM_EFORMAT, where, "eos_token_id holds %lld, but the model knows 0 to %lld; mend the file", (long long)json_integer_value(id),
-                            (long long)m->net->lm.cfg.V - 1);
+            return vlm_fail(VLM_EFORMAT, where, "eos_token_id holds %lld, but the model knows 0 to %lld; mend the file",
+                            (long long)json_integer_value(id), (long long)m->net->lm.cfg.V - 1);
         TRY(vlm_ids_add(&m->stop, json_integer_value(id)));
     }
     return VLM_OK;
 }
 static vlm_status read_stops(vlm_model *m) {
-    char *path = vlm_join(m->net->dir, "generation_config.json"), *own = vlm_join(m->net->dir, m->net->nanovlm ? "vlm.json" : "config.json");
+    char *path = vlm_join(m->net->dir, "generation_config.json");
+    char *own = vlm_join(m->net->dir, m->net->nanovlm ? "vlm.json" : "config.json");
     json_t *j = NULL;
     vlm_status status = VLM_OK;
     if (!path || !own) { status = vlm_fail_memory(m->net->dir, 64); goto done; }
@@ -71,28 +73,34 @@ static vlm_status image_tokens(vlm_model *m) {
     char text[64];
     TRY(vlm_json_string(extra, m->net->dir, "image_token", &name));
     m->image_token = vlm_token_id(m->tok, name);
-    if (m->image_token < 0) return vlm_fail(VLM_EFORMAT, vlm_tokenizer_where(m->tok), "has no token %s, which stands for images; it is another model's", name);
+    if (m->image_token < 0)
+        return vlm_fail(VLM_EFORMAT, vlm_tokenizer_where(m->tok), "has no token %s, which stands for images; it is another model's", name);
     if (m->image_token >= m->net->lm.cfg.V)
-        return vlm_fail(VLM_EFORMAT, vlm_tokenizer_where(m->tok), "%s has id %lld, but the embedding has %lld rows; one of the two is another model's", name,
-                        (long long)m->image_token, (long long)m->net->lm.cfg.V);
+        return vlm_fail(VLM_EFORMAT, vlm_tokenizer_where(m->tok),
+                        "%s has id %lld, but the embedding has %lld rows; one of the two is another model's",
+                        name, (long long)m->image_token, (long long)m->net->lm.cfg.V);
     name = "<|global_image|>";
     TRY(vlm_json_string(extra, m->net->dir, "global_image_token", &name));
     m->global_token = vlm_token_id(m->tok, name);
     if (m->rule.kind != VLM_RULE_TILES) return VLM_OK;
-    if (m->rule.global_tile && m->global_token < 0) return vlm_fail(VLM_EFORMAT, vlm_tokenizer_where(m->tok), "has no token %s; it is another model's", name);
+    if (m->rule.global_tile && m->global_token < 0)
+        return vlm_fail(VLM_EFORMAT, vlm_tokenizer_where(m->tok), "has no token %s; it is another model's", name);
     for (int64_t n = 1; n <= 64; n++) {        /* the largest square of tiles that has names */
         snprintf(text, sizeof text, "<row_%d_col_%d>", (int)n, (int)n);
         if (vlm_token_id(m->tok, text) < 0) break;
         m->tile_rows = m->tile_cols = n;
     }
-    if (!m->tile_rows) return vlm_fail(VLM_EFORMAT, vlm_tokenizer_where(m->tok), "has no token <row_1_col_1>, which tiled images need; it is another model's");
+    if (!m->tile_rows)
+        return vlm_fail(VLM_EFORMAT, vlm_tokenizer_where(m->tok),
+                        "has no token <row_1_col_1>, which tiled images need; it is another model's");
     m->tile_token = malloc((size_t)(m->tile_rows * m->tile_cols) * sizeof *m->tile_token);
     if (!m->tile_token) return vlm_fail_memory(m->net->dir, 4096);
     for (int64_t r = 0; r < m->tile_rows; r++)
         for (int64_t c = 0; c < m->tile_cols; c++) {
             snprintf(text, sizeof text, "<row_%d_col_%d>", (int)r + 1, (int)c + 1);
             if ((m->tile_token[r * m->tile_cols + c] = vlm_token_id(m->tok, text)) < 0)
-                return vlm_fail(VLM_EFORMAT, vlm_tokenizer_where(m->tok), "has no token %s although it has others of its kind; get the file again", text);
+                return vlm_fail(VLM_EFORMAT, vlm_tokenizer_where(m->tok),
+                                "has no token %s although it has others of its kind; get the file again", text);
         }
     return VLM_OK;
 }
@@ -114,7 +122,8 @@ static vlm_status known_ids(vlm_model *m) {
 }
 
 static vlm_status has_tokenizer(const char *dir, bool *has) {
-    static const char *const names[] = { "tokenizer.json", "tokenizer/tokenizer.json", "tokenizer.model" };      /* .model: refused by name by vlm_tokenizer_open */
+    /* tokenizer.model: vlm_tokenizer_open refuses it by name */
+    static const char *const names[] = { "tokenizer.json", "tokenizer/tokenizer.json", "tokenizer.model" };
     *has = false;
     for (int i = 0; i < 3; i++) {
         char *path = vlm_join(dir, names[i]);
@@ -133,14 +142,17 @@ static vlm_status open_language(vlm_model *m, const vlm_model_options *o) {
         TRY(vlm_json_int(m->net->ours, "vlm.json", "context", 1, c->context, &own));
         TRY(vlm_json_string(m->net->ours, "vlm.json", "template", &own_template));
     }
-    if (o->context > own) return vlm_fail(VLM_EARG, "--context", "is %lld, but the model knows %lld positions; choose at most that", (long long)o->context, (long long)own);
+    if (o->context > own)
+        return vlm_fail(VLM_EARG, "--context", "is %lld, but the model knows %lld positions; choose at most that",
+                        (long long)o->context, (long long)own);
     m->context = o->context ? o->context : own;
     bool has = false;
     TRY(has_tokenizer(m->net->dir, &has));
     if (m->net->nanovlm || has) TRY(vlm_tokenizer_open(m->net->dir, &m->tok));
     TRY(read_stops(m));
     if (m->tok) {
-        TRY(vlm_chat_kind_of(m->tok, o->chat_template ? o->chat_template : own_template, m->net->nanovlm ? vlm_chat_default(m->net->language->name) : NULL, &m->chat));
+        TRY(vlm_chat_kind_of(m->tok, o->chat_template ? o->chat_template : own_template,
+                             m->net->nanovlm ? vlm_chat_default(m->net->language->name) : NULL, &m->chat));
         if (m->chat != VLM_CHAT_UNKNOWN) TRY(vlm_chat_stop_ids(m->tok, m->chat, &m->stop));
     }
     if (m->net->vision) TRY(image_tokens(m));
@@ -152,7 +164,8 @@ vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, 
     static const vlm_model_options none;
     const vlm_model_options *o = options ? options : &none;
     if (!dir || !out) return vlm_fail(VLM_EARG, "vlm_model_open", "dir or out is NULL; give both");
-    if (o->threads < 0 || o->max_size_px < 0 || o->max_image_tokens < 0 || o->context < 0 || o->max_pixels < 0 || o->max_side_px < 0 || o->max_file_bytes < 0)
+    if (o->threads < 0 || o->max_size_px < 0 || o->max_image_tokens < 0 || o->context < 0 ||
+        o->max_pixels < 0 || o->max_side_px < 0 || o->max_file_bytes < 0)
         return vlm_fail(VLM_EARG, "vlm_model_open", "an option is negative; 0 means the default");
     vlm_net_options n = { .threads = o->threads > 0 ? o->threads : vlm_cores(), .fork_maths = o->fork_maths, .structure_only = structure };
     TRY(vlm_isa_flags(o->isa, &n.cpu));
@@ -165,9 +178,11 @@ vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, 
     if (o->max_side_px > 0) m->limits.max_side_px = o->max_side_px;
     if (o->max_file_bytes > 0) m->limits.max_bytes = o->max_file_bytes;
     TRY_DONE(vlm_net_open(dir, &n, &m->net));
-    if (m->net->vision)
-        TRY_DONE(vlm_image_rule_of(m->net, &(vlm_rule_options){ .max_size = o->max_size_px, .max_tokens = o->max_image_tokens, .no_upscale = o->no_upscale,
-                                                                .compat = o->compat_resize }, &m->rule));
+    if (m->net->vision) {
+        vlm_rule_options r = { .max_size = o->max_size_px, .max_tokens = o->max_image_tokens, .no_upscale = o->no_upscale,
+                               .compat = o->compat_resize };
+        TRY_DONE(vlm_image_rule_of(m->net, &r, &m->rule));
+    }
     if (m->net->language) TRY_DONE(open_language(m, o));
     *out = m;
     return VLM_OK;
@@ -175,7 +190,9 @@ done:
     vlm_model_close(m);
     return status;
 }
-vlm_status vlm_model_open(const char *dir, const vlm_model_options *options, vlm_model **out) { return vlm_model_open_as(dir, options, false, out); }
+vlm_status vlm_model_open(const char *dir, const vlm_model_options *options, vlm_model **out) {
+    return vlm_model_open_as(dir, options, false, out);
+}
 
 void vlm_model_close(vlm_model *m) {
     if (!m) return;
@@ -192,8 +209,8 @@ vlm_model_info vlm_model_describe(const vlm_model *m) {
     return (vlm_model_info){
         .vision = n->vision ? n->vision->name : NULL, .language = n->language ? n->language->name : NULL,
         .vision_width = n->vit.cfg.D, .vision_prefix = vlm_vit_prefix(&n->vit.cfg), .patch_px = n->vit.cfg.P,
-        .language_width = n->lm.cfg.D, .vocabulary = n->lm.cfg.V, .context = m->context, .shuffle = n->shuffle, .image_token = m->image_token,
-        .weight_bytes = (int64_t)n->bytes };
+        .language_width = n->lm.cfg.D, .vocabulary = n->lm.cfg.V, .context = m->context, .shuffle = n->shuffle,
+        .image_token = m->image_token, .weight_bytes = (int64_t)n->bytes };
 }
 int vlm_is_stop(const vlm_model *m, int64_t id) {
     for (size_t i = 0; i < m->stop.n; i++) if (m->stop.id[i] == id) return 1;

@@ -9,25 +9,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SMOLLM2_135M "{\"model_type\":\"llama\",\"hidden_size\":576,\"intermediate_size\":1536,\"num_hidden_layers\":30,\"num_attention_heads\":9," \
-    "\"num_key_value_heads\":3,\"rms_norm_eps\":1e-5,\"rope_theta\":100000,\"max_position_embeddings\":8192,\"vocab_size\":49152,\"tie_word_embeddings\":true}"
-#define DINOV3(D, L, H, F, GATED) "{\"model_type\":\"dinov3_vit\",\"hidden_size\":" #D ",\"num_hidden_layers\":" #L ",\"num_attention_heads\":" #H \
+#define SMOLLM2_135M \
+    "{\"model_type\":\"llama\",\"hidden_size\":576,\"intermediate_size\":1536,\"num_hidden_layers\":30,\"num_attention_heads\":9," \
+    "\"num_key_value_heads\":3,\"rms_norm_eps\":1e-5,\"rope_theta\":100000,\"max_position_embeddings\":8192,\"vocab_size\":49152," \
+    "\"tie_word_embeddings\":true}"
+#define DINOV3(D, L, H, F, GATED) \
+    "{\"model_type\":\"dinov3_vit\",\"hidden_size\":" #D ",\"num_hidden_layers\":" #L ",\"num_attention_heads\":" #H \
     ",\"intermediate_size\":" #F ",\"num_register_tokens\":4,\"hidden_act\":" GATED "}"
 #define PLAIN "\"gelu\",\"use_gated_mlp\":false"
 #define GATED "\"silu\",\"use_gated_mlp\":true"
 static const vlm_preset presets[] = {
     { "tiny", "DINOv3-like encoder of 2.7 M and a Llama of 1.7 M parameters: seconds to make and to run", DINOV3(192, 6, 3, 768, PLAIN),
-      "{\"model_type\":\"llama\",\"hidden_size\":192,\"intermediate_size\":512,\"num_hidden_layers\":4,\"num_attention_heads\":3,\"num_key_value_heads\":1,"
-      "\"rms_norm_eps\":1e-5,\"rope_theta\":10000,\"max_position_embeddings\":4096,\"vocab_size\":259,\"tie_word_embeddings\":true}" },
+      "{\"model_type\":\"llama\",\"hidden_size\":192,\"intermediate_size\":512,\"num_hidden_layers\":4,\"num_attention_heads\":3,"
+      "\"num_key_value_heads\":1,\"rms_norm_eps\":1e-5,\"rope_theta\":10000,\"max_position_embeddings\":4096,\"vocab_size\":259,"
+      "\"tie_word_embeddings\":true}" },
     { "dinov3s-smollm2-135m", "DINOv3-S and SmolLM2-135M", DINOV3(384, 12, 6, 1536, PLAIN), SMOLLM2_135M },
     { "dinov3splus-smollm2-135m", "DINOv3-S+ and SmolLM2-135M", DINOV3(384, 12, 6, 1536, GATED), SMOLLM2_135M },
     { "dinov3b-smollm2-360m", "DINOv3-B and SmolLM2-360M", DINOV3(768, 12, 12, 3072, PLAIN),
-      "{\"model_type\":\"llama\",\"hidden_size\":960,\"intermediate_size\":2560,\"num_hidden_layers\":32,\"num_attention_heads\":15,\"num_key_value_heads\":5,"
-      "\"rms_norm_eps\":1e-5,\"rope_theta\":100000,\"max_position_embeddings\":8192,\"vocab_size\":49152,\"tie_word_embeddings\":true}" },
+      "{\"model_type\":\"llama\",\"hidden_size\":960,\"intermediate_size\":2560,\"num_hidden_layers\":32,\"num_attention_heads\":15,"
+      "\"num_key_value_heads\":5,\"rms_norm_eps\":1e-5,\"rope_theta\":100000,\"max_position_embeddings\":8192,\"vocab_size\":49152,"
+      "\"tie_word_embeddings\":true}" },
     { "dinov3splus-gemma3-270m", "DINOv3-S+ and Gemma 3 270M", DINOV3(384, 12, 6, 1536, GATED),
-      "{\"model_type\":\"gemma3_text\",\"hidden_size\":640,\"intermediate_size\":2048,\"num_hidden_layers\":18,\"num_attention_heads\":4,\"num_key_value_heads\":1,"
-      "\"head_dim\":256,\"max_position_embeddings\":32768,\"vocab_size\":262144,\"sliding_window\":512,\"query_pre_attn_scalar\":256}" },
-    { "siglip-smollm2-135m", "SigLIP-B/16-224 and SmolLM2-135M, the sizes of nanoVLM-222M", "{\"model_type\":\"siglip_vision_model\",\"image_size\":224}", SMOLLM2_135M },
+      "{\"model_type\":\"gemma3_text\",\"hidden_size\":640,\"intermediate_size\":2048,\"num_hidden_layers\":18,\"num_attention_heads\":4,"
+      "\"num_key_value_heads\":1,\"head_dim\":256,\"max_position_embeddings\":32768,\"vocab_size\":262144,\"sliding_window\":512,"
+      "\"query_pre_attn_scalar\":256}" },
+    { "siglip-smollm2-135m", "SigLIP-B/16-224 and SmolLM2-135M, the sizes of nanoVLM-222M",
+      "{\"model_type\":\"siglip_vision_model\",\"image_size\":224}", SMOLLM2_135M },
 };
 const vlm_preset *vlm_presets(int *n) {
     *n = sizeof presets / sizeof *presets;
@@ -80,7 +87,8 @@ static vlm_status values(const maker *k, const vlm_param *p, float *out) {
             TRY(vlm_tensor_to_float(src->part[j], src->first * len / (src->shape[0] / src->parts), len, out + at));
             for (int64_t i = 0; i < len; i++)
                 if (!isfinite(out[at + i]))
-                    return vlm_fail(VLM_EFORMAT, vlm_weights_file(from->weights, src->part[j]), "tensor %s holds NaN or infinite values; get the weights again", src->part[j]->name);
+                    return vlm_fail(VLM_EFORMAT, vlm_weights_file(from->weights, src->part[j]),
+                                    "tensor %s holds NaN or infinite values; get the weights again", src->part[j]->name);
             vlm_weights_forget(from->weights, src->part[j]);
         } else memset(out + at, 0, (size_t)len * sizeof *out);
         at += len;
@@ -129,7 +137,8 @@ static vlm_status write_weights(const maker *k, const char *path) {
             TRY_DONE(vlm_safetensors_writer_put(w, name, k->o->bf16 ? (void *)h : f, (size_t)n * vlm_tensor_dtype_bytes(dtype)));
             TRY_DONE(vlm_progress("tensors", i + 1, ps->n));
         }
-        if (!pass) TRY_DONE(vlm_safetensors_writer_declare(w, "decoder.rotary_embd.inv_freq", VLM_T_F32, 1, &half));   /* a buffer that Python wants */
+        /* a buffer that Python wants */
+        if (!pass) TRY_DONE(vlm_safetensors_writer_declare(w, "decoder.rotary_embd.inv_freq", VLM_T_F32, 1, &half));
     }
     for (int64_t i = 0; i < half; i++) f[i] = (float)pow(c->rope_theta, -2.0 * (double)i / (double)c->Dh);
     TRY_DONE(vlm_safetensors_writer_put(w, "decoder.rotary_embd.inv_freq", f, (size_t)half * sizeof *f));
@@ -164,18 +173,21 @@ static json_t *flat_config(const maker *k) {
     bool siglip = k->net->vision == &vlm_siglip;
     json_t *extra = extra_tokens(siglip);
     int64_t side = k->rule.kind == VLM_RULE_TILES ? k->rule.block / k->rule.patch / k->net->shuffle : 1;
-    static const char chatml[] = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
-                                 "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    static const char chatml[] =
+        "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
     return json_pack(
-        "{s:I s:I s:I s:I s:I s:f s:I s:f s:b s:s  s:I s:I s:f s:f s:I s:I s:I s:I s:I s:I s:f s:I s:f s:I s:b s:b s:s s:s s:s  s:I s:I s:I s:b s:o s:b s:s s:n}",
+        "{s:I s:I s:I s:I s:I s:f s:I s:f s:b s:s  s:I s:I s:f s:f s:I s:I s:I s:I s:I s:I s:f s:I s:f s:I s:b s:b s:s s:s s:s  "
+        "s:I s:I s:I s:b s:o s:b s:s s:n}",
         "vit_hidden_dim", (json_int_t)v->D, "vit_inter_dim", (json_int_t)v->F, "vit_patch_size", (json_int_t)v->P,
         "vit_img_size", (json_int_t)(siglip ? k->rule.block : k->rule.max_size), "vit_n_heads", (json_int_t)v->H, "vit_dropout", 0.0,
         "vit_n_blocks", (json_int_t)v->L, "vit_ln_eps", (double)v->eps, "vit_cls_flag", v->cls, "vit_model_type", k->net->vision->name,
         "lm_hidden_dim", (json_int_t)l->D, "lm_inter_dim", (json_int_t)l->F, "lm_rms_eps", (double)l->eps, "lm_re_base", l->rope_theta,
         "lm_max_position_embeddings", (json_int_t)l->context, "lm_base_vocab_size", (json_int_t)k->base_vocab,
-        "extra_token_amount", (json_int_t)k->extra, "lm_vocab_size", (json_int_t)l->V, "lm_n_heads", (json_int_t)l->H, "lm_n_kv_heads", (json_int_t)l->G,
-        "lm_dropout", 0.0, "lm_n_blocks", (json_int_t)l->L, "lm_attn_scaling", 1.0, "lm_max_length", (json_int_t)(k->o->context ? k->o->context : l->context),
-        "lm_use_tokens", 0, "lm_tie_weights", l->tied, "lm_model_type", k->net->language->name, "lm_tokenizer", ".", "lm_chat_template", chatml,
+        "extra_token_amount", (json_int_t)k->extra, "lm_vocab_size", (json_int_t)l->V, "lm_n_heads", (json_int_t)l->H,
+        "lm_n_kv_heads", (json_int_t)l->G, "lm_dropout", 0.0, "lm_n_blocks", (json_int_t)l->L, "lm_attn_scaling", 1.0,
+        "lm_max_length", (json_int_t)(k->o->context ? k->o->context : l->context), "lm_use_tokens", 0, "lm_tie_weights", l->tied,
+        "lm_model_type", k->net->language->name, "lm_tokenizer", ".", "lm_chat_template", chatml,
         "mp_pixel_shuffle_factor", (json_int_t)k->net->shuffle, "mp_image_token_length", (json_int_t)(side * side),
         "max_img_size", (json_int_t)k->rule.max_size, "resize_to_max_side_len", k->rule.fill_max, "vlm_extra_tokens", extra,
         "vlm_load_backbone_weights", 0, "vlm_checkpoint_path", "checkpoints", "hf_repo_name");
@@ -216,11 +228,14 @@ static vlm_status open_sources(maker *k) {
         TRY(vlm_json_parse(p->vision, strlen(p->vision), p->name, &k->vision_config));
         return vlm_json_parse(p->language, strlen(p->language), p->name, &k->language_config);
     }
-    if (!o->vision || !o->language) return vlm_fail(VLM_EARG, !o->vision ? "--vision" : "--language", "is missing; name both backbones' folders, or a --preset");
+    if (!o->vision || !o->language)
+        return vlm_fail(VLM_EARG, !o->vision ? "--vision" : "--language", "is missing; name both backbones' folders, or a --preset");
     TRY(vlm_net_open(o->vision, &structure, &k->vision));
     TRY(vlm_net_open(o->language, &structure, &k->language));
-    if (!k->vision->vision || k->vision->language) return vlm_fail(VLM_EARG, o->vision, "is no vision encoder; name a DINOv3, DINOv2 or SigLIP folder with --vision");
-    if (!k->language->language || k->language->vision) return vlm_fail(VLM_EARG, o->language, "is no language model; name a Llama or Gemma 3 folder with --language");
+    if (!k->vision->vision || k->vision->language)
+        return vlm_fail(VLM_EARG, o->vision, "is no vision encoder; name a DINOv3, DINOv2 or SigLIP folder with --vision");
+    if (!k->language->language || k->language->vision)
+        return vlm_fail(VLM_EARG, o->language, "is no language model; name a Llama or Gemma 3 folder with --language");
     k->vision_config = json_incref(k->vision->config);
     k->language_config = json_incref(k->language->config);
     return VLM_OK;
@@ -243,7 +258,9 @@ static vlm_status image_rule(maker *k) {
         r->max_size = o->max_size_px ? o->max_size_px : 4 * r->block;
         r->fill_max = !o->no_upscale;
         r->global_tile = true;
-        if (r->max_size / r->block > 8) return vlm_fail(VLM_EARG, "--max-size", "gives more than 8 x 8 tiles of %lld, for which there are no tokens; choose up to %lld", (long long)r->block, (long long)(8 * r->block));
+        if (r->max_size / r->block > 8)
+            return vlm_fail(VLM_EARG, "--max-size", "gives more than 8 x 8 tiles of %lld, for which there are no tokens; choose up to %lld",
+                            (long long)r->block, (long long)(8 * r->block));
     } else {
         r->kind = VLM_RULE_DYNAMIC;
         r->block = r->patch * r->shuffle;
@@ -278,7 +295,9 @@ static vlm_status make_tokenizer(maker *k, const char *dir) {
     k->chat = k->o->chat_template;
     if (!k->chat) k->chat = vlm_token_id(t, "<start_of_turn>") >= 0 && k->net->language == &vlm_gemma3 ? "gemma" : "chatml";
     if (!strcmp(k->chat, "chatml") && (vlm_token_id(t, "<|im_start|>") < 0 || vlm_token_id(t, "<|im_end|>") < 0)) {
-        status = vlm_fail(VLM_EUNSUPPORTED, k->o->language ? k->o->language : "preset", "its tokenizer has no <|im_start|> and <|im_end|>, which ChatML needs; use an instruct model, or --template gemma");
+        status = vlm_fail(VLM_EUNSUPPORTED, k->o->language ? k->o->language : "preset",
+                          "its tokenizer has no <|im_start|> and <|im_end|>, which ChatML needs; "
+                          "use an instruct model, or --template gemma");
         goto done;
     }
     TRY_DONE(vlm_chat_kind_of(t, k->chat, NULL, &kind));
@@ -308,7 +327,8 @@ static vlm_status make(maker *k) {
     TRY(k->net->language->lm(k->language_config, k->preset ? k->o->preset : k->o->language, &l));
     if (k->language) l.V = k->language->lm.cfg.V;
     if (k->o->context > l.context)
-        return vlm_fail(VLM_EARG, "--context", "is %lld, but the language model knows %lld positions; choose at most that", (long long)k->o->context, (long long)l.context);
+        return vlm_fail(VLM_EARG, "--context", "is %lld, but the language model knows %lld positions; choose at most that",
+                        (long long)k->o->context, (long long)l.context);
     TRY(vlm_vit_init(&k->net->vit, &v));
     TRY(vlm_lm_init(&k->net->lm, &l));
     TRY(image_rule(k));

@@ -18,11 +18,13 @@ void vlm_sampler_free(vlm_sampler *s) {
 }
 
 vlm_status vlm_sampling_check(const vlm_sampling *o) {
-    if (!(o->temperature >= 0 && o->temperature <= 1e6)) return vlm_fail(VLM_EARG, "--temperature", "is %g; give 0 (greedy) or more", o->temperature);
+    if (!(o->temperature >= 0 && o->temperature <= 1e6))
+        return vlm_fail(VLM_EARG, "--temperature", "is %g; give 0 (greedy) or more", o->temperature);
     if (o->top_k < 0) return vlm_fail(VLM_EARG, "--top-k", "is %lld; give 0 (off) or more", (long long)o->top_k);
     if (!(o->top_p >= 0 && o->top_p <= 1)) return vlm_fail(VLM_EARG, "--top-p", "is %g; give 0 (off) to 1", o->top_p);
     if (!(o->min_p >= 0 && o->min_p <= 1)) return vlm_fail(VLM_EARG, "--min-p", "is %g; give 0 (off) to 1", o->min_p);
-    if (!(o->repetition_penalty >= 0 && o->repetition_penalty <= 1e6)) return vlm_fail(VLM_EARG, "--repetition-penalty", "is %g; give 1 (off) or more", o->repetition_penalty);
+    if (!(o->repetition_penalty >= 0 && o->repetition_penalty <= 1e6))
+        return vlm_fail(VLM_EARG, "--repetition-penalty", "is %g; give 1 (off) or more", o->repetition_penalty);
     return VLM_OK;
 }
 
@@ -45,12 +47,14 @@ static void pop(vlm_candidate *c, int64_t n) {
     sift(c, n - 1, 0);
 }
 
-vlm_status vlm_sampler_draw(vlm_sampler *s, const vlm_sampling *o, const float *logits, const int64_t *history, int64_t n, vlm_rng *rng, int64_t *id) {
+vlm_status vlm_sampler_draw(vlm_sampler *s, const vlm_sampling *o, const float *logits, const int64_t *history, int64_t n,
+                            vlm_rng *rng, int64_t *id) {
     bool penalty = o->repetition_penalty > 0 && o->repetition_penalty != 1;
     vlm_candidate *c = s->c, best = { .id = -1 };
     int64_t count = 0;
     for (int64_t i = 0; i < s->V; i++)
-        if (logits[i] != logits[i]) return vlm_fail(VLM_EFORMAT, "logits", "are NaN; the weights or the picture's features overflow, try the f32 weights");
+        if (logits[i] != logits[i])
+            return vlm_fail(VLM_EFORMAT, "logits", "are NaN; the weights or the picture's features overflow, try the f32 weights");
     for (int64_t i = 0; penalty && i < n; i++) s->seen[history[i]] = 1;
     for (int64_t i = 0; i < s->V; i++) {
         float l = logits[i];
@@ -75,7 +79,8 @@ vlm_status vlm_sampler_draw(vlm_sampler *s, const vlm_sampling *o, const float *
     for (int64_t i = 1; i <= kept; i++, keep++) {
         double p = end[-i].p / total;
         cum += p;
-        if (i > 1 && ((o->top_p > 0 && o->top_p < 1 && cum > o->top_p) || p * total < o->min_p)) break;        /* the best has p·total = 1 */
+        /* the best has p·total = 1 */
+        if (i > 1 && ((o->top_p > 0 && o->top_p < 1 && cum > o->top_p) || p * total < o->min_p)) break;
     }
     for (int64_t i = 1; i <= keep; i++) sum += end[-i].p = exp(((double)end[-i].logit - best.logit) / o->temperature);
     double at = vlm_rng_uniform(rng) * sum;

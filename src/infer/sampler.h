@@ -17,5 +17,6 @@ vlm_status vlm_sampling_check(const vlm_sampling *o);
 /* In nanoVLM's order: repetition penalty over history, top-k (ties kept), top-p and min-p on the softmax before the temperature, then
    a draw from softmax(logits / temperature). Temperature 0: the largest logit, the lowest id among equals. Allocates nothing.
    Fails (VLM_EFORMAT) if the logits hold NaN. */
-vlm_status vlm_sampler_draw(vlm_sampler *s, const vlm_sampling *o, const float *logits, const int64_t *history, int64_t n, vlm_rng *rng, int64_t *id);
+vlm_status vlm_sampler_draw(vlm_sampler *s, const vlm_sampling *o, const float *logits, const int64_t *history, int64_t n,
+                            vlm_rng *rng, int64_t *id);
 #endif

@@ -44,7 +44,8 @@ vlm_status vlm_session_reserve(vlm_session *s, int64_t positions) {
     const vlm_model *m = s->m;
     if (!m->net->language) return vlm_fail(VLM_EARG, m->net->dir, "is a vision encoder and has no context; make a VLM of it with vlm new");
     if (positions > m->context)
-        return vlm_fail(VLM_ECONTEXT, m->net->dir, "needs %" PRId64 " positions, but the context has %" PRId64 "; use fewer or smaller images (--max-image-tokens), a shorter text or a longer --context",
+        return vlm_fail(VLM_ECONTEXT, m->net->dir, "needs %" PRId64 " positions, but the context has %" PRId64 "; "
+                        "use fewer or smaller images (--max-image-tokens), a shorter text or a longer --context",
                         positions, m->context);
     if (positions <= s->kv.room) return VLM_OK;
     if (positions < s->kv.room + s->kv.room / 2) positions = s->kv.room + s->kv.room / 2;      /* token by token: few moves */
@@ -130,7 +131,8 @@ static void splice(vlm_session *s, const int64_t *ids, int64_t T, rows *at) {
         while (at->row == at->f->image[at->image].plan.image_tokens) at->image++, at->row = 0;
         int64_t left = at->f->image[at->image].plan.image_tokens - at->row;
         while (n < left && t + n < T && ids[t + n] == token) n++;
-        s->m->net->ops.upload(s->ctx, act_at(s->acts.x, t * D), at->f->image[at->image].tokens + at->row * D, (size_t)(n * D) * sizeof(float));
+        const float *from = at->f->image[at->image].tokens + at->row * D;
+        s->m->net->ops.upload(s->ctx, act_at(s->acts.x, t * D), from, (size_t)(n * D) * sizeof(float));
         at->row += n;
     }
 }
@@ -138,12 +140,16 @@ static void splice(vlm_session *s, const int64_t *ids, int64_t T, rows *at) {
 static vlm_status check_ids(const vlm_session *s, const int64_t *ids, size_t n, const vlm_features *f) {
     int64_t places = 0, want = rows_total(f), V = s->m->net->lm.cfg.V;
     for (size_t i = 0; i < n; i++) {
-        if (ids[i] < 0 || ids[i] >= V) return vlm_fail(VLM_EARG, "ids", "hold %" PRId64 ", but the model knows 0 to %" PRId64 "; use its own tokenizer", ids[i], V - 1);
+        if (ids[i] < 0 || ids[i] >= V)
+            return vlm_fail(VLM_EARG, "ids", "hold %" PRId64 ", but the model knows 0 to %" PRId64 "; use its own tokenizer",
+                            ids[i], V - 1);
         places += ids[i] == s->m->image_token;
     }
     if (f && f->m != s->m) return vlm_fail(VLM_EARG, "features", "are another model's; encode with a session of this one");
     if (f && f->n && !s->m->net->vision) return vlm_fail(VLM_EARG, "features", "are none of this model's; it sees no images");
-    if (places != want) return vlm_fail(VLM_EARG, "ids", "hold %" PRId64 " image tokens for %" PRId64 " rows of features; each row takes one", places, want);
+    if (places != want)
+        return vlm_fail(VLM_EARG, "ids", "hold %" PRId64 " image tokens for %" PRId64 " rows of features; each row takes one",
+                        places, want);
     return VLM_OK;
 }
 
@@ -158,7 +164,8 @@ static vlm_status show_logits(vlm_session *s, int64_t row, int64_t T, const vlm_
     }
     return VLM_OK;
 }
-static vlm_status show(vlm_session *s, vlm_status (*fn)(void *, int64_t, int64_t, const float *), void *user, const act *x, int64_t row, int64_t T) {
+static vlm_status show(vlm_session *s, vlm_status (*fn)(void *, int64_t, int64_t, const float *), void *user, const act *x,
+                       int64_t row, int64_t T) {
     size_t bytes = (size_t)(T * s->m->net->lm.cfg.D) * sizeof(float);
     float *f = malloc(bytes + 1);
     if (!f) return vlm_fail_memory("a stage", bytes);

@@ -30,7 +30,8 @@ vlm_status vlm_session_reserve(vlm_session *s, int64_t positions);
 /* Bytes that a session takes for so many positions. */
 size_t vlm_session_bytes(const vlm_model *m, int64_t positions);
 
-/* vlm_prefill that shows its stages: rows [row, row + rows) of the call, host arrays that live during the call. NULL members are not computed. */
+/* vlm_prefill that shows its stages: rows [row, row + rows) of the call, host arrays that live during the call.
+   NULL members are not computed. */
 typedef struct vlm_observer {
     vlm_status (*embed)(void *user, int64_t row, int64_t rows, const float *x);        /* (rows, D) after splicing */
     vlm_status (*hidden)(void *user, int64_t row, int64_t rows, const float *h);       /* (rows, D) after the final norm */
@@ -51,12 +52,13 @@ typedef struct vlm_seen {              /* one image */
 struct vlm_features { const vlm_model *m; int64_t n; vlm_seen *image; };
 enum { VLM_KEEP_PIXELS = 1, VLM_KEEP_PATCHES = 2 };
 vlm_status vlm_encode_keeping(vlm_session *s, const vlm_image *const *images, int64_t n, int keep, vlm_features **out);
-/* Most bytes that vlm_encode_keeping takes at once for images with these plans (the only member that is read), the images themselves and their
-   features included. */
+/* Most bytes that vlm_encode_keeping takes at once for images with these plans (the only member that is read), the images themselves
+   and their features included. */
 vlm_status vlm_encode_bytes(const vlm_model *m, const vlm_seen *images, int64_t n, int keep, size_t *bytes);
 
 /* A turn whose answer is given, not drawn: the conversation goes on behind it, as after vlm_say and vlm_answer. Failures as of vlm_say. */
 vlm_status vlm_session_told(vlm_session *s, const char *system, const vlm_features *images, const char *user, const char *answer);
-/* The ids of one user turn with these images and the generation prompt, in a conversation of its own: what `ask` and `trace --prompt` send. */
+/* The ids of one user turn with these images and the generation prompt, in a conversation of its own:
+   what `ask` and `trace --prompt` send. */
 vlm_status vlm_turn_ids(const vlm_model *m, const char *system, const vlm_features *images, const char *text, vlm_ids *out);
 #endif
