@@ -1,5 +1,7 @@
 /* Conversations: the golden renderings, turn by turn and at once, recognition of templates, literal users. */
 #include "temp.h"
+#include "infer/model.h"
+#include "infer/session.h"
 #include "io/chat.h"
 #include "io/json.h"
 
@@ -149,6 +151,29 @@ static void not_special(void **state) {
     vlm_tokenizer_close(t);
 }
 
+/* A model tells its tokenizer of the tokens that stand for images and tiles. */
+static void model_tokens(void **state) {
+    static const char text[] = "<|image|><|global_image|><row_1_col_1>";
+    char cmd[512];
+    vlm_model *m;
+    vlm_ids ids = {0}, plain = {0};
+    (void)state;
+    snprintf(cmd, sizeof cmd, "cp -r tests/golden/models/vlm_siglip_up %s/m && chmod -R u+w %s/m && "
+                              "sed -i 's/\"special\": *true/\"special\":false/g' %s/m/tokenizer.json", temp_dir, temp_dir, temp_dir);
+    assert_int_equal(system(cmd), 0);
+    assert_ok(vlm_model_open_as(temp("m"), NULL, true, &m));
+    assert_ok(vlm_tokenizer_encode(m->tok, text, sizeof text - 1, 0, &plain));
+    static const int64_t as_written[] = { 320, 321, 322 };
+    assert_int_equal(plain.n, 3);
+    assert_memory_equal(plain.id, as_written, sizeof as_written);
+    assert_ok(vlm_turn_ids(m, NULL, NULL, text, &ids));
+    assert_true(ids.n > 20);
+    for (size_t i = 0; i < ids.n; i++) assert_true(ids.id[i] < 320);
+    vlm_ids_free(&ids);
+    vlm_ids_free(&plain);
+    vlm_model_close(m);
+}
+
 static void templates(void **state) {
     static const struct { const char *text; vlm_chat_kind kind; } cases[] = {
         { "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
@@ -191,6 +216,6 @@ static void templates(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = { cmocka_unit_test(golden), cmocka_unit_test(going_on), cmocka_unit_test(not_special),
-                                        cmocka_unit_test(templates) };
+                                        cmocka_unit_test(model_tokens), cmocka_unit_test(templates) };
     return cmocka_run_group_tests(tests, temp_open, temp_close);
 }
