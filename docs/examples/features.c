@@ -1,5 +1,5 @@
 /* Dense features of pictures of any shape, all in one call: prints each one's patch grid and the cosine between its middle patch and its corner.
-       cc features.c $(pkg-config --cflags --libs vlm) -o features && ./features MODEL a.jpg b.png */
+       cc features.c $(pkg-config --cflags --libs vlm) -lm -o features && ./features MODEL a.jpg b.png */
 #include <math.h>
 #include <stdio.h>
 #include <vlm.h>
