@@ -1,7 +1,8 @@
 /* Flash style: a task is a block of query rows of one or more heads that share their key head; it takes the keys block by block.
    A row is worked on only in blocks of which it sees a key, so what a row goes through does not depend on its neighbours.
    Of a block only keys that some row of the task sees are read; to a row that does not see them they weigh 0, and 0 times a
-   finite v changes no sum but the sign of a zero, which the last line mends. If v is not finite, rows go one by one, each over its own keys. */
+   finite v changes no sum but the sign of a zero, which the last line mends. If v is not finite, rows go one by one, each over
+   its own keys. */
 enum {
     MQ = 192,                          /* rows (of all heads) in a task */
     KB = VLM_KEY_BLOCK,
@@ -17,7 +18,8 @@ typedef struct attention_scratch {
     float m[MQ], l[MQ * 16];           /* running maximum; running sum, in 16 lanes */
     float zero[STRIP];
 } attention_scratch;
-_Static_assert(sizeof(attention_scratch) <= VLM_SCRATCH_BYTES && (int)KB <= (int)KC && (int)DMAX <= (int)KC && (int)KB == 64, "scratch of attention, softmax_whole");
+_Static_assert(sizeof(attention_scratch) <= VLM_SCRATCH_BYTES && (int)KB <= (int)KC && (int)DMAX <= (int)KC && (int)KB == 64,
+               "scratch of attention, softmax_whole");
 
 typedef struct attention {
     float *out, *lse;
@@ -46,7 +48,8 @@ static bool take_block(const attention *a, const task *t, int64_t kb, int64_t lo
     lo -= kb, hi -= kb;
     for (int64_t j = lo / VF_N * VF_N; j < hi; j += VF_N)
         for (int64_t d = 0; d < D; d += VF_N)
-            vf_transpose(z->k + (j / VLM_PANEL * D + d) * VLM_PANEL + j % VLM_PANEL, VLM_PANEL, k + j * a->Skv + d, a->Skv, lo - j, hi - j, D - d);
+            vf_transpose(z->k + (j / VLM_PANEL * D + d) * VLM_PANEL + j % VLM_PANEL, VLM_PANEL,
+                         k + j * a->Skv + d, a->Skv, lo - j, hi - j, D - d);
     vf bad = vf_set(0);
     for (int64_t j = lo; j < hi; j++)
         for (int64_t d = 0; d < D; d += STRIP) {
@@ -139,7 +142,8 @@ static void run_task(const attention *a, const task *t, attention_scratch *z) {
         int64_t i0 = a->causal ? most(t->i, kb - sp->pos) : t->i, i1 = a->window ? least(end, kb + KB + a->window - 1 - sp->pos) : end;
         for (int64_t j = (i0 - t->i) * heads, m; j < (i1 - t->i) * heads; j += m) {
             m = least(MR, (i1 - t->i) * heads - j);
-            int64_t from = most(sees_from(a, sp, t->i + j / heads) - kb, 0), to = least(sees_to(a, sp, t->i + (j + m - 1) / heads) - kb, KB);
+            int64_t from = most(sees_from(a, sp, t->i + j / heads) - kb, 0);
+            int64_t to = least(sees_to(a, sp, t->i + (j + m - 1) / heads) - kb, KB);
             for (int64_t s = from / STRIP, n, strips = cdiv(to, STRIP); s < strips; s += n) {
                 n = strips_for(m, strips - s);
                 const void *w[4];
@@ -147,7 +151,8 @@ static void run_task(const attention *a, const task *t, attention_scratch *z) {
                 tile_any(VLM_F32, (int)m, (int)n, &(sums){ z->s + s * MR * STRIP, MR * STRIP, z->zero, 0, 0 }, z->q + j * LD, w, D);
             }
             for (int64_t i = 0; i < m; i++) {
-                int64_t row = t->i + (j + i) / heads, first = most(sees_from(a, sp, row) - kb, 0), last = least(sees_to(a, sp, row) - kb, KB);
+                int64_t row = t->i + (j + i) / heads;
+                int64_t first = most(sees_from(a, sp, row) - kb, 0), last = least(sees_to(a, sp, row) - kb, KB);
                 if (first == 0 && last == KB) softmax_whole(a, z, i, j + i);
                 else                          softmax_part(a, z, i, j + i, first, last, from, to);
                 if (!finite) add_values(a, z, i, j + i, 1, first, last);
@@ -160,7 +165,8 @@ static void run_task(const attention *a, const task *t, attention_scratch *z) {
         float *out = a->out + (row * a->H + h) * D, sum = vw_sum(vw_load(z->l + j * 16));
         for (int64_t d = 0; d < D; d += VF_N) {
             vf o = vf_set(0);                                  /* of a query that sees no key */
-            if (lo < hi) o = vf_add(vf_div(vf_load(z->o + (d / STRIP * MQ + j) * STRIP + d % STRIP), vf_set(sum)), vf_set(0)); /* -0 becomes 0 */
+            const float *from = z->o + (d / STRIP * MQ + j) * STRIP + d % STRIP;
+            if (lo < hi) o = vf_add(vf_div(vf_load(from), vf_set(sum)), vf_set(0));      /* -0 becomes 0 */
             vf_store_n(out + d, o, D - d);
         }
         if (a->lse) a->lse[row * a->H + h] = lo < hi ? z->m[j] + f1_log(sum) : -INFINITY;
@@ -188,7 +194,8 @@ static void attention_forward(vlm_ctx *ctx, act *out, real *lse, const act *q, c
     assert(D >= 1 && D <= DMAX && H % G == 0 && ctx->scratch_bytes >= sizeof(attention_scratch));
     attention a = { .out = out, .lse = lse, .q = q, .spans = spans, .nspans = nspans, .H = H, .G = G, .D = D, .S = S, .Skv = Skv,
                     .window = causal && window > 0 ? window : 0, .causal = causal, .scale = scale, .heads = least(H / G, MQ) };
-    for (int64_t rows = 0, i = 0; i < nspans && a.heads > 1; i++) {            /* few queries: rather take keys twice than leave threads idle */
+    /* few queries: rather take keys twice than leave threads idle */
+    for (int64_t rows = 0, i = 0; i < nspans && a.heads > 1; i++) {
         rows += cdiv(spans[i].rows * a.heads, MQ);
         if (i == nspans - 1) while (a.heads > 1 && rows * G * cdiv(H / G, a.heads) < ctx->threads) a.heads = (a.heads + 1) / 2;
     }

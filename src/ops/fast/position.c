@@ -14,7 +14,8 @@ static void rope_rows(void *arg, int64_t lo, int64_t hi, void *scratch) {
                 vf_store_n(p->out + at + h, vf_fma(a, s, vf_mul(b, c)), h - i);
             }
 }
-static void rope_forward(vlm_ctx *ctx, act *out, const act *x, const real *cos, const real *sin, int64_t R, int64_t N, int64_t D, int64_t S) {
+static void rope_forward(vlm_ctx *ctx, act *out, const act *x, const real *cos, const real *sin, int64_t R, int64_t N, int64_t D,
+                         int64_t S) {
     rope p = { .out = out, .x = x, .cos = cos, .sin = sin, .N = N, .D = D, .S = S };
     vlm_parallel(ctx, R, 1 + 16384 / (N * D + 1), rope_rows, &p);
 }
@@ -38,7 +39,8 @@ static void posresize_cells(void *arg, int64_t lo, int64_t hi, void *scratch) {
             }
     }
 }
-static void posresize_forward(vlm_ctx *ctx, act *out, const act *x, int64_t Hp, int64_t Wp, int64_t gh, int64_t gw, int64_t C, int antialias) {
+static void posresize_forward(vlm_ctx *ctx, act *out, const act *x, int64_t Hp, int64_t Wp, int64_t gh, int64_t gw, int64_t C,
+                              int antialias) {
     posresize p = { out, x, Hp, Wp, gh, gw, C, antialias };
     if (Hp == gh && Wp == gw) copy_forward(ctx, out, C, x, C, Hp * Wp, C);
     else                      vlm_parallel(ctx, Hp * Wp, 1 + 4096 / C, posresize_cells, &p);

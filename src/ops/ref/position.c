@@ -15,7 +15,8 @@ void REF(rope_forward)(vlm_ctx *ctx, act *out, const act *x, const real *cos, co
             }
 }
 
-void REF(posresize_forward)(vlm_ctx *ctx, act *out, const act *x, int64_t Hp, int64_t Wp, int64_t gh, int64_t gw, int64_t C, int antialias) {
+void REF(posresize_forward)(vlm_ctx *ctx, act *out, const act *x, int64_t Hp, int64_t Wp, int64_t gh, int64_t gw, int64_t C,
+                            int antialias) {
     (void)ctx;
     for (int64_t r = 0; r < Hp * Wp; r++) {
         taps ty = taps_of(r / Wp, Hp, gh, antialias), tx = taps_of(r % Wp, Wp, gw, antialias);
