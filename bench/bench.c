@@ -1,5 +1,5 @@
-/* The figures that bench/README.md promises, each beside the machine's own limit measured in the same run. Models are drawn from a seed into
-   the folder given; nothing is downloaded. Usage: bench FOLDER [--threads N] [--quick] */
+/* The figures that bench/README.md promises, each beside the machine's own limit measured in the same run. Models are drawn from a
+   seed into the folder given; nothing is downloaded. Usage: bench FOLDER [--threads N] [--quick] */
 #include "base/file.h"
 #include "infer/new.h"
 #include "infer/session.h"
@@ -92,7 +92,8 @@ static void encode(vlm_session *s, const char *name, int64_t h, int64_t w, doubl
     double best = t[0], flop = vlm_vit_flop(&s->m->net->vit.cfg, f->image[0].plan.patches);
     for (int i = 1; i < rounds; i++) if (t[i] < best) best = t[i];
     double mid = median(t, rounds);
-    printf("encode %-26s %4ldx%-4ld  %8.1f ms (best %.1f)   %6.1f GFLOP/s, %3.0f %% of the FMA peak\n", name, (long)h, (long)w, mid * 1e3, best * 1e3, flop / mid / 1e9, 100 * flop / mid / peak);
+    printf("encode %-26s %4ldx%-4ld  %8.1f ms (best %.1f)   %6.1f GFLOP/s, %3.0f %% of the FMA peak\n",
+           name, (long)h, (long)w, mid * 1e3, best * 1e3, flop / mid / 1e9, 100 * flop / mid / peak);
     vlm_features_free(f);
     vlm_image_free(image);
     free(rgb);
@@ -119,7 +120,8 @@ static void decode(vlm_session *s, const char *name) {
     }
     size_t bytes = language_bytes(s->m);
     double mid = median(t, rounds), bound = read_seconds(s->ctx, bytes);
-    printf("decode %-36s  %8.1f tok/s   bound %.1f tok/s (reading %.0f MB), %3.0f %%\n", name, 1 / mid, 1 / bound, (double)bytes / 1e6, 100 * bound / mid);
+    printf("decode %-36s  %8.1f tok/s   bound %.1f tok/s (reading %.0f MB), %3.0f %%\n",
+           name, 1 / mid, 1 / bound, (double)bytes / 1e6, 100 * bound / mid);
 }
 static void prefill(vlm_session *s, const char *name) {
     enum { N = 512 };
@@ -157,7 +159,8 @@ static void memory(const char *dir, const char *name, int64_t h, int64_t w) {
         vlm_image *image;
         vlm_features *f;
         uint8_t *rgb = calloc((size_t)(h * w), 3);
-        if (!rgb || vlm_session_open(m, &(vlm_session_options){ .threads = threads }, &s) || vlm_image_from_rgb(m, rgb, w, h, &image)) die("memory");
+        vlm_session_options o = { .threads = threads };
+        if (!rgb || vlm_session_open(m, &o, &s) || vlm_image_from_rgb(m, rgb, w, h, &image)) die("memory");
         free(rgb);
         if (vlm_encode(s, (const vlm_image *const *)&image, 1, &f)) die("memory");
         for (int k = 0; k < PROMPT; k++) ids[k] = k;
@@ -165,7 +168,8 @@ static void memory(const char *dir, const char *name, int64_t h, int64_t w) {
         for (int k = 0; k < ANSWER; k++) if (vlm_prefill(s, &id, 1, NULL)) die("memory");
         size_t enc, ses = vlm_session_bytes(m, PROMPT + ANSWER);
         if (vlm_encode_bytes(m, f->image, 1, VLM_KEEP_PATCHES, &enc)) die("memory");
-        double both[2] = { resident_mb() - before, ((double)m->net->bytes + (double)(enc > ses ? enc : ses) + (double)threads * VLM_SCRATCH_BYTES) / 1048576.0 };
+        double planned = (double)m->net->bytes + (double)(enc > ses ? enc : ses) + (double)threads * VLM_SCRATCH_BYTES;
+        double both[2] = { resident_mb() - before, planned / 1048576.0 };
         if (write(fd[1], both, sizeof both) != sizeof both) _exit(1);
         _exit(0);
     }
@@ -174,7 +178,8 @@ static void memory(const char *dir, const char *name, int64_t h, int64_t w) {
     close(fd[0]);
     waitpid(child, NULL, 0);
     double slack = got[1] * 0.05 > 16 ? got[1] * 0.05 : 16;
-    printf("memory %-26s %4ldx%-4ld  %8.1f MB peak    planned %.1f MB, %s (5 %% or 16 MB)\n", name, (long)h, (long)w, got[0], got[1], got[0] - got[1] <= slack ? "within" : "OVER");
+    printf("memory %-26s %4ldx%-4ld  %8.1f MB peak    planned %.1f MB, %s (5 %% or 16 MB)\n",
+           name, (long)h, (long)w, got[0], got[1], got[0] - got[1] <= slack ? "within" : "OVER");
 }
 
 int main(int argc, char **argv) {
@@ -191,7 +196,8 @@ int main(int argc, char **argv) {
     vlm_ctx *ctx = vlm_ctx_open(threads, VLM_SCRATCH_BYTES);
     if (!ctx) { fprintf(stderr, "bench: no threads\n"); return 1; }
     double peak = peak_flops(ctx), seconds;
-    printf("%s, %d threads: FMA peak %.1f GFLOP/s, reading %.1f GB/s\n", vlm_isa_name(cpu), threads, peak / 1e9, 0.5 / read_seconds(ctx, 500000000));
+    printf("%s, %d threads: FMA peak %.1f GFLOP/s, reading %.1f GB/s\n",
+           vlm_isa_name(cpu), threads, peak / 1e9, 0.5 / read_seconds(ctx, 500000000));
     vlm_ctx_close(ctx);
     for (int bf16 = 0; bf16 < 2; bf16++) {
         char *dir = preset("dinov3s-smollm2-135m", bf16);

@@ -23,7 +23,8 @@ static void check_spans(check *k, const shape *s, const int64_t (*rows)[2], int 
     buf nk = check_out(k, keys * x.Skv), nv = check_out(k, keys * x.Skv);
     N = keys = 0;
     for (int i = 0; i < n; i++) {
-        int64_t all = rows[i][0] + rows[i][1], first = s->window && s->causal && rows[i][1] + 1 > s->window ? rows[i][1] + 1 - s->window : 0, at = keys * x.Skv;
+        int64_t all = rows[i][0] + rows[i][1], at = keys * x.Skv;
+        int64_t first = s->window && s->causal && rows[i][1] + 1 > s->window ? rows[i][1] + 1 - s->window : 0;
         memcpy(nk.f + at + first * x.Skv, x.k.f + at + first * x.Skv, (size_t)((all - first) * x.Skv) * sizeof(float));
         memcpy(nv.f + at + first * x.Skv, x.v.f + at + first * x.Skv, (size_t)((all - first) * x.Skv) * sizeof(float));
         f[i] = d[i] = (vlm_span){ .row = N, .rows = rows[i][0], .pos = rows[i][1], .keys = all, .k = nk.f + at, .v = nv.f + at };
@@ -118,7 +119,8 @@ static void bench(check *k, const char *name, const shape *s, int64_t N, int64_t
 
 void check_attention_forward(check *k) {
     static const int64_t DIM[] = { 2, 8, 34, 64, 72, 128, 256 };
-    static const int64_t A[][2] = { {1, 0}, {7, 0}, {0, 0}, {63, 0}, {130, 0} }, B[][2] = { {1, 0}, {1, 64}, {5, 61}, {64, 0}, {37, 100}, {1, 200} };
+    static const int64_t A[][2] = { {1, 0}, {7, 0}, {0, 0}, {63, 0}, {130, 0} },
+                         B[][2] = { {1, 0}, {1, 64}, {5, 61}, {64, 0}, {37, 100}, {1, 200} };
     for (int i = 0; i < 7; i++) {
         int64_t D = DIM[i];
         float scale = 1 / sqrtf((float)D);

@@ -5,8 +5,8 @@
 
 static const int64_t S[][2] = { {1, 1}, {2, 7}, {3, 16}, {2, 17}, {5, 33}, {4, 129}, {2, 4096}, {0, 3} };
 enum { CASES = sizeof S / sizeof *S };
-static const float EDGES[] = { 0, -0.0f, 1e4f, -1e4f, 88, -88, 89, -89, 104, -104, 1e-4f, -1e-4f, 1e-30f, -1e-41f, 3.9f, -3.9f, 4, -4, 5.9f, -5.9f,
-                               0.9375f, -0.9375f, 1.3258f, 12, -12, 3e38f, -3e38f, INFINITY };
+static const float EDGES[] = { 0, -0.0f, 1e4f, -1e4f, 88, -88, 89, -89, 104, -104, 1e-4f, -1e-4f, 1e-30f, -1e-41f, 3.9f, -3.9f,
+                               4, -4, 5.9f, -5.9f, 0.9375f, -0.9375f, 1.3258f, 12, -12, 3e38f, -3e38f, INFINITY };
 
 /* The whole curve: every value from -12 to 12 in small steps, in units of the last place of the result (absolute near 0: f32 sums). */
 void check_activation_forward(check *k) {
@@ -51,7 +51,8 @@ void check_activation_forward(check *k) {
         for (int f = VLM_GELU_ERF; f <= VLM_SILU; f++) {
             double ns;
             CHECK_TIME(ns, k->op->activation_forward(k->ctx, out.f, x.f, NULL, f, 1029, 1536, 1536));
-            check_stream(k, f == VLM_GELU_ERF ? "1029x1536 gelu erf" : f == VLM_SILU ? "1029x1536 silu" : "1029x1536 gelu tanh", ns, 8.0 * 1029 * 1536);
+            const char *name = f == VLM_GELU_ERF ? "1029x1536 gelu erf" : f == VLM_SILU ? "1029x1536 silu" : "1029x1536 gelu tanh";
+            check_stream(k, name, ns, 8.0 * 1029 * 1536);
         }
     }
 }

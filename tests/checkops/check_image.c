@@ -17,7 +17,8 @@ void check_patches_forward(check *k) {
 }
 
 void check_shuffle_forward(check *k) {
-    static const int64_t S[][4] = { {1, 1, 1, 1}, {2, 2, 2, 3}, {4, 6, 2, 5}, {4, 8, 4, 7}, {3, 6, 3, 16}, {8, 4, 4, 33} };   /* Hp Wp s C */
+    /* Hp Wp s C */
+    static const int64_t S[][4] = { {1, 1, 1, 1}, {2, 2, 2, 3}, {4, 6, 2, 5}, {4, 8, 4, 7}, {3, 6, 3, 16}, {8, 4, 4, 33} };
     for (int i = 0; i < 6; i++) {
         int64_t Hp = S[i][0], Wp = S[i][1], s = S[i][2], C = S[i][3], n = Hp * Wp * C;
         buf x = check_in(k, n), out = check_out(k, n);

@@ -3,10 +3,12 @@
 #include <string.h>
 
 void check_rope_forward(check *k) {
-    static const int64_t S[][3] = { {1, 1, 2}, {3, 2, 8}, {2, 3, 64}, {5, 1, 72}, {4, 2, 34}, {7, 4, 128}, {2, 1, 256}, {0, 1, 4} };   /* R N D */
+    /* R N D */
+    static const int64_t S[][3] = { {1, 1, 2}, {3, 2, 8}, {2, 3, 64}, {5, 1, 72}, {4, 2, 34}, {7, 4, 128}, {2, 1, 256}, {0, 1, 4} };
     for (int i = 0; i < 8; i++) {
         int64_t R = S[i][0], N = S[i][1], D = S[i][2], row = N * D + i % 3 * 7;
-        buf x = check_in(k, R * row), c = check_in(k, R * D / 2), s = check_in(k, R * D / 2), out = check_out(k, R * row), in = check_out(k, R * row);
+        buf x = check_in(k, R * row), c = check_in(k, R * D / 2), s = check_in(k, R * D / 2);
+        buf out = check_out(k, R * row), in = check_out(k, R * row);
         for (int64_t j = 0; j < out.n; j++) out.d[j] = out.f[j] = 7;           /* the rest of a row is left */
         k->op->rope_forward(k->ctx, out.f, x.f, c.f, s.f, R, N, D, row);
         k->want->rope_forward(k->ctx, out.d, x.d, c.d, s.d, R, N, D, row);
@@ -24,7 +26,8 @@ void check_rope_forward(check *k) {
 /* The oracle is the same formula, so two facts that need none: a constant stays, and so does the grid itself;
    and two values worked out by hand. */
 void check_posresize_forward(check *k) {
-    static const int64_t S[][5] = { {1,1,1,1,1}, {2,3,2,3,4}, {5,7,4,4,3}, {3,2,7,6,5}, {1,9,4,3,17}, {14,11,8,8,33}, {4,16,16,5,16}, {2,2,1,1,70} };
+    static const int64_t S[][5] = { {1,1,1,1,1}, {2,3,2,3,4}, {5,7,4,4,3}, {3,2,7,6,5}, {1,9,4,3,17}, {14,11,8,8,33}, {4,16,16,5,16},
+                                    {2,2,1,1,70} };
     for (int i = 0; i < 8; i++)
         for (int anti = 0; anti < 2; anti++) {
             int64_t Hp = S[i][0], Wp = S[i][1], gh = S[i][2], gw = S[i][3], C = S[i][4];

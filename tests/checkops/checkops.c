@@ -203,7 +203,8 @@ static bool passes(check k, int isa, int op, const vlm_ops *ref, vlm_ctx *const 
         else if (k.fast && *bits && k.bits != *bits) why = "bits depend on the instruction set";
         *bits = k.bits;
     }
-    printf("%-7s %-20s %-4s %lld compared, worst %.2f of tolerance", isas[isa].name, ops[op].name, why ? "FAIL" : "ok", (long long)k.compared, k.worst);
+    printf("%-7s %-20s %-4s %lld compared, worst %.2f of tolerance",
+           isas[isa].name, ops[op].name, why ? "FAIL" : "ok", (long long)k.compared, k.worst);
     if (why) printf(": %s, %d thread%s", why, k.ctx->threads, k.ctx->threads > 1 ? "s" : "");
     printf("\n");
     return !why;
@@ -238,7 +239,8 @@ int main(int argc, char **argv) {
         vlm_ops_init(&now, isas[i].flag ? isas[i].flag | (isas[i].flag - 1) : 0);
         check k = { .op = &now, .want = &want, .peak = bench && isas[i].peak ? peak_of(i, ctx[2]) : 0,
                     .read = bench && isas[i].read ? read_of(i, ctx[2], &now) : 0 };
-        if (k.peak > 0) printf("%-7s peak of FMA %.1f GFLOP/s, of reading %.1f GB/s on %d threads\n", isas[i].name, k.peak, k.read, ctx[2]->threads);
+        if (k.peak > 0)
+            printf("%-7s peak of FMA %.1f GFLOP/s, of reading %.1f GB/s on %d threads\n", isas[i].name, k.peak, k.read, ctx[2]->threads);
         for (int j = 0; j < (int)OPS; j++) {
             if (!strstr(ops[j].name, only)) continue;
             if (isas[i].flag && !memcmp((char *)&now + ops[j].field, (char *)&prev + ops[j].field, sizeof(void (*)(void))))

@@ -68,7 +68,8 @@ static void every_allocation_fails_once(const char *dir) {
         calls = 0, fail_at = n;
         st = run(dir);
         /* libraries may go on without what they wanted; then the run is whole */
-        if (st != VLM_ENOMEM && st != VLM_OK && wrong++ < 5) printf("    allocation %ld: %s: %s: %s\n", n, vlm_status_name(st), vlm_error_where(), vlm_error_message());
+        if (st != VLM_ENOMEM && st != VLM_OK && wrong++ < 5)
+            printf("    allocation %ld: %s: %s: %s\n", n, vlm_status_name(st), vlm_error_where(), vlm_error_message());
     }
     fail_at = -1;
     check(!wrong, "failed allocations with another status", dir, wrong);
@@ -80,7 +81,8 @@ static void none_per_token(const char *dir) {
     vlm_session *s = NULL;
     int64_t ids[8] = { 1, 2, 3, 4, 5, 6, 7, 8 }, id;
     vlm_sampling sampling = { .temperature = 0.7, .top_k = 20, .top_p = 0.9 };
-    if (vlm_model_open(dir, NULL, &m) || vlm_session_open(m, &(vlm_session_options){ .threads = 2 }, &s) || vlm_prefill(s, ids, 8, NULL)) check(0, "does not open", dir, 0);
+    if (vlm_model_open(dir, NULL, &m) || vlm_session_open(m, &(vlm_session_options){ .threads = 2 }, &s) ||
+        vlm_prefill(s, ids, 8, NULL)) check(0, "does not open", dir, 0);
     else {
         long before = calls;
         for (int i = 0; i < 100; i++) if (vlm_sample(s, &sampling, &id) || vlm_prefill(s, &id, 1, NULL)) break;

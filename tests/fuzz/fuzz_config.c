@@ -1,7 +1,8 @@
-/* Covers: src/model/family.c src/model/dinov3.c src/model/dinov2.c src/model/siglip.c src/model/llama.c src/model/gemma3.c src/model/nanovlm.c
-   src/data/rule.c.
-   Any text as a config: an error in one line, or engines whose parameters and buffers can be counted without overflow. The first byte chooses
-   what the JSON behind it is: a family's config, nanoVLM's flat one (with "image" and preprocessor keys for the rules), vlm.json. */
+/* Covers: src/model/family.c src/model/dinov3.c src/model/dinov2.c src/model/siglip.c src/model/llama.c src/model/gemma3.c
+   src/model/nanovlm.c src/data/rule.c.
+   Any text as a config: an error in one line, or engines whose parameters and buffers can be counted without overflow. The first byte
+   chooses what the JSON behind it is: a family's config, nanoVLM's flat one (with "image" and preprocessor keys for the rules),
+   vlm.json. */
 #include "fuzz.h"
 #include "data/rule.h"
 

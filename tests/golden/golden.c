@@ -50,7 +50,10 @@ static void done_stage(golden *g, const char *stage, double error, double allowe
 /* Rows [at, at + n) of a stage's values. bf16 weights: twice the error that PyTorch makes in bf16. */
 static double error_of(golden *g, const char *stage, const vlm_npy *want, int64_t at, const float *got, int64_t n) {
     double worst = 0;
-    if (at + n > vlm_tensor_len(&want->t)) { complain(g, stage, "has %g values, expected %g", (double)(at + n), (double)vlm_tensor_len(&want->t)); return 0; }
+    if (at + n > vlm_tensor_len(&want->t)) {
+        complain(g, stage, "has %g values, expected %g", (double)(at + n), (double)vlm_tensor_len(&want->t));
+        return 0;
+    }
     for (int64_t i = 0; i < n; i++) {
         double e = fabs(vlm_npy_at(want, at + i) - got[i]);
         if (!(e <= worst)) worst = e;
@@ -76,7 +79,8 @@ static void compare_exact(golden *g, const char *stage, const void *got, size_t 
     vlm_npy want;
     if (!array(g, stage, &want)) return;
     g->compared++;
-    if (want.t.bytes != bytes || memcmp(want.t.data, got, bytes)) complain(g, stage, "differs (%g bytes, expected %g)", (double)bytes, (double)want.t.bytes);
+    if (want.t.bytes != bytes || memcmp(want.t.data, got, bytes))
+        complain(g, stage, "differs (%g bytes, expected %g)", (double)bytes, (double)want.t.bytes);
     vlm_npy_close(&want);
 }
 
@@ -89,9 +93,18 @@ static void piece(pieces *p, int64_t row, int64_t rows, const float *x) {
     if (!(e <= p->error)) p->error = e;
     p->rows += rows;
 }
-static vlm_status on_embed(void *u, int64_t row, int64_t rows, const float *x) { piece(&((text_stages *)u)->embed, row, rows, x); return VLM_OK; }
-static vlm_status on_hidden(void *u, int64_t row, int64_t rows, const float *x) { piece(&((text_stages *)u)->hidden, row, rows, x); return VLM_OK; }
-static vlm_status on_logits(void *u, int64_t row, int64_t rows, const float *x) { piece(&((text_stages *)u)->logits, row, rows, x); return VLM_OK; }
+static vlm_status on_embed(void *u, int64_t row, int64_t rows, const float *x) {
+    piece(&((text_stages *)u)->embed, row, rows, x);
+    return VLM_OK;
+}
+static vlm_status on_hidden(void *u, int64_t row, int64_t rows, const float *x) {
+    piece(&((text_stages *)u)->hidden, row, rows, x);
+    return VLM_OK;
+}
+static vlm_status on_logits(void *u, int64_t row, int64_t rows, const float *x) {
+    piece(&((text_stages *)u)->logits, row, rows, x);
+    return VLM_OK;
+}
 static pieces begin(golden *g, const char *stage, int64_t width) {
     pieces p = { .g = g, .stage = stage, .width = width };
     p.has = array(g, stage, &p.want);
@@ -99,7 +112,8 @@ static pieces begin(golden *g, const char *stage, int64_t width) {
 }
 static void end(pieces *p) {
     if (!p->has) return;
-    if (p->rows * p->width != vlm_tensor_len(&p->want.t)) complain(p->g, p->stage, "has %g values, expected %g", (double)(p->rows * p->width), (double)vlm_tensor_len(&p->want.t));
+    int64_t have = p->rows * p->width, want = vlm_tensor_len(&p->want.t);
+    if (have != want) complain(p->g, p->stage, "has %g values, expected %g", (double)have, (double)want);
     else done_stage(p->g, p->stage, p->error, allowed_of(p->g, p->stage, &p->want));
     vlm_npy_close(&p->want);
 }
@@ -133,7 +147,8 @@ static vlm_features *run_images(golden *g) {
         snprintf(path, sizeof path, "%s/%s", root, json_string_value(json_array_get(names, (size_t)i)));
         fine = ok(g, path, vlm_image_load(g->m, path, &images[i]));
     }
-    if (fine && n && ok(g, "encode", vlm_encode_keeping(g->s, (const vlm_image *const *)images, n, VLM_KEEP_PIXELS | VLM_KEEP_PATCHES, &f))) {
+    const vlm_image *const *all = (const vlm_image *const *)images;
+    if (fine && n && ok(g, "encode", vlm_encode_keeping(g->s, all, n, VLM_KEEP_PIXELS | VLM_KEEP_PATCHES, &f))) {
         for (int64_t i = 0; i < n; i++) {
             const vlm_seen *s = &f->image[i];
             const vlm_image_plan *p = &s->plan;
@@ -195,7 +210,8 @@ static void run_text(golden *g, const vlm_features *f) {
         fine = ok(g, "pieces", vlm_prefill(other, ids.id, first, f));
         for (size_t i = first; fine && i < ids.n; i++) fine = ok(g, "pieces", vlm_prefill(other, ids.id + i, 1, NULL));
         g->compared++;
-        if (fine && !same_bits(vlm_logits(other), vlm_logits(g->s), c->V)) complain(g, "pieces", "the prompt in pieces has other bits", 0, 0);
+        if (fine && !same_bits(vlm_logits(other), vlm_logits(g->s), c->V))
+            complain(g, "pieces", "the prompt in pieces has other bits", 0, 0);
     }
     vlm_session_close(other);
     vlm_ids_free(&ids);
@@ -217,14 +233,16 @@ static void run_generate(golden *g) {
     vlm_session_reset(g->s);
     if (json_array_size(names)) {
         snprintf(path, sizeof path, "%s/%s", root, json_string_value(json_array_get(names, 0)));
-        if (!ok(g, path, vlm_image_load(g->m, path, &image)) || !ok(g, "encode", vlm_encode(g->s, (const vlm_image *const *)&image, 1, &f))) goto done;
+        if (!ok(g, path, vlm_image_load(g->m, path, &image))) goto done;
+        if (!ok(g, "encode", vlm_encode(g->s, (const vlm_image *const *)&image, 1, &f))) goto done;
     }
     if (ok(g, "generate", vlm_prefill(g->s, ids.id, ids.n, f)) && ok(g, "generate", vlm_answer(g->s, &o, &r))) {
         bool same = r.n == (int64_t)json_array_size(want);
         for (int64_t i = 0; same && i < r.n; i++) same = r.ids[i] == json_integer_value(json_array_get(want, (size_t)i));
         g->compared++;
         if (!same) complain(g, "generate", "other ids (%g, expected %g)", (double)r.n, (double)json_array_size(want));
-        if (strcmp(r.finish_reason, json_string_value(json_object_get(j, "finish_reason")))) complain(g, "generate", "other finish_reason", 0, 0);
+        if (strcmp(r.finish_reason, json_string_value(json_object_get(j, "finish_reason"))))
+            complain(g, "generate", "other finish_reason", 0, 0);
     }
 done:
     vlm_free(r.text);
@@ -277,7 +295,8 @@ static void run_case(const char *name, const char *isa) {
     vlm_model_close(g.m);
     json_decref(g.j);
     if (!g.compared && !g.bad) printf("    %s %s: compared nothing\n", isa, name), g.bad++;
-    printf("%-7s %-24s %3d compared, worst %.3f of what is allowed (%s)%s\n", isa, name, g.compared, g.worst, g.worst_stage, g.bad ? "  FAIL" : "");
+    printf("%-7s %-24s %3d compared, worst %.3f of what is allowed (%s)%s\n",
+           isa, name, g.compared, g.worst, g.worst_stage, g.bad ? "  FAIL" : "");
     if (g.bad) failed++; else passed++;
 }
 static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }

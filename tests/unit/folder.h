@@ -33,7 +33,8 @@ __attribute__((unused)) static void set_key(const char *file, const char *key, c
 
 typedef enum spoil { DROP, RENAME, DOUBLE, TURN, RETYPE, POISON, ADD } spoil;
 /* model/model.safetensors without tensor `name`; or under the name `arg`; or under both; or with its first two sides exchanged;
-   or called I32; or its element `at` made `value`; ADD: with one more, `arg`, of two elements. What the metadata said of aliases is gone. */
+   or called I32; or its element `at` made `value`; ADD: with one more, `arg`, of two elements.
+   What the metadata said of aliases is gone. */
 __attribute__((unused)) static void spoil_tensor(spoil how, const char *name, const char *arg, int64_t at, float value) {
     char path[600], to[600];
     vlm_safetensors st;

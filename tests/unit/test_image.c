@@ -40,7 +40,8 @@ static void goldens(void **state) {
         int64_t h = want.t.shape[0], w = want.t.shape[1];
         if (crop ? y0 + h > b.h || x0 + w > b.w : h != b.h || w != b.w) fail_msg("%s: %lldx%lld", path, (long long)b.h, (long long)b.w);
         for (int64_t y = 0; y < h; y++)
-            if (memcmp(b.rgb + ((y0 + y) * b.w + x0) * 3, want.t.data + y * w * 3, (size_t)w * 3)) fail_msg("%s: row %lld", path, (long long)y);
+            if (memcmp(b.rgb + ((y0 + y) * b.w + x0) * 3, want.t.data + y * w * 3, (size_t)w * 3))
+                fail_msg("%s: row %lld", path, (long long)y);
         compared++;
         vlm_npy_close(&want);
         vlm_bitmap_close(&b);
@@ -49,8 +50,9 @@ static void goldens(void **state) {
     json_decref(index);
 }
 
-static const char *const whole[] = { "j420.jpg", "j444.jpg", "progressive.jpg", "grey.jpg", "cmyk.jpg", "rgb_53x37.png", "rgb_i.png", "palette4.png",
-                                     "grey16_i.png", "lossy.webp", "lossless.webp", "alpha.webp", "exif8.webp" };
+static const char *const whole[] = {
+    "j420.jpg", "j444.jpg", "progressive.jpg", "grey.jpg", "cmyk.jpg", "rgb_53x37.png", "rgb_i.png", "palette4.png", "grey16_i.png",
+    "lossy.webp", "lossless.webp", "alpha.webp", "exif8.webp" };
 enum { WHOLE = sizeof whole / sizeof *whole };
 
 /* Every cut fails, down to the last byte; a copy of exactly that size shows a read beyond it. */
@@ -117,22 +119,27 @@ static void too_many_bytes(void **state) {
 static void limits(void **state) {
     (void)state;
     vlm_bitmap out = { -1, -1, NULL };
-    assert_failure(vlm_bitmap_open("tests/golden/images/rgb_64x48.png", &(vlm_image_limits){ 3071, 65500, 1 << 20 }, &out), VLM_ELIMIT, "64x48", "--max-pixels");
-    assert_failure(vlm_bitmap_open("tests/golden/images/rgb_64x48.png", &(vlm_image_limits){ 3072, 63, 1 << 20 }, &out), VLM_ELIMIT, "64x48", "--max-side");
-    assert_failure(vlm_bitmap_open("tests/golden/images/rgb_64x48.png", &(vlm_image_limits){ 3072, 64, 100 }, &out), VLM_ELIMIT, "64x48", "--max-bytes");
+    static const char path[] = "tests/golden/images/rgb_64x48.png";
+    assert_failure(vlm_bitmap_open(path, &(vlm_image_limits){ 3071, 65500, 1 << 20 }, &out), VLM_ELIMIT, "64x48", "--max-pixels");
+    assert_failure(vlm_bitmap_open(path, &(vlm_image_limits){ 3072, 63, 1 << 20 }, &out), VLM_ELIMIT, "64x48", "--max-side");
+    assert_failure(vlm_bitmap_open(path, &(vlm_image_limits){ 3072, 64, 100 }, &out), VLM_ELIMIT, "64x48", "--max-bytes");
     assert_int_equal(out.w, -1);
     assert_ok(vlm_bitmap_open("tests/golden/images/rgb_64x48.png", &(vlm_image_limits){ 3072, 64, 1 << 20 }, &out));
     vlm_bitmap_close(&out);
     vlm_bitmap_close(&out);
 
-    static const char huge[] = "\x89PNG\r\n\x1a\n\0\0\0\r\111\110\104\122\000\001\206\240\000\001\137\220\010\006\000\000\000\222\163\112\363";     /* 100,000 × 90,000, nothing behind it */
-    static const char absurd[] = "\x89PNG\r\n\x1a\n\0\0\0\r\111\110\104\122\177\377\377\377\177\377\377\377\010\006\000\000\000\024\311\013\146";
+    /* 100,000 × 90,000, nothing behind it; 2^31 - 1 a side */
+    static const char huge[] =
+        "\x89PNG\r\n\x1a\n\0\0\0\r\111\110\104\122\000\001\206\240\000\001\137\220\010\006\000\000\000\222\163\112\363";
+    static const char absurd[] =
+        "\x89PNG\r\n\x1a\n\0\0\0\r\111\110\104\122\177\377\377\377\177\377\377\377\010\006\000\000\000\024\311\013\146";
     vlm_image_info info;
     assert_ok(vlm_image_probe(huge, sizeof huge - 1, "it", NULL, &info));      /* what plan shows of it */
     assert_true(info.w == 100000 && info.h == 90000);
     assert_failure(vlm_image_decode(huge, sizeof huge - 1, "it", NULL, &out), VLM_ELIMIT, "it", "--max-side");
-    assert_failure(vlm_image_decode(huge, sizeof huge - 1, "it", &(vlm_image_limits){ 128000000, 100000, 9999 }, &out), VLM_ELIMIT, "it", "--max-pixels");
-    assert_failure(vlm_image_decode(absurd, sizeof absurd - 1, "it", &(vlm_image_limits){ INT64_MAX, INT64_MAX, INT64_MAX }, &out), VLM_ELIMIT, "it", "pixels");
+    vlm_image_limits wide = { 128000000, 100000, 9999 }, none = { INT64_MAX, INT64_MAX, INT64_MAX };
+    assert_failure(vlm_image_decode(huge, sizeof huge - 1, "it", &wide, &out), VLM_ELIMIT, "it", "--max-pixels");
+    assert_failure(vlm_image_decode(absurd, sizeof absurd - 1, "it", &none, &out), VLM_ELIMIT, "it", "pixels");
 
     int fd = open("tests/golden/images/rgb_1x1.png", O_RDONLY), keep = dup(0);
     assert_true(fd > 0 && dup2(fd, 0) == 0);
@@ -201,7 +208,8 @@ static void orientation(void **state) {
     assert_int_equal(EXIF("II*\0\10\0\0\0\1\0\22\1\1\0\1\0\0\0\3\0\0\0"), 1);                    /* text is no number */
     assert_int_equal(EXIF("II*\0\10\0\0\0\1\0\22\1\3\0\1\0\0\0\11\0\0\0"), 1);                   /* 9 */
     assert_int_equal(EXIF("II*\0\10\0\0\0\1\0\22\1\3\0\0\0\0\0\3\0\0\0"), 1);                    /* no value */
-    assert_int_equal(EXIF("II*\0\10\0\0\0\2\0\17\1\2\0\11\0\0\0\377\377\0\0\22\1\3\0\1\0\0\0\6\0\0\0"), 1);     /* an entry outside before it */
+    /* an entry outside before it */
+    assert_int_equal(EXIF("II*\0\10\0\0\0\2\0\17\1\2\0\11\0\0\0\377\377\0\0\22\1\3\0\1\0\0\0\6\0\0\0"), 1);
     assert_int_equal(EXIF("II*\0\377\377\377\377\1\0"), 1);
     assert_int_equal(EXIF("II*\0\10\0\0\0\377\377\22\1"), 1);
     assert_int_equal(EXIF("JJ*\0\10\0\0\0\1\0\22\1\3\0\1\0\0\0\6\0\0\0"), 1);

@@ -62,6 +62,7 @@ static void where_an_element_lies(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(memory_of_the_table), cmocka_unit_test(every_op_is_there), cmocka_unit_test(where_an_element_lies) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(memory_of_the_table), cmocka_unit_test(every_op_is_there),
+                                        cmocka_unit_test(where_an_element_lies) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,9 +70,11 @@ static void goldens(void **state) {
         r.fill_max = !strcmp(mode, "max_side");
         plan = plan_of(&r, h, w);
         if (plan.H != at(row, 5) || plan.W != at(row, 6))
-            fail_msg("%s, p %lld, m %lld, %lldx%lld: %lldx%lld", mode, (long long)p, (long long)m, (long long)h, (long long)w, (long long)plan.H, (long long)plan.W);
+            fail_msg("%s, p %lld, m %lld, %lldx%lld: %lldx%lld", mode, (long long)p, (long long)m, (long long)h, (long long)w,
+                     (long long)plan.H, (long long)plan.W);
         r.compat = true;
-        if (at(row, 7) % p || at(row, 8) % p) assert_failure(vlm_image_plan_make(&r, w, h, "it", &plan), VLM_EUNSUPPORTED, "it", "leave out --compat-resize");
+        if (at(row, 7) % p || at(row, 8) % p)
+            assert_failure(vlm_image_plan_make(&r, w, h, "it", &plan), VLM_EUNSUPPORTED, "it", "leave out --compat-resize");
         else {
             plan = plan_of(&r, h, w);
             assert_int_equal(plan.H, at(row, 7));
@@ -161,7 +163,8 @@ static void *bytes_of(size_t n) {
 }
 static void pixels(void **state) {
     (void)state;
-    vlm_image_rule rules[] = { rule_of(VLM_RULE_DYNAMIC, 16, 2, 32, 128), rule_of(VLM_RULE_TILES, 16, 2, 32, 96), rule_of(VLM_RULE_FIXED, 8, 1, 40, 0) };
+    vlm_image_rule rules[] = { rule_of(VLM_RULE_DYNAMIC, 16, 2, 32, 128), rule_of(VLM_RULE_TILES, 16, 2, 32, 96),
+                               rule_of(VLM_RULE_FIXED, 8, 1, 40, 0) };
     vlm_ctx *ctx = vlm_ctx_open(3, 0);
     assert_non_null(ctx);
     ctx->eager = true;

@@ -82,9 +82,11 @@ static void hashes(void **state) {
         for (int f = 0; f < 2; f++)
             for (int team = 0; team < 2; team++) {
                 int64_t sh = cases[i].sh, sw = cases[i].sw, dh = cases[i].dh, dw = cases[i].dw;
-                uint8_t *src = noise(sh * sw * 3, (uint32_t)(sh * 1000 + sw)), *got = resized(team ? ctx : NULL, src, sh, sw, dh, dw, (vlm_filter)f);
+                uint8_t *src = noise(sh * sw * 3, (uint32_t)(sh * 1000 + sw));
+                uint8_t *got = resized(team ? ctx : NULL, src, sh, sw, dh, dw, (vlm_filter)f);
                 if (hash(got, dh * dw * 3) != cases[i].want[f])
-                    fail_msg("%lldx%lld to %lldx%lld, filter %d, %d threads", (long long)sh, (long long)sw, (long long)dh, (long long)dw, f, team ? 3 : 1);
+                    fail_msg("%lldx%lld to %lldx%lld, filter %d, %d threads", (long long)sh, (long long)sw, (long long)dh, (long long)dw,
+                             f, team ? 3 : 1);
                 free(got);
                 free(src);
             }
@@ -118,7 +120,8 @@ static double definition(const uint8_t *src, int64_t sh, int64_t sw, int64_t dh,
 }
 static void floats(void **state) {
     (void)state;
-    static const int64_t S[][4] = { {1,1,1,1}, {1,1,8,8}, {64,128,32,32}, {96,32,32,32}, {50,70,16,16}, {9,7,32,32}, {32,32,32,32}, {128,32,32,32} };
+    static const int64_t S[][4] = { {1,1,1,1}, {1,1,8,8}, {64,128,32,32}, {96,32,32,32}, {50,70,16,16}, {9,7,32,32}, {32,32,32,32},
+                                    {128,32,32,32} };
     vlm_ctx *ctx = vlm_ctx_open(2, 0);
     assert_non_null(ctx);
     ctx->eager = true;
@@ -137,7 +140,8 @@ static void floats(void **state) {
             for (int64_t y = 0; y < dh; y++)
                 for (int64_t x = 0; x < dw; x++) {
                     double want = definition(src, sh, sw, dh, dw, c, y, x), got = (double)a[c * n + y * dw + x];
-                    if (!(fabs(want - got) <= 2e-6)) fail_msg("case %zu, channel %d, %lld,%lld: want %.9g, got %.9g", k, c, (long long)y, (long long)x, want, got);
+                    if (!(fabs(want - got) <= 2e-6))
+                        fail_msg("case %zu, channel %d, %lld,%lld: want %.9g, got %.9g", k, c, (long long)y, (long long)x, want, got);
                 }
         free(work);
         free(b);

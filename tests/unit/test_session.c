@@ -500,7 +500,8 @@ static void wrong_calls(void **state) {
     assert_int_equal(vlm_session_position(s), 0);
     vlm_session_close(s);
     vlm_model_close(other);
-    assert_failure(vlm_model_open("tests/golden/models/llama", &(vlm_model_options){ .context = -5 }, &other), VLM_EARG, "vlm_model_open", "negative");
+    assert_failure(vlm_model_open("tests/golden/models/llama", &(vlm_model_options){ .context = -5 }, &other), VLM_EARG,
+                   "vlm_model_open", "negative");
     /* half models */
     assert_ok(vlm_model_open("tests/golden/models/dinov3_s", NULL, &encoder));
     s = session_of(encoder, 1, 0);
