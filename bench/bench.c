@@ -155,8 +155,8 @@ static void memory(const char *dir, const char *name, int64_t h, int64_t w) {
         enum { PROMPT = 64, ANSWER = 192 };
         int64_t ids[PROMPT] = { 0 }, id = 1;
         vlm_model *m = open_model(dir, &seconds);
-        vlm_session *s;
-        vlm_image *image;
+        vlm_session *s = NULL;
+        vlm_image *image = NULL;
         vlm_features *f;
         uint8_t *rgb = calloc((size_t)(h * w), 3);
         vlm_session_options o = { .threads = threads };
