@@ -150,7 +150,8 @@ typedef struct vlm_answer_result {
     int64_t n, prompt_tokens;          /* completion tokens; positions before the answer, image rows included */
     const char *finish_reason;         /* "stop", "length", "stopped" (on_text said so) */
 } vlm_answer_result;
-/* result may be NULL. */
+/* result may be NULL. Wrong options (VLM_EARG) change nothing; after another failure in the middle of an answer the conversation needs
+   vlm_session_reset. */
 vlm_status vlm_answer(vlm_session *s, const vlm_answer_options *options, vlm_answer_result *result);
 
 #pragma GCC visibility pop

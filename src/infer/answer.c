@@ -73,6 +73,7 @@ static vlm_status make_room(vlm_session *s, int64_t n) {
 vlm_status vlm_say(vlm_session *s, const char *system, const vlm_features *images, const char *text) {
     if (!s || !text) return vlm_fail(VLM_EARG, "vlm_say", "session or text is NULL; give both");
     if (s->lost) return vlm_fail(VLM_EARG, "vlm_say", "the last answer failed half-way; call vlm_session_reset first");
+    if (s->chat && s->asked) return vlm_fail(VLM_EARG, "vlm_say", "the last turn has no answer yet; call vlm_answer first");
     if (!s->chat && s->kv.len) return vlm_fail(VLM_EARG, "vlm_say", "the context holds other tokens; call vlm_session_reset first");
     vlm_chat *before = NULL;
     vlm_status status = VLM_OK;
@@ -186,6 +187,8 @@ vlm_status vlm_answer(vlm_session *s, const vlm_answer_options *options, vlm_ans
     if (!s->has_logits) return vlm_fail(VLM_EARG, "vlm_answer", "there is nothing to answer yet; call vlm_say or vlm_prefill first");
     if (s->chat && !s->asked) return vlm_fail(VLM_EARG, "vlm_answer", "the last turn has its answer; call vlm_say first");
     if (o->stops < 0 || (o->stops && !o->stop)) return vlm_fail(VLM_EARG, "vlm_answer", "stop is NULL; give as many strings as stops says");
+    if (o->max_tokens < 0) return vlm_fail(VLM_EARG, "--max-tokens", "is %" PRId64 "; give 1 or more", o->max_tokens);
+    TRY(vlm_sampling_check(&o->sampling));             /* what is refused here costs nothing */
     int64_t max = o->max_tokens > 0 ? o->max_tokens : 512, before = s->kv.len, left = s->m->context - before;
     writer w = { .o = o };
     vlm_token_stream *stream = NULL;

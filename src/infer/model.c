@@ -164,9 +164,9 @@ vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, 
     static const vlm_model_options none;
     const vlm_model_options *o = options ? options : &none;
     if (!dir || !out) return vlm_fail(VLM_EARG, "vlm_model_open", "dir or out is NULL; give both");
-    if (o->threads < 0 || o->max_size_px < 0 || o->max_image_tokens < 0 || o->context < 0 ||
+    if (o->threads < 0 || o->threads > VLM_MAX_THREADS || o->max_size_px < 0 || o->max_image_tokens < 0 || o->context < 0 ||
         o->max_pixels < 0 || o->max_side_px < 0 || o->max_file_bytes < 0)
-        return vlm_fail(VLM_EARG, "vlm_model_open", "an option is negative; 0 means the default");
+        return vlm_fail(VLM_EARG, "vlm_model_open", "an option is negative or out of range; 0 means the default");
     vlm_net_options n = { .threads = o->threads > 0 ? o->threads : vlm_cores(), .fork_maths = o->fork_maths, .structure_only = structure };
     TRY(vlm_isa_flags(o->isa, &n.cpu));
     vlm_model *m = calloc(1, sizeof *m);

@@ -153,6 +153,18 @@ done:
 
 /* ---- The two configs ---- */
 
+/* The shortest decimal that is this float: 1e-5 stays 1e-5, not 9.9999997e-6. */
+static double decimal(float f) {
+    char text[32];
+    double d = f;
+    for (int digits = 1; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)f);
+        d = strtod(text, NULL);
+        if ((float)d == f) break;
+    }
+    return d;
+}
+
 static json_t *extra_tokens(bool siglip) {
     json_t *o = json_pack("{s:s}", "image_token", "<|image|>");
     char key[32], value[32];
@@ -181,8 +193,8 @@ static json_t *flat_config(const maker *k) {
         "s:I s:I s:I s:b s:o s:b s:s s:n}",
         "vit_hidden_dim", (json_int_t)v->D, "vit_inter_dim", (json_int_t)v->F, "vit_patch_size", (json_int_t)v->P,
         "vit_img_size", (json_int_t)(siglip ? k->rule.block : k->rule.max_size), "vit_n_heads", (json_int_t)v->H, "vit_dropout", 0.0,
-        "vit_n_blocks", (json_int_t)v->L, "vit_ln_eps", (double)v->eps, "vit_cls_flag", v->cls, "vit_model_type", k->net->vision->name,
-        "lm_hidden_dim", (json_int_t)l->D, "lm_inter_dim", (json_int_t)l->F, "lm_rms_eps", (double)l->eps, "lm_re_base", l->rope_theta,
+        "vit_n_blocks", (json_int_t)v->L, "vit_ln_eps", decimal(v->eps), "vit_cls_flag", v->cls, "vit_model_type", k->net->vision->name,
+        "lm_hidden_dim", (json_int_t)l->D, "lm_inter_dim", (json_int_t)l->F, "lm_rms_eps", decimal(l->eps), "lm_re_base", l->rope_theta,
         "lm_max_position_embeddings", (json_int_t)l->context, "lm_base_vocab_size", (json_int_t)k->base_vocab,
         "extra_token_amount", (json_int_t)k->extra, "lm_vocab_size", (json_int_t)l->V, "lm_n_heads", (json_int_t)l->H,
         "lm_n_kv_heads", (json_int_t)l->G, "lm_dropout", 0.0, "lm_n_blocks", (json_int_t)l->L, "lm_attn_scaling", 1.0,
@@ -280,7 +292,7 @@ static vlm_status make_tokenizer(maker *k, const char *dir) {
     const char *tokens[80], *key;
     int n = 0;
     vlm_tokenizer *t = NULL;
-    vlm_chat_kind kind;
+    vlm_chat_kind kind, own;
     vlm_ids stop = { 0 };
     vlm_status status = VLM_OK;
     json_object_foreach(names, key, v) tokens[n++] = json_string_value(v);
@@ -302,6 +314,10 @@ static vlm_status make_tokenizer(maker *k, const char *dir) {
     }
     TRY_DONE(vlm_chat_kind_of(t, k->chat, NULL, &kind));
     TRY_DONE(vlm_chat_stop_ids(t, kind, &stop));               /* has it the tokens that its template needs? */
+    TRY_DONE(vlm_chat_kind_of(t, NULL, NULL, &own));
+    if (!k->o->chat_template && own != VLM_CHAT_UNKNOWN && own != kind)
+        vlm_warn(k->o->out, "its chat template is %s, as nanoVLM's; the language model's own is %s, which --template %s keeps", k->chat,
+                 vlm_chat_kind_name(own), vlm_chat_kind_name(own));
 done:
     vlm_ids_free(&stop);
     vlm_tokenizer_close(t);

@@ -80,6 +80,9 @@ vlm_status vlm_session_reserve(vlm_session *s, int64_t positions) {
 
 vlm_status vlm_session_open(const vlm_model *m, const vlm_session_options *options, vlm_session **out) {
     if (!m || !out) return vlm_fail(VLM_EARG, "vlm_session_open", "model or out is NULL; give both");
+    if (options && (options->threads < 0 || options->threads > VLM_MAX_THREADS || options->answer_tokens < 0))
+        return vlm_fail(VLM_EARG, "vlm_session_open", "threads or answer_tokens is negative, or threads over %d; 0 means the default",
+                        VLM_MAX_THREADS);
     int threads = options && options->threads > 0 ? options->threads : vlm_cores();
     vlm_session *s = calloc(1, sizeof *s);
     if (!s) return vlm_fail_memory("the session", sizeof *s);

@@ -186,7 +186,8 @@ static vlm_status lost(const vlm_tokenizer *t, const char *s, int n, bool litera
                         "byte 0x%02X of the text is not in the vocabulary, which has no token for unknown ones; leave it out, or use a "
                         "tokenizer with all 256", (unsigned)vlm_char_byte(c));
     return vlm_fail(VLM_EFORMAT, t->where,
-                    "character %.*s (U+%04X) is not in the vocabulary, which has no token for unknown ones; leave it out", n, s, (unsigned)c);
+                    "character %.*s (U+%04X) is not in the vocabulary, which has no token for unknown ones; leave it out", n, s,
+                    (unsigned)c);
 }
 /* One symbol a character; what the vocabulary lacks becomes its bytes or the unknown token (once for a run of them with fuse_unk). The
    library holds an unknown token back until a known character comes: bytes of a character between them go in front of it. So here. */

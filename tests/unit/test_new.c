@@ -128,7 +128,7 @@ static void pairs(void **state) {
     }
 }
 
-/* spec 7.1, column `up`: these keys and no others, or the Python refuses the folder. */
+/* Upstream's fields (docs/formats.md): these keys and no others, or the Python refuses the folder. */
 static const char *const upstream[] = {
     "vit_model_type", "vit_hidden_dim", "vit_inter_dim", "vit_patch_size", "vit_img_size", "vit_n_heads", "vit_n_blocks", "vit_dropout",
         "vit_ln_eps", "vit_cls_flag",
@@ -156,6 +156,8 @@ static void files(void **state) {
         assert_int_equal(json_object_size(json_object_get(j, "vlm_extra_tokens")), i ? 66 : 1);
         assert_int_equal(json_integer_value(json_object_get(j, "lm_vocab_size")), i ? 386 : 321);
         assert_int_equal(json_integer_value(json_object_get(j, "lm_base_vocab_size")), 320);
+        double eps = json_real_value(json_object_get(j, "lm_rms_eps"));
+        assert_true(eps == 1e-5 || eps == 1e-4 || eps == 1e-6);            /* the decimal that was meant, not its float */
         json_decref(j);
         assert_ok(vlm_safetensors_open(in_out("model.safetensors"), &st));     /* a tied pair: once, under the name that sorts first */
         assert_non_null(vlm_safetensors_find(&st, "decoder.head.weight"));

@@ -489,6 +489,17 @@ static void wrong_calls(void **state) {
     assert_ok(vlm_prefill(s, run, 2, f));
     assert_failure(vlm_sample(s, &(vlm_sampling){ .temperature = -1 }, &id), VLM_EARG, "--temperature", "");
     assert_failure(vlm_answer(s, &(vlm_answer_options){ .sampling = { .top_p = 7 } }, NULL), VLM_EARG, "--top-p", "");
+    assert_failure(vlm_answer(s, &(vlm_answer_options){ .max_tokens = -1 }, NULL), VLM_EARG, "--max-tokens", "");
+    /* refused options cost a conversation nothing */
+    vlm_session_reset(s);
+    assert_ok(vlm_say(s, NULL, f, "x"));
+    assert_failure(vlm_say(s, NULL, f, "y"), VLM_EARG, "vlm_say", "no answer yet");
+    assert_failure(vlm_answer(s, &(vlm_answer_options){ .sampling = { .temperature = -1 } }, NULL), VLM_EARG, "--temperature", "");
+    assert_ok(vlm_answer(s, &(vlm_answer_options){ .max_tokens = 2 }, NULL));
+    assert_ok(vlm_say(s, NULL, NULL, "z"));
+    assert_failure(vlm_session_open(tiny, &(vlm_session_options){ .threads = -1 }, &none), VLM_EARG, "vlm_session_open", "negative");
+    vlm_session_reset(s);
+    assert_ok(vlm_prefill(s, run, 2, f));
     assert_failure(vlm_answer(s, &(vlm_answer_options){ .stops = 1 }, NULL), VLM_EARG, "vlm_answer", "stop");
     assert_ok(vlm_sample(s, NULL, &id));
     vlm_session_close(s);
