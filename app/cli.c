@@ -146,6 +146,8 @@ static vlm_status set(vlm_args *a, int i, const char *where, const char *text, v
     bool keep = from < a->from[i], free_text = o->metavar && !strcmp(o->metavar, "S");
     union { bool flag; int64_t n; double x; vlm_strings list; const char *text; } unused;
     void *to = keep ? (void *)&unused : (char *)a + o->at;
+    if ((i == O_output || i == O_prefix || i == O_pca || i == O_similar) && text && !strcmp(text, "-"))
+        return vlm_usage(where, "is -, but nothing is written to standard output here; name a file or folder");
     if (text && free_text) TRY(check_text(where, text));
     switch (o->kind) {
     case VLM_KIND_FLAG: {

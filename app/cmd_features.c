@@ -32,8 +32,17 @@ static char *target(const wish *w, int k, const char *image) {
     free(name);
     return path;
 }
-/* Before any work: names differ, folders are there, files may be written. */
-static vlm_status check(const vlm_args *a, const wish *w) {
+/* Of several images: what a header says is wrong with one is said before the first is encoded. */
+static vlm_status probe(const vlm_model *m, const char *path) {
+    vlm_image_info info;
+    vlm_image_plan plan;
+    if (!strcmp(path, "-")) return VLM_OK;
+    TRY(vlm_image_probe_file(path, &m->limits, &info));
+    TRY(vlm_image_check(&info, path, &m->limits));
+    return vlm_image_plan_make(&m->rule, info.w, info.h, path, &plan);
+}
+/* Before any work: images can be taken, names differ, folders are there, files may be written. */
+static vlm_status check(const vlm_args *a, const vlm_model *m, const wish *w) {
     for (int i = 1; i < a->args; i++)
         for (int j = 1; j < i && w->folder; j++) {
             const char *p = base_name(a->arg[i]), *q = base_name(a->arg[j]);
@@ -44,6 +53,7 @@ static vlm_status check(const vlm_args *a, const wish *w) {
         for (int j = 0; j < k; j++)
             if (w->path[j] && w->path[k] && !strcmp(w->path[j], w->path[k]) && (!w->folder || !strcmp(ends[j], ends[k])))
                 return vlm_usage(w->path[k], "is named for two outputs; name two files or folders");
+    for (int i = 1; i < a->args && w->folder; i++) TRY(probe(m, a->arg[i]));
     for (int k = 0; k < KINDS; k++) {
         if (!w->path[k]) continue;
         if (w->folder && mkdir(w->path[k], 0777) && (errno != EEXIST || !vlm_is_dir(w->path[k])))
@@ -77,21 +87,24 @@ static vlm_status raster(const vlm_model *m, const vlm_seen *s, float **own, con
     return VLM_OK;
 }
 
-/* A frame round the patch in a picture of the image's size: dark outside, light inside. */
+/* A frame round the patch in a picture of the image's size: dark outside, light inside; as wide as is seen when the picture is. */
 static void mark(uint8_t *rgb, int64_t H, int64_t W, int64_t h, int64_t w, int64_t at) {
     int64_t y0 = at / w * H / h, y1 = (at / w + 1) * H / h - 1, x0 = at % w * W / w, x1 = (at % w + 1) * W / w - 1;
+    int64_t dark = (H > W ? H : W) / 600;
+    if (dark < 1) dark = 1;
     for (int64_t y = y0; y <= y1; y++)
         for (int64_t x = x0; x <= x1; x++) {
             int64_t edge = y - y0;
             if (edge > y1 - y) edge = y1 - y;
             if (edge > x - x0) edge = x - x0;
             if (edge > x1 - x) edge = x1 - x;
-            if (edge < 3) memset(rgb + (y * W + x) * 3, edge < 1 ? 0 : 255, 3);
+            if (edge < 3 * dark) memset(rgb + (y * W + x) * 3, edge < dark ? 0 : 255, 3);
         }
 }
 static vlm_status draw_similar(vlm_session *s, const wish *w, const vlm_seen *seen, const float *x, int64_t gh, int64_t gw,
-                               const char *path) {
+                               const char *path, double *draw_ms) {
     const vlm_image_plan *p = &seen->plan;
+    double t0 = vlm_now_ms();
     int64_t D = s->m->net->vit.cfg.D, P = s->m->net->vit.cfg.P, py = (2 * w->y + 1) * p->H / (2 * p->h) / P,
             px = (2 * w->x + 1) * p->W / (2 * p->w) / P;
     if (py >= gh) py = gh - 1;                 /* a tile that is no multiple of P leaves a few pixels out */
@@ -105,18 +118,22 @@ static vlm_status draw_similar(vlm_session *s, const wish *w, const vlm_seen *se
     vlm_similar_rgb(x, gh * gw, D, py * gw + px, rgb, &lo);
     vlm_resize(s->ctx, full, rgb, gh, gw, p->h, p->w, VLM_BILINEAR, work);
     mark(full, p->h, p->w, gh, gw, py * gw + px);
+    *draw_ms += vlm_now_ms() - t0;
     status = vlm_picture_write(path, full, p->h, p->w, p->h, p->w);
-    if (!status) vlm_note("vlm: %s: patch %lld,%lld (column, row); colours from cosine %.3f to 1", path, (long long)px, (long long)py, lo);
+    if (!status) vlm_note("vlm: %s: patch %lld,%lld (column, row); colours from cosine %.3f to 1.000", path, (long long)px, (long long)py, lo);
 done:
     free(work);
     free(rgb);
     free(full);
     return status;
 }
-static vlm_status draw_pca(vlm_session *s, const vlm_seen *seen, const float *x, int64_t gh, int64_t gw, const char *path) {
+static vlm_status draw_pca(vlm_session *s, const vlm_seen *seen, const float *x, int64_t gh, int64_t gw, const char *path,
+                           double *draw_ms) {
+    double t0 = vlm_now_ms();
     uint8_t *rgb = malloc((size_t)(gh * gw * 3));
     if (!rgb) return vlm_fail_memory(path, (size_t)(gh * gw * 3));
     vlm_status status = vlm_pca_rgb(s->ctx, x, gh * gw, s->m->net->vit.cfg.D, rgb);
+    *draw_ms += vlm_now_ms() - t0;
     if (!status) status = vlm_picture_write(path, rgb, gh, gw, seen->plan.h, seen->plan.w);
     free(rgb);
     return status;
@@ -131,7 +148,7 @@ static vlm_status one(vlm_args *a, vlm_session *s, const wish *w, const char *im
     const float *x;
     int64_t h, wd, D = m->net->vit.cfg.D, prefix = vlm_vit_prefix(&m->net->vit.cfg);
     vlm_status status = VLM_OK;
-    double t0 = vlm_now_ms();
+    double t0 = vlm_now_ms(), draw_ms = 0;
     for (int k = 0; k < KINDS; k++)
         if (w->path[k] && !(path[k] = target(w, k, image))) { status = vlm_fail_memory(image, strlen(image)); goto done; }
     TRY_DONE(vlm_pictures_add(&p, m, image, 1));
@@ -153,8 +170,8 @@ static vlm_status one(vlm_args *a, vlm_session *s, const wish *w, const char *im
     vlm_hold();
     if (!status && path[ARRAY]) status = vlm_npy_write(path[ARRAY], VLM_T_F32, tiles ? 4 : 3, array + !tiles, seen->patches);
     if (!status && path[PREFIX]) status = vlm_npy_write(path[PREFIX], VLM_T_F32, tiles ? 3 : 2, pre + !tiles, seen->prefix);
-    if (!status && path[PCA]) status = draw_pca(s, seen, x, h, wd, path[PCA]);
-    if (!status && path[SIMILAR]) status = draw_similar(s, w, seen, x, h, wd, path[SIMILAR]);
+    if (!status && path[PCA]) status = draw_pca(s, seen, x, h, wd, path[PCA], &draw_ms);
+    if (!status && path[SIMILAR]) status = draw_similar(s, w, seen, x, h, wd, path[SIMILAR], &draw_ms);
     vlm_status stopped = vlm_release();
     if (!status) status = stopped;
     if (status) goto done;
@@ -173,8 +190,8 @@ static vlm_status one(vlm_args *a, vlm_session *s, const wish *w, const char *im
             else if (k == PREFIX) printf("%s: float32 %s\n", path[k], vlm_shape_string(tiles ? 3 : 2, pre + !tiles, shape));
             else printf("%s: %lldx%lld\n", path[k], (long long)plan->w, (long long)plan->h);
         }
-        vlm_note("vlm: %s: %lldx%lld patches; load %.0f ms, encode %.0f ms, write %.0f ms", image, (long long)h, (long long)wd, t1 - t0,
-                 t2 - t1, vlm_now_ms() - t2);
+        vlm_note("vlm: %s: %lldx%lld patches; load %.0f ms, encode %.0f ms, draw %.0f ms, write %.0f ms", image, (long long)h,
+                 (long long)wd, t1 - t0, t2 - t1, draw_ms, vlm_now_ms() - t2 - draw_ms);
     }
 done:
     for (int k = 0; k < KINDS; k++) free(path[k]);
@@ -200,10 +217,12 @@ vlm_status vlm_cmd_features(vlm_args *a) {
         TRY(vlm_parse_int("--at", x, 0, 1 << 30, &w.x));
         TRY(vlm_parse_int("--at", comma + 1, 0, 1 << 30, &w.y));
     }
+    static const char *const options[KINDS] = { "--output", "--prefix", "--pca", "--similar" };
+    for (int k = 0; k < KINDS && !w.folder; k++) if (w.path[k]) TRY(vlm_check_ending(options[k], w.path[k], ends[k]));
     TRY(vlm_check_stdin(a));
     TRY_DONE(vlm_open_model(a, &m));
     TRY_DONE(vlm_need_vision(a, m));
-    TRY_DONE(check(a, &w));
+    TRY_DONE(check(a, m, &w));
     TRY_DONE(vlm_open_session(a, m, &s));
     for (int i = 1; i < a->args; i++) {
         TRY_DONE(one(a, s, &w, a->arg[i]));

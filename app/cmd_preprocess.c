@@ -11,6 +11,7 @@ vlm_status vlm_cmd_preprocess(vlm_args *a) {
     void *work = NULL, *out = NULL;
     vlm_status status;
     TRY(vlm_need_output(a));
+    TRY(vlm_check_ending("--output", a->output, ".npy"));
     TRY(vlm_check_output(a, a->output));
     TRY_DONE(vlm_model_open_as(a->arg[0], &o, true, &m));
     TRY_DONE(vlm_need_vision(a, m));

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 vlm_model_options vlm_options_of(const vlm_args *a) {
@@ -86,6 +87,11 @@ vlm_status vlm_check_stdin(const vlm_args *a) {
 vlm_status vlm_need_output(const vlm_args *a) {
     if (!a->output) return vlm_usage("--output", "is missing; say with -o where the result goes");
     return VLM_OK;
+}
+vlm_status vlm_check_ending(const char *option, const char *path, const char *end) {
+    size_t n = strlen(path), e = strlen(end);
+    if (n > e && !strcasecmp(path + n - e, end)) return VLM_OK;
+    return vlm_usage(option, "%s does not end in %s, which is what would be written; name a %s file", path, end, end);
 }
 vlm_status vlm_check_output(const vlm_args *a, const char *path) {
     struct stat st;                    /* the file is written beside and renamed: a device or a pipe would be gone */

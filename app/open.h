@@ -20,5 +20,6 @@ vlm_status vlm_need_vision(const vlm_args *a, const vlm_model *m);
 vlm_status vlm_need_language(const vlm_args *a, const vlm_model *m);
 vlm_status vlm_check_stdin(const vlm_args *a);                         /* "-" stands for one argument or image at most */
 vlm_status vlm_need_output(const vlm_args *a);                         /* -o was given */
+vlm_status vlm_check_ending(const char *option, const char *path, const char *end);     /* a name that says what is in it: ".png" */
 vlm_status vlm_check_output(const vlm_args *a, const char *path);      /* a file that may be written: new, or --force */
 #endif

@@ -1,33 +1,47 @@
 #include "pca.h"
+#include "base/log.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { K = 8, WANT = 3, MOST = 2000 };         /* vectors of the subspace, those used, iterations */
+enum { K = 8, WANT = 3, MOST = 100 };          /* vectors of the subspace, those used, iterations: far more than 8-bit colours show */
+static const double NEAR = 1e-4;               /* |A u - value u| to value, at which a vector is good enough for them */
 
-/* ---- A = X Xᵀ or Xᵀ X, of the centred rows --------------------------------------------------------------------------- */
-typedef struct gram { const double *x; double *a; int64_t n, D, m; } gram;     /* x (n,D); a (m,m), m = min(n,D) */
-static void gram_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
-    const gram *g = arg;
-    (void)scratch;
-    for (int64_t i = lo; i < hi; i++) {
-        double *row = g->a + i * g->m;
-        if (g->m == g->n) {
-            for (int64_t j = 0; j < g->m; j++) {
-                double s[4] = { 0 };
-                const double *p = g->x + i * g->D, *q = g->x + j * g->D;
-                for (int64_t c = 0; c < g->D; c++) s[c & 3] += p[c] * q[c];
-                row[j] = s[0] + s[1] + s[2] + s[3];
-            }
-        } else {
-            memset(row, 0, (size_t)g->m * sizeof *row);
-            for (int64_t r = 0; r < g->n; r++) {
-                const double *q = g->x + r * g->D, f = q[i];
-                for (int64_t j = 0; j < g->m; j++) row[j] += f * q[j];
-            }
-        }
+/* ---- A = Zᵀ Z, where Z (L,m) are the centred rows or, if these are fewer than their columns, their transpose -------------------- */
+enum { W = 4 };                                /* columns of a panel: z is (panels,L,W), so that a tile of A reads two streams */
+typedef struct gram { const double *z; double *a; int64_t L, m, first, panels; } gram;
+static void tile(const double *p, const double *q, int64_t L, double s[W][W]) {
+    memset(s, 0, W * sizeof *s);
+    for (int64_t l = 0; l < L; l++, p += W, q += W)
+        for (int i = 0; i < W; i++) for (int j = 0; j < W; j++) s[i][j] += p[i] * q[j];
+}
+static void gram_row(const gram *g, int64_t p) {
+    double s[W][W];
+    for (int64_t q = p; q < g->panels; q++) {
+        tile(g->z + p * g->L * W, g->z + q * g->L * W, g->L, s);
+        for (int64_t i = p * W; i < (p + 1) * W && i < g->m; i++)
+            for (int64_t j = q * W; j < (q + 1) * W && j < g->m; j++) g->a[i * g->m + j] = g->a[j * g->m + i] = s[i - p * W][j - q * W];
     }
 }
+static void gram_part(void *arg, int64_t lo, int64_t hi, void *scratch) {      /* a long row of the triangle with a short one */
+    const gram *g = arg;
+    (void)scratch;
+    for (int64_t p = g->first + lo; p < g->first + hi; p++) {
+        gram_row(g, p);
+        if (g->panels - 1 - p != p) gram_row(g, g->panels - 1 - p);
+    }
+}
+static vlm_status gram_matrix(vlm_ctx *ctx, const double *z, int64_t L, int64_t m, double *a) {
+    enum { STEP = 16 };
+    int64_t panels = (m + W - 1) / W, rows = (panels + 1) / 2;
+    for (int64_t p = 0; p < rows; p += STEP) {
+        TRY(vlm_progress("principal components", p, rows));
+        vlm_parallel(ctx, rows - p < STEP ? rows - p : STEP, 1, gram_part, &(gram){ z, a, L, m, p, panels });
+    }
+    return vlm_progress("principal components", rows, rows);
+}
+
+/* ---- its eigenvectors -------------------------------------------------------------------------------------------------------- */
 typedef struct product { const double *a, *v; double *out; int64_t m; } product;       /* out (K,m) = v (K,m) A */
 static void product_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
     const product *p = arg;
@@ -85,7 +99,8 @@ static void eigen(vlm_ctx *ctx, const double *a, int64_t m, double *v, double *w
     orthonormalise(v, m);
     for (int k = 0; k < K; k++) value[k] = 0;
     for (int step = 0; step < MOST; step++) {
-        double b[K][K], r[K][K], moved = 0;
+        double b[K][K], r[K][K];
+        bool good = true;
         int order[K];
         vlm_parallel(ctx, m, 64, product_part, &(product){ a, v, w, m });
         for (int i = 0; i < K; i++) for (int j = 0; j < K; j++) b[i][j] = dot(v + i * m, w + j * m, m);
@@ -101,14 +116,12 @@ static void eigen(vlm_ctx *ctx, const double *a, int64_t m, double *v, double *w
             memset(to, 0, (size_t)m * sizeof *to);
             for (int j = 0; j < K; j++) for (int64_t i = 0; i < m; i++) to[i] += r[j][order[k]] * w[j * m + i];
             double now = b[order[k]][order[k]];
-            if (k < WANT) {                    /* |A u - value u|, by what A has turned u into */
-                double rest = dot(to, to, m) - now * now;
-                if (rest > moved) moved = rest;
-            }
+            if (k < WANT)                      /* by what A has turned u into; a value that is nothing has no direction */
+                good &= dot(to, to, m) - now * now <= NEAR * NEAR * now * now || now <= 1e-12 * b[order[0]][order[0]];
             value[k] = now;
         }
         orthonormalise(v, m);
-        if (sqrt(moved) <= 1e-9 * value[0] || !(value[0] > 0)) break;
+        if (good || !(value[0] > 0)) break;
     }
 }
 
@@ -123,21 +136,28 @@ static double quantile(const double *s, int64_t n, double q) {
 }
 
 vlm_status vlm_pca_rgb(vlm_ctx *ctx, const float *x, int64_t n, int64_t D, uint8_t *rgb) {
-    int64_t m = n < D ? n : D;
-    size_t bytes = (size_t)(n * D + m * m + 2 * K * m + 2 * n + D) * sizeof(double);
-    double *room = malloc(bytes), value[K];
+    int64_t m = n < D ? n : D, L = n < D ? D : n, wide = (m + W - 1) / W * W;
+    size_t bytes = (size_t)(L * wide + m * m + 2 * K * m + 2 * n + D) * sizeof(double);
+    double *room = calloc(1, bytes), value[K];
     if (!room) return vlm_fail_memory("principal components", bytes);
-    double *c = room, *a = c + n * D, *v = a + m * m, *w = v + K * m, *score = w + K * m, *sorted = score + n, *mean = sorted + n;
-    memset(mean, 0, (size_t)D * sizeof *mean);
+    double *z = room, *a = z + L * wide, *v = a + m * m, *w = v + K * m, *score = w + K * m, *sorted = score + n, *mean = sorted + n;
+    vlm_status status = VLM_OK;
     for (int64_t i = 0; i < n; i++) for (int64_t j = 0; j < D; j++) mean[j] += (double)x[i * D + j];
-    for (int64_t i = 0; i < n; i++) for (int64_t j = 0; j < D; j++) c[i * D + j] = (double)x[i * D + j] - mean[j] / (double)n;
-    vlm_parallel(ctx, m, 4, gram_part, &(gram){ c, a, n, D, m });
+    for (int64_t j = 0; j < D; j++) mean[j] /= (double)n;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < D; j++) {
+            int64_t l = m == n ? j : i, c = m == n ? i : j;
+            z[(c / W * L + l) * W + c % W] = (double)x[i * D + j] - mean[j];
+        }
+    TRY_DONE(gram_matrix(ctx, z, L, m, a));
     eigen(ctx, a, m, v, w, value);
     for (int k = 0; k < WANT; k++) {
         bool flat = k >= m || !(value[k] > 1e-12 * value[0]) || !(value[0] > 0);
         double most = 0;
         for (int64_t i = 0; i < n && !flat; i++) {
-            score[i] = m == n ? v[k * m + i] * sqrt(value[k]) : dot(c + i * D, v + k * m, D);
+            score[i] = 0;
+            if (m == n) score[i] = v[k * m + i] * sqrt(value[k]);
+            else for (int64_t j = 0; j < D; j++) score[i] += ((double)x[i * D + j] - mean[j]) * v[k * m + j];
             if (fabs(score[i]) > fabs(most) * (1 + 1e-9)) most = score[i];
         }
         for (int64_t i = 0; i < n && !flat; i++) sorted[i] = score[i] = most < 0 ? -score[i] : score[i];
@@ -145,8 +165,9 @@ vlm_status vlm_pca_rgb(vlm_ctx *ctx, const float *x, int64_t n, int64_t D, uint8
         double lo = flat ? 0 : quantile(sorted, n, 0.02), hi = flat ? 0 : quantile(sorted, n, 0.98);
         for (int64_t i = 0; i < n; i++) rgb[3 * i + k] = hi > lo ? level((score[i] - lo) / (hi - lo)) : 128;
     }
+done:
     free(room);
-    return VLM_OK;
+    return status;
 }
 
 static double gamma_of(double v) { return v <= 0.0031308 ? 12.92 * v : 1.055 * pow(v, 1 / 2.4) - 0.055; }

@@ -49,9 +49,9 @@ static void test_axes(void **state) {
 }
 static void test_threads_do_not_matter(void **state) {
     (void)state;
-    enum { N = 77, D = 40 };
+    enum { N = 77, D = 40, BOTH = 40 };
     static float x[N * D];
-    uint8_t a[N * 3], b[N * 3];
+    uint8_t a[N * 3], b[N * 3], c[BOTH * 3], d[BOTH * 3];
     uint32_t seed = 1;
     for (int i = 0; i < N * D; i++) x[i] = (float)((seed = seed * 1664525u + 1013904223u) >> 8) / 1e6f;
     for (int threads = 1; threads < 6; threads++) {
@@ -59,8 +59,28 @@ static void test_threads_do_not_matter(void **state) {
         assert_non_null(ctx);
         assert_int_equal(vlm_pca_rgb(ctx, x, N, D, threads == 1 ? a : b), VLM_OK);
         if (threads > 1) assert_memory_equal(a, b, sizeof a);
+        assert_int_equal(vlm_pca_rgb(ctx, x, BOTH - 1, N, threads == 1 ? c : d), VLM_OK);      /* the Gram matrix; sides are no panels */
+        if (threads > 1) assert_memory_equal(c, d, (BOTH - 1) * 3);
         vlm_ctx_close(ctx);
     }
+}
+/* A spectrum that falls slowly, as untrained weights have: the vectors after a hundred steps are as good as the colours want. */
+static void test_slow_spectrum(void **state) {
+    (void)state;
+    enum { D = 97 };
+    double *a = malloc(D * D * sizeof *a), *v = malloc(2 * K * D * sizeof *v), value[K];
+    vlm_ctx *ctx = vlm_ctx_open(2, 1 << 16);
+    assert_true(a && v && ctx);
+    memset(a, 0, D * D * sizeof *a);
+    for (int i = 0; i < D; i++) a[i * D + i] = pow(0.9, i);
+    eigen(ctx, a, D, v, v + K * D, value);
+    for (int k = 0; k < WANT; k++) {
+        assert_true(fabs(value[k] - pow(0.9, k)) < 1e-6);
+        assert_true(fabs(v[k * D + k]) > 1 - 1e-5);
+    }
+    vlm_ctx_close(ctx);
+    free(a);
+    free(v);
 }
 static void test_without_variance(void **state) {
     (void)state;
@@ -92,6 +112,7 @@ static void test_similar(void **state) {
 }
 int main(void) {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_axes), cmocka_unit_test(test_threads_do_not_matter),
+                                        cmocka_unit_test(test_slow_spectrum),
                                         cmocka_unit_test(test_without_variance), cmocka_unit_test(test_similar) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
