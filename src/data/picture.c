@@ -5,7 +5,7 @@
 #include <spng.h>
 #include <stdlib.h>
 
-enum { MAX_SIDE = 1 << 20 };
+enum { MAX_SIDE = 1 << 20, LEVEL = 1 };        /* smooth pictures: the row above says most, and zlib needs not look far */
 
 static vlm_status write_png(const char *path, const uint8_t *rgb, int64_t h, int64_t w) {
     vlm_writer out = { 0 };
@@ -15,6 +15,8 @@ static vlm_status write_png(const char *path, const uint8_t *rgb, int64_t h, int
     spng_ctx *c = spng_ctx_new(SPNG_CTX_ENCODER);
     int e = c ? spng_set_png_file(c, out.f) : SPNG_EMEM;
     if (!e) e = spng_set_ihdr(c, &head);
+    if (!e) e = spng_set_option(c, SPNG_IMG_COMPRESSION_LEVEL, LEVEL);
+    if (!e) e = spng_set_option(c, SPNG_FILTER_CHOICE, SPNG_FILTER_CHOICE_UP);
     if (!e) e = spng_encode_image(c, rgb, (size_t)(h * w * 3), SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE);
     int why = errno;                   /* of the write that failed: spng says "stream error" */
     spng_ctx_free(c);
