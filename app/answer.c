@@ -1,11 +1,23 @@
 #include "answer.h"
+#include <math.h>
 #include <string.h>
+#include <unistd.h>
 
-typedef struct stream { bool print; double first_ms; char last; } stream;
+/* A model may say anything, and a terminal obeys it: there, what is neither text nor a line's end or a tab is shown as \\x1b. */
+static void print_safely(const char *text, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++) {
+        unsigned char c = (unsigned char)text[i], next = i + 1 < bytes ? (unsigned char)text[i + 1] : 0;
+        if ((c < 32 && c != '\n' && c != '\t') || c == 127) printf("\\x%02x", c);
+        else if (c == 0xC2 && next >= 0x80 && next < 0xA0) printf("\\x%02x", next), i++;      /* U+0080 to U+009F */
+        else putchar(c);
+    }
+}
+typedef struct stream { bool print, terminal; char last; } stream;
 static int on_text(void *user, const char *text, size_t bytes) {
     stream *s = user;
     if (bytes && s->print) {
-        fwrite(text, 1, bytes, stdout);
+        if (s->terminal) print_safely(text, bytes);
+        else fwrite(text, 1, bytes, stdout);
         s->last = text[bytes - 1];
         if (fflush(stdout)) return 1;          /* nobody reads: vlm_flush will say it */
     }
@@ -13,7 +25,7 @@ static int on_text(void *user, const char *text, size_t bytes) {
 }
 
 vlm_status vlm_answer_question(const vlm_args *a, vlm_session *s, vlm_question *q, bool print, bool *stopped) {
-    stream to = { .print = print };
+    stream to = { .print = print, .terminal = print && isatty(STDOUT_FILENO) };
     vlm_answer_options o = {
         .max_tokens = a->max_tokens, .stop = a->stop.v, .stops = a->stop.n, .on_text = on_text, .user = &to,
         .sampling = { a->temperature, a->top_k, a->top_p, a->min_p, a->repetition_penalty } };
@@ -39,6 +51,7 @@ done:
     else if (!status) status = released;
     return status;
 }
+static double short_of(double v) { return round(v * 1e3) / 1e3; }      /* three decimals are more than a clock knows */
 static double rate(const vlm_question *q) { return q->decode_ms > 0 ? (double)q->answer.n / q->decode_ms * 1e3 : 0; }
 json_t *vlm_question_json(const vlm_model *m, const vlm_question *q) {
     static const vlm_pictures none;
@@ -46,8 +59,8 @@ json_t *vlm_question_json(const vlm_model *m, const vlm_question *q) {
     return json_pack("{s:o,s:o,s:s,s:I,s:I,s:o,s:{s:f,s:f,s:f,s:f,s:f,s:f}}", "text", vlm_json_bytes(r->text, r->text_bytes), "ids",
                      vlm_json_ints(r->ids, (size_t)r->n), "finish_reason", r->finish_reason, "prompt_tokens", (json_int_t)r->prompt_tokens,
                      "completion_tokens", (json_int_t)r->n, "images", vlm_pictures_json(m, q->pictures ? q->pictures : &none), "timings",
-                     "load_ms", q->load_ms, "preprocess_ms", q->preprocess_ms, "encode_ms", q->encode_ms, "prefill_ms", q->prefill_ms,
-                     "decode_ms", q->decode_ms, "decode_tok_per_s", rate(q));
+                     "load_ms", short_of(q->load_ms), "preprocess_ms", short_of(q->preprocess_ms), "encode_ms", short_of(q->encode_ms),
+                     "prefill_ms", short_of(q->prefill_ms), "decode_ms", short_of(q->decode_ms), "decode_tok_per_s", short_of(rate(q)));
 }
 void vlm_question_timings(const vlm_question *q) {
     const vlm_answer_result *r = &q->answer;

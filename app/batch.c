@@ -36,8 +36,19 @@ static vlm_status next_line(FILE *f, const char *where, char **line, size_t *siz
     return VLM_OK;
 }
 
+/* A line of JSON: the parser's own "line 1" would contradict the one in `where`. */
+static vlm_status parse(const char *line, size_t size, const char *where, json_t **out) {
+    vlm_status status = vlm_json_parse(line, size, where, out);
+    const char *message = vlm_error_message(), *at = status == VLM_EFORMAT ? strstr(message, ", line 1 column ") : NULL;
+    if (!at) return status;
+    int n = (int)(at - message), m = (int)strcspn(at + 9, ";");
+    char what[512];
+    snprintf(what, sizeof what, "%.*s, %.*s", n, message, m, at + 9);
+    return vlm_fail(status, where, "%s; mend the line", what);
+}
+/* *id: the sample's own name, to be freed; NULL if it has none, or none could be read. */
 static vlm_status answer_line(const vlm_args *a, const vlm_model *m, vlm_session *s, const char *line, size_t size, const char *where,
-                              int64_t number) {
+                              int64_t number, json_t **id) {
     json_t *j = NULL;
     vlm_talk sample = { 0 };
     vlm_question q = { 0 };
@@ -45,23 +56,26 @@ static vlm_status answer_line(const vlm_args *a, const vlm_model *m, vlm_session
     bool loaded = false;
     vlm_status status;
     vlm_session_reset(s);
-    TRY_DONE(vlm_json_parse(line, size, where, &j));
+    TRY_DONE(parse(line, size, where, &j));
+    *id = json_incref(json_object_get(j, "id"));
     TRY_DONE(vlm_talk_read(j, where, &sample));
     TRY_DONE(vlm_talk_load(&sample, a, m, where));
     q.preprocess_ms = vlm_now_ms() - t0;
     loaded = true;
     const char *system = sample.system ? sample.system : a->system;
-    double t1 = vlm_now_ms(), context_ms;
-    TRY_DONE(vlm_talk_context(&sample, s, system));
+    double t1 = vlm_now_ms(), context_ms, encode_ms;
+    TRY_DONE(vlm_talk_context(&sample, s, system, &encode_ms));
     context_ms = vlm_now_ms() - t1;
     vlm_turn *last = &sample.turn[sample.turns - 1];
     q.system = sample.turns > 1 ? NULL : system;
     q.text = last->user;
     q.pictures = &last->pictures;
     TRY_DONE(vlm_answer_question(a, s, &q, false, NULL));
-    q.prefill_ms += context_ms;        /* earlier turns and their images */
+    q.encode_ms += encode_ms;          /* earlier turns and their images */
+    q.prefill_ms += context_ms - encode_ms;
     json_t *out = vlm_question_json(m, &q);
     if (out) json_object_set_new(out, "line", json_integer(number));
+    if (out && *id) json_object_set(out, "id", *id);
     if (out && sample.turns > 1) {             /* the images of all turns, in order */
         json_t *all = json_array();
         for (int64_t i = 0; i < sample.turns; i++) {
@@ -104,11 +118,15 @@ vlm_status vlm_ask_batch(vlm_args *a) {
         while (blank < size && strchr(" \t\r", line[blank]) && line[blank]) blank++;
         if (blank < size) {            /* empty lines are no samples */
             asked++;
-            status = answer_line(a, m, s, line, size, where, number);
+            json_t *id = NULL, *error;
+            status = answer_line(a, m, s, line, size, where, number, &id);
             if (status && status != VLM_ESTOPPED) {
                 failed++;
-                status = vlm_json_out(json_pack("{s:I,s:o}", "line", (json_int_t)number, "error", vlm_error_json(status)));
+                error = json_pack("{s:I,s:o}", "line", (json_int_t)number, "error", vlm_error_json(status));
+                if (error && id) json_object_set(error, "id", id);
+                status = vlm_json_out(error);
             }
+            json_decref(id);
             if (!status) status = vlm_flush();
         }
         free(line);

@@ -50,8 +50,8 @@ vlm_status vlm_parse_real(const char *where, const char *text, double lo, double
     char *end;
     double v = strtod(text, &end);
     if (end == text || *end || !(isdigit((unsigned char)*text) || *text == '-' || *text == '.') || strpbrk(text, "xX"))
-        return vlm_usage(where, "\"%s\" is not a number; give %g to %g", text, lo, hi);
-    if (!(v >= lo && v <= hi)) return vlm_usage(where, "%s is out of range; give %g to %g", text, lo, hi);
+        return vlm_usage(where, "\"%s\" is not a number; give %.15g to %.15g", text, lo, hi);
+    if (!(v >= lo && v <= hi)) return vlm_usage(where, "%s is out of range; give %.15g to %.15g", text, lo, hi);
     *out = v;
     return VLM_OK;
 }
@@ -117,6 +117,7 @@ vlm_status vlm_command_find(const char *name, int *out) {
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", vlm_commands[i].name);
     }
     if (!*name) name = "COMMAND";
+    if (!strcmp(name, "version")) return vlm_usage(name, "unknown command; did you mean --version? (this version has: %s)", all);
     if (best >= 0) return vlm_usage(name, "unknown command; did you mean %s? (this version has: %s)", vlm_commands[best].name, all);
     return vlm_usage(name, "unknown command; this version has: %s", all);
 }
@@ -220,9 +221,12 @@ static vlm_status from_line(int argc, char **argv, vlm_args *a) {
     const vlm_command *c = &vlm_commands[a->command];
     if (a->args < c->min)
         return vlm_usage(c->name, "%s is missing; usage: vlm %s %s", a->args ? "an argument" : "MODEL", c->name, c->args);
-    if (c->max >= 0 && a->args > c->max)
-        return vlm_usage(c->name, "\"%s\" is one argument too many; usage: vlm %s %s (a text with blanks needs quotes)", a->arg[c->max],
-                         c->name, c->args);
+    if (c->max >= 0 && a->args > c->max) {
+        const char *image = a->image.n ? "; repeat -i for each image" : "";
+        const char *text = strstr(c->args, "PROMPT") || strstr(c->args, "TEXT") ? "; a text with blanks needs quotes" : "";
+        return vlm_usage(c->name, "\"%s\" is one argument too many; usage: vlm %s%s%s%s%s", a->arg[c->max], c->name, *c->args ? " " : "",
+                         c->args, image, text);
+    }
     for (int k = 0; k < a->args; k++) {        /* MODEL and IMAGE are paths, the others may be empty */
         bool model = !k && !strncmp(c->args, "MODEL", 5);
         if (!*a->arg[k] && (model || strstr(c->args, "IMAGE")))

@@ -13,6 +13,8 @@ typedef struct talk {
     bool begun;
 } talk;
 
+static const char known[] = "/image F adds an image, /plan says what is used, /reset starts again, /quit ends, /help says this";
+
 static void complain(const char *what) {
     vlm_tell("vlm: %s%s%s%s", what, *vlm_error_where() ? vlm_error_where() : "", *vlm_error_where() ? ": " : "", vlm_error_message());
 }
@@ -77,7 +79,8 @@ static vlm_status command(talk *t, char *line, bool *quit) {
         else if (!strcmp(arg, "-")) vlm_tell("vlm: -: standard input holds the conversation; name a file");
         else if (vlm_pictures_add(&t->pending, t->m, arg, t->a->max_images)) complain("");
         else vlm_note("vlm: %s: goes with the next turn", arg);
-    } else vlm_tell("vlm: %s: unknown; /image F, /plan, /reset and /quit are known, a blank in front makes it text", line);
+    } else if (!strcmp(line, "/help")) vlm_tell("%s", known);
+    else vlm_tell("vlm: %s: unknown; /image F, /plan, /reset, /quit and /help are known, a blank in front makes it text", line);
     return VLM_OK;
 }
 
@@ -94,7 +97,7 @@ vlm_status vlm_cmd_chat(vlm_args *a) {
     TRY_DONE(vlm_need_language(a, t.m));
     TRY_DONE(vlm_open_session(a, t.m, &t.s));
     for (int i = 0; i < a->image.n; i++) TRY_DONE(vlm_pictures_add(&t.pending, t.m, a->image.v[i], a->max_images));
-    if (ask) vlm_note("/image F adds an image, /plan says what is used, /reset starts again, /quit ends");
+    if (ask) vlm_note("%s", known);
     while (!quit) {
         if (ask) { fputs("> ", stdout); fflush(stdout); }
         errno = 0;

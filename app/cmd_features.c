@@ -120,7 +120,8 @@ static vlm_status draw_similar(vlm_session *s, const wish *w, const vlm_seen *se
     mark(full, p->h, p->w, gh, gw, py * gw + px);
     *draw_ms += vlm_now_ms() - t0;
     status = vlm_picture_write(path, full, p->h, p->w, p->h, p->w);
-    if (!status) vlm_note("vlm: %s: patch %lld,%lld (column, row); colours from cosine %.3f to 1.000", path, (long long)px, (long long)py, lo);
+    if (!status)
+        vlm_note("vlm: %s: patch %lld,%lld (column, row); colours from cosine %.3f to 1.000", path, (long long)px, (long long)py, lo);
 done:
     free(work);
     free(rgb);

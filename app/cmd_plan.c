@@ -53,15 +53,19 @@ static json_t *row_json(const vlm_model *m, const char *path, const row *r) {
     json_object_set_new(j, "memory_bytes", json_integer((json_int_t)r->bytes));
     return j;
 }
+static const char *gflop_text(double gflop, char out[32]) {
+    snprintf(out, 32, gflop >= 1000 ? "%.0f" : "%.4g", gflop);
+    return out;
+}
 static void print_row(vlm_table *t, const vlm_model *m, const char *path, const row *r) {
-    char bytes[32], grid[64];
+    char bytes[32], gflop[32], grid[64];
     const vlm_image_plan *p = &r->plan;
     if (m->rule.kind == VLM_RULE_TILES)
         snprintf(grid, sizeof grid, "%lldx%lld tiles, %lld", (long long)p->rows, (long long)p->cols, (long long)p->n);
     else snprintf(grid, sizeof grid, "%lldx%lld", (long long)p->tokens.h, (long long)p->tokens.w);
-    vlm_table_row(t, "%s\t%lldx%lld\t%d\t%lldx%lld\t%lldx%lld\t%s\t%lld\t%+.1f%%\t%.4g\t%s", path, (long long)r->info.w,
+    vlm_table_row(t, "%s\t%lldx%lld\t%d\t%lldx%lld\t%lldx%lld\t%s\t%lld\t%+.1f%%\t%s\t%s", path, (long long)r->info.w,
                   (long long)r->info.h, r->info.orientation, (long long)p->W, (long long)p->H, (long long)p->patches.h,
-                  (long long)p->patches.w, grid, (long long)p->image_tokens, (p->stretch - 1) * 100, r->gflop,
+                  (long long)p->patches.w, grid, (long long)p->image_tokens, (p->stretch - 1) * 100, gflop_text(r->gflop, gflop),
                   vlm_bytes_text((double)r->bytes, bytes));
 }
 
@@ -73,8 +77,8 @@ static size_t weight_bytes(const vlm_model *m) {
 }
 
 static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *images, const totals *sum) {
-    char one[32], two[32], three[32], four[32];
-    bool vlm = m->net->language && m->net->vision, full = vlm && sum->tokens >= m->context;
+    char text[32];
+    bool many = sum->images > a->max_images, vlm = m->net->language && m->net->vision, full = vlm && sum->tokens >= m->context;
     int64_t positions = (sum->tokens + a->max_tokens + 255) / 256 * 256;
     size_t weights = weight_bytes(m), session = 0;
     if (m->net->language) session = vlm_session_bytes(m, positions < m->context ? positions : m->context);
@@ -85,6 +89,7 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
         json_t *limits = json_array();
         if (full) json_array_append_new(limits, json_string("context"));
         if (sum->bad) json_array_append_new(limits, json_string("images"));
+        if (many) json_array_append_new(limits, json_string("max-images"));
         TRY(vlm_json_out(json_pack("{s:o,s:{s:I,s:I,s:f},s:{s:I,s:I,s:I,s:I},s:I,s:o}", "images", images, "totals", "images",
                                    (json_int_t)sum->images, "tokens", (json_int_t)sum->tokens, "gflop", sum->gflop, "memory",
                                    "weights_bytes", (json_int_t)weights, "images_bytes", (json_int_t)images_bytes, "session_bytes",
@@ -94,19 +99,27 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
         json_decref(images);
         if (sum->images) {
             vlm_table_print(t, stdout);
-            printf("\ntotal    %lld image%s, %lld tokens, %.4g GFLOP\n", (long long)sum->images, sum->images == 1 ? "" : "s",
-                   (long long)sum->tokens, sum->gflop);
+            printf("\ntotal    %lld image%s, %lld tokens, %s GFLOP\n", (long long)sum->images, sum->images == 1 ? "" : "s",
+                   (long long)sum->tokens, gflop_text(sum->gflop, text));
         }
-        printf("memory   %s weights + %s images + %s session = %s\n", vlm_bytes_text((double)weights, one),
-               vlm_bytes_text((double)images_bytes, two), vlm_bytes_text((double)session, three), vlm_bytes_text((double)all, four));
+        const struct { const char *name; size_t bytes; } part[] = { { "weights", weights }, { "images", images_bytes },
+                                                                    { "session", session } };
+        printf("memory   ");
+        for (int i = 0; i < 3; i++)
+            if (part[i].bytes) printf("%s%s %s", i ? " + " : "", vlm_bytes_text((double)part[i].bytes, text), part[i].name);
+        if (all > weights) printf(" = %s", vlm_bytes_text((double)all, text));
+        putchar('\n');
         if (vlm) printf("context  %lld of %lld positions in images\n", (long long)sum->tokens, (long long)m->context);
     }
-    if (!full && !sum->bad) return VLM_OK;
+    if (!full && !sum->bad && !many) return VLM_OK;
     a->reported = true;
     a->said = sum->bad && !a->json;    /* a line for each */
     if (sum->bad)
         return vlm_fail(VLM_ELIMIT, "plan", "%lld of %lld images cannot be taken; each has its reason", (long long)sum->bad,
                         (long long)(sum->images + sum->bad));
+    if (many)
+        return vlm_fail(VLM_ELIMIT, "--max-images", "%lld images in a sample, over the limit of %lld; use fewer or raise it",
+                        (long long)sum->images, (long long)a->max_images);
     return vlm_fail(VLM_ECONTEXT, a->arg[0],
                     "%lld image tokens leave no room in a context of %lld; use fewer images, --max-size or --max-image-tokens",
                     (long long)sum->tokens, (long long)m->context);

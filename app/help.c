@@ -1,4 +1,5 @@
 #include "cli.h"
+#include "infer/new.h"
 #include <ctype.h>
 #include <string.h>
 
@@ -81,6 +82,12 @@ static void roff_option(FILE *f, const vlm_option *o) {
     roff(f, r);
     fputc('\n', f);
 }
+/* Printed once for all, not with each command. */
+static bool is_shared(const vlm_option *o) {
+    int n = 0;
+    for (int c = 0; c < VLM_COMMANDS; c++) n += o->commands >> c & 1;
+    return n > 1;
+}
 void vlm_print_man(FILE *f) {
     fputs(".TH VLM 1 \"\" \"vlm " VLM_VERSION
           "\" \"User Commands\"\n.SH NAME\nvlm \\- vision\\-language models whose images keep their own shape\n"
@@ -93,9 +100,20 @@ void vlm_print_man(FILE *f) {
         fputc('\n', f);
         roff(f, vlm_commands[c].page);
         fputc('\n', f);
+        bool shared = false;
         for (int i = 0; i < VLM_OPTIONS; i++)
-            if (vlm_options[i].commands & 1 << c && vlm_options[i].commands != C_ALL) roff_option(f, &vlm_options[i]);
+            if (vlm_options[i].commands & 1 << c && !is_shared(&vlm_options[i])) roff_option(f, &vlm_options[i]);
+        for (int i = 0; i < VLM_OPTIONS; i++) {
+            if (!(vlm_options[i].commands & 1 << c) || !is_shared(&vlm_options[i]) || vlm_options[i].commands == C_ALL) continue;
+            fprintf(f, "%s\\-\\-", shared ? ", " : ".PP\nBelow: ");
+            roff(f, vlm_options[i].name);
+            shared = true;
+        }
+        if (shared) fputs(".\n", f);
     }
+    fputs(".SH OPTIONS OF SEVERAL COMMANDS\n", f);
+    for (int i = 0; i < VLM_OPTIONS; i++)
+        if (vlm_options[i].commands != C_ALL && is_shared(&vlm_options[i])) roff_option(f, &vlm_options[i]);
     fputs(".SH OPTIONS OF EVERY COMMAND\n", f);
     for (int i = 0; i < VLM_OPTIONS; i++)
         if (vlm_options[i].commands == C_ALL) roff_option(f, &vlm_options[i]);
@@ -106,18 +124,30 @@ void vlm_print_man(FILE *f) {
 }
 
 /* ---- completion ------------------------------------------------------------------------------------------------------ */
-/* Options that take one of a few words; other values complete as files. */
+/* The words that an option's value may be, parted by blanks; NULL: a file. */
+static const char *words_of(int option, char out[512]) {
+    int n;
+    const vlm_preset *p = vlm_presets(&n);
+    const char *m = vlm_options[option].metavar;
+    if (option == O_preset) {
+        snprintf(out, 512, "help");
+        for (int i = 0; i < n; i++) snprintf(out + strlen(out), 512 - strlen(out), " %s", p[i].name);
+        return out;
+    }
+    if (!m || !strchr(m, '|')) return NULL;
+    snprintf(out, 512, "%s", m);
+    for (char *c = out; *c; c++) if (*c == '|') *c = ' ';
+    return out;
+}
 static void bash(FILE *f) {
+    char words[512];
     fputs("_vlm() {\n  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words\n  COMPREPLY=()\n"
           "  if [ \"$COMP_CWORD\" = 1 ]; then COMPREPLY=($(compgen -W \"", f);
     for (int c = 0; c < VLM_COMMANDS; c++) fprintf(f, "%s ", vlm_commands[c].name);
     fputs("--version --help\" -- \"$cur\")); return; fi\n  case $prev in\n", f);
     for (int i = 0; i < VLM_OPTIONS; i++) {
-        const char *m = vlm_options[i].metavar;
-        if (!m || !strchr(m, '|')) continue;
-        fprintf(f, "    --%s) COMPREPLY=($(compgen -W \"", vlm_options[i].name);
-        for (; *m; m++) fputc(*m == '|' ? ' ' : *m, f);
-        fputs("\" -- \"$cur\")); return;;\n", f);
+        if (words_of(i, words))
+            fprintf(f, "    --%s) COMPREPLY=($(compgen -W \"%s\" -- \"$cur\")); return;;\n", vlm_options[i].name, words);
     }
     fputs("  esac\n  case ${COMP_WORDS[1]} in\n", f);
     for (int c = 0; c < VLM_COMMANDS; c++) {
@@ -127,7 +157,8 @@ static void bash(FILE *f) {
         fputs("\";;\n", f);
     }
     fputs("  esac\n  if [[ $cur == -* || ${COMP_WORDS[1]} == help ]]; then COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
-          "  else COMPREPLY=($(compgen -f -- \"$cur\")); fi\n}\ncomplete -o filenames -F _vlm vlm\n", f);
+          "  else mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); compopt -o filenames 2>/dev/null; fi\n}\n"
+          "complete -F _vlm vlm\n", f);
 }
 static void zsh_text(FILE *f, const char *s) {         /* inside '...[...]' */
     for (; *s; s++) {
@@ -139,6 +170,7 @@ static void zsh_text(FILE *f, const char *s) {         /* inside '...[...]' */
     }
 }
 static void zsh(FILE *f) {
+    char words[512];
     fputs("#compdef vlm\n_vlm() {\n  local -a commands\n  commands=(\n", f);
     for (int c = 0; c < VLM_COMMANDS; c++) {
         fprintf(f, "    '%s:", vlm_commands[c].name);
@@ -157,11 +189,8 @@ static void zsh(FILE *f) {
             if (o->metavar) {
                 fputc(':', f);
                 zsh_text(f, o->metavar);
-                if (strchr(o->metavar, '|')) {
-                    fputs(":(", f);
-                    for (const char *m = o->metavar; *m; m++) fputc(*m == '|' ? ' ' : *m, f);
-                    fputc(')', f);
-                } else fputs(":_files", f);
+                if (words_of(i, words)) fprintf(f, ":(%s)", words);
+                else fputs(":_files", f);
             }
             fputc('\'', f);
         }

@@ -2,6 +2,7 @@
 #include "term.h"
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Before the options are parsed: shall an error about them be JSON too? */
 static bool wants_json(int argc, char **argv) {
@@ -14,6 +15,7 @@ static vlm_status run(int argc, char **argv, vlm_args *a) {
     if (argc < 2) return vlm_usage("", "no command; `vlm help` lists them");
     if (!strcmp(argv[1], "--version")) { vlm_print_version(stdout, wants_json(argc, argv)); return VLM_OK; }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) { vlm_print_help(stdout, -1); return VLM_OK; }
+    if (!strcasecmp(argv[1], "-v")) return vlm_usage(argv[1], "is not a command; did you mean --version?");
     if (argv[1][0] == '-') return vlm_usage(argv[1], "is not a command; options come behind it: vlm COMMAND [options]");
     TRY(vlm_args_parse(argc - 1, argv + 1, a));
     vlm_term_open(a);

@@ -91,7 +91,7 @@ vlm_status vlm_need_output(const vlm_args *a) {
 vlm_status vlm_check_ending(const char *option, const char *path, const char *end) {
     size_t n = strlen(path), e = strlen(end);
     if (n > e && !strcasecmp(path + n - e, end)) return VLM_OK;
-    return vlm_usage(option, "%s does not end in %s, which is what would be written; name a %s file", path, end, end);
+    return vlm_usage(option, "%s does not end in %s, which is what it would hold; name a %s file", path, end, end);
 }
 vlm_status vlm_check_output(const vlm_args *a, const char *path) {
     struct stat st;                    /* the file is written beside and renamed: a device or a pipe would be gone */

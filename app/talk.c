@@ -20,6 +20,10 @@ static vlm_status check_keys(const json_t *o, const char *where, const char *wha
     }
     return VLM_OK;
 }
+static vlm_status need(const json_t *o, const char *where, const char *what, const char *key, const char **out) {
+    if (!json_object_get(o, key)) return vlm_fail(VLM_EFORMAT, where, "%s has no key %s; give one", what, key);
+    return vlm_json_need_string(o, where, key, out);
+}
 static vlm_status add_turn(vlm_talk *s, const char *where, vlm_turn **out) {
     vlm_turn *t = realloc(s->turn, (size_t)(s->turns + 1) * sizeof *t);
     if (!t) return vlm_fail_memory(where, sizeof *t);
@@ -55,7 +59,7 @@ static vlm_status read_texts(const json_t *j, const json_t *texts, const char *w
         static const char *const known[] = { "user", "assistant", "source", NULL };
         TRY(add_turn(s, where, &t));
         TRY(check_keys(v, where, "a text", known));
-        TRY(vlm_json_need_string(v, where, "user", &user));
+        TRY(need(v, where, "a text", "user", &user));
         TRY(add_text(t, where, user));
         TRY(vlm_json_string(v, where, "assistant", &t->assistant));
     }
@@ -72,14 +76,14 @@ static vlm_status read_parts(vlm_turn *t, const json_t *content, const char *whe
     if (!json_is_array(content)) return vlm_fail(VLM_EFORMAT, where, "a message has no content; write a string or an array of parts");
     json_array_foreach(content, i, v) {
         const char *type = NULL, *text = NULL;
-        TRY(vlm_json_need_string(v, where, "type", &type));
+        TRY(need(v, where, "a part", "type", &type));
         if (strcmp(type, "image") && strcmp(type, "text"))
             return vlm_fail(VLM_EFORMAT, where, "a part has type \"%s\"; image and text are known", type);
         const char *const known[] = { "type", type, NULL };
         TRY(check_keys(v, where, "a part", known));
         if (!strcmp(type, "image")) TRY(add_path(t, where, json_object_get(v, "image")));
         else {
-            TRY(vlm_json_need_string(v, where, "text", &text));
+            TRY(need(v, where, "a part", "text", &text));
             TRY(add_text(t, where, text));
         }
     }
@@ -93,7 +97,7 @@ static vlm_status read_messages(const json_t *messages, const char *where, vlm_t
     json_array_foreach(messages, i, v) {
         const char *role = NULL;
         static const char *const known[] = { "role", "content", NULL }, *const part[] = { "type", "text", NULL };
-        TRY(vlm_json_need_string(v, where, "role", &role));
+        TRY(need(v, where, "a message", "role", &role));
         TRY(check_keys(v, where, "a message", known));
         const json_t *content = json_object_get(v, "content");
         vlm_turn *last = s->turns ? &s->turn[s->turns - 1] : NULL;
@@ -105,7 +109,7 @@ static vlm_status read_messages(const json_t *messages, const char *where, vlm_t
             if (json_is_string(content)) last->assistant = json_string_value(content);
             else if (json_array_size(content) == 1) {
                 TRY(check_keys(json_array_get(content, 0), where, "an answer's part", part));
-                TRY(vlm_json_need_string(json_array_get(content, 0), where, "text", &last->assistant));
+                TRY(need(json_array_get(content, 0), where, "an answer's part", "text", &last->assistant));
             } else return vlm_fail(VLM_EFORMAT, where, "an assistant's content is not one text; write a string");
         } else
             return vlm_fail(VLM_EFORMAT, where, "message %zu has role \"%s\"; user and assistant take turns, system comes first", i + 1,
@@ -150,10 +154,12 @@ static vlm_status resolve(const vlm_args *a, const char *path, const char *where
                               : strdup(".");
     if (!root) return vlm_fail_memory(where, strlen(path));
     size_t n = strlen(root);
-    bool leaves = path[0] == '/' && !(a->data_root && !strncmp(path, root, n) && (path[n] == '/' || (n && root[n - 1] == '/')));
-    for (const char *p = path; *p; p += strcspn(p, "/"), p += *p == '/') leaves |= strcspn(p, "/") == 2 && !strncmp(p, "..", 2);
-    char *full = leaves ? NULL : path[0] == '/' || !strcmp(root, ".") ? strdup(path) : vlm_join(root, path);
+    bool up = false, leaves = path[0] == '/' && !(a->data_root && !strncmp(path, root, n) && (path[n] == '/' || (n && root[n - 1] == '/')));
+    for (const char *p = path; *p; p += strcspn(p, "/"), p += *p == '/') up |= strcspn(p, "/") == 2 && !strncmp(p, "..", 2);
+    char *full = leaves || up ? NULL : path[0] == '/' || !strcmp(root, ".") ? strdup(path) : vlm_join(root, path);
     free(root);
+    if (up)
+        return vlm_fail(VLM_EFORMAT, where, "image %s has .. in its path; write it relative to --data-root, a folder above it", path);
     if (leaves)
         return vlm_fail(VLM_EFORMAT, where, "image %s leaves the data's folder; name the folder that holds it with --data-root", path);
     if (!full) return vlm_fail_memory(where, strlen(path));
@@ -177,15 +183,19 @@ vlm_status vlm_talk_load(vlm_talk *s, const vlm_args *a, const vlm_model *m, con
     }
     return VLM_OK;
 }
-vlm_status vlm_talk_context(const vlm_talk *t, vlm_session *s, const char *system) {
+vlm_status vlm_talk_context(const vlm_talk *t, vlm_session *s, const char *system, double *encode_ms) {
+    double all = 0;
     for (int64_t i = 0; i + 1 < t->turns; i++) {
         const vlm_turn *turn = &t->turn[i];
         vlm_features *f = NULL;
+        double t0 = vlm_now_ms();
         if (turn->pictures.n) TRY(vlm_encode(s, (const vlm_image *const *)turn->pictures.image, turn->pictures.n, &f));
+        all += vlm_now_ms() - t0;
         vlm_status status = vlm_session_told(s, i ? NULL : system, f, turn->user, turn->assistant);
         vlm_features_free(f);
         TRY(status);
     }
+    *encode_ms = all;
     return VLM_OK;
 }
 void vlm_talk_free(vlm_talk *s) {

@@ -16,7 +16,7 @@ typedef struct vlm_talk { const char *system; vlm_turn *turn; int64_t turns; } v
 vlm_status vlm_talk_read(const json_t *j, const char *where, vlm_talk *out);
 /* Images: relative to the folder of --batch's file, or of --data-root, and inside it. */
 vlm_status vlm_talk_load(vlm_talk *t, const vlm_args *a, const vlm_model *m, const char *where);
-/* The turns before the last go into the session. */
-vlm_status vlm_talk_context(const vlm_talk *t, vlm_session *s, const char *system);
+/* The turns before the last go into the session. *encode_ms: the time that their images took of it. */
+vlm_status vlm_talk_context(const vlm_talk *t, vlm_session *s, const char *system, double *encode_ms);
 void       vlm_talk_free(vlm_talk *t);
 #endif

@@ -47,16 +47,19 @@ static void show_progress(const char *what, int64_t done, int64_t total) {
     if (now - begin < 500 || now - last < (terminal ? 100 : 10000) || done <= first) return;
     last = now;
     double rate = (double)(done - first) / (now - begin) * 1e3;
+    char speed[40];
+    if (rate < 1) snprintf(speed, sizeof speed, "%.1f s each", 1 / rate);
+    else snprintf(speed, sizeof speed, "%.4g/s", rate);
     long long left = (long long)((double)(total - done) / rate + 0.5);
     if (terminal) {
         char cells[21];
         for (int i = 0; i < 20; i++) cells[i] = (double)i * (double)total < (double)done * 20 ? '#' : '.';
         cells[20] = 0;
-        fprintf(stderr, "\r\033[K%s [%s] %lld/%lld, %.4g/s, %lld:%02lld left", what, cells, (long long)done, (long long)total, rate,
+        fprintf(stderr, "\r\033[K%s [%s] %lld/%lld, %s, %lld:%02lld left", what, cells, (long long)done, (long long)total, speed,
                 left / 60, left % 60);
         bar = true;
     } else
-        fprintf(stderr, "vlm: %s: %lld of %lld, %.4g/s, %lld:%02lld left\n", what, (long long)done, (long long)total, rate, left / 60,
+        fprintf(stderr, "vlm: %s: %lld of %lld, %s, %lld:%02lld left\n", what, (long long)done, (long long)total, speed, left / 60,
                 left % 60);
     fflush(stderr);
 }

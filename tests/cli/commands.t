@@ -85,7 +85,7 @@ $ set -o pipefail; vlm plan models/vlm_siglip_up images/rgb_53x37.png | sed 's/ 
 | memory B weights + B images + B session = B
 | context  20 of 256 positions in images
 $ set -o pipefail; vlm plan models/llama | sed 's/ *[0-9.]* [kMG]B/ B/g; s/ *memory$//'
-| memory B weights + B images + B session = B
+| memory B weights + B session = B
 $ set -o pipefail; vlm plan models/llama images/rgb_1x1.png | sed 's/ *[0-9.]* [kMG]B/ B/g; s/ *memory$//'
 ! vlm: models/llama: has no vision encoder; name a folder that has one
 = 1
@@ -103,15 +103,15 @@ $ set -o pipefail; vlm plan models/vlm_dino nowhere.png --json | sed 's/"memory"
 ! vlm: plan: 1 of 1 images cannot be taken; each has its reason
 = 1
 $ set -o pipefail; vlm plan models/dinov3_s images/rgb_96x32.png --max-pixels 100 | sed 's/ *[0-9.]* [kMG]B/ B/g; s/ *memory$//'
-| memory B weights + B images + B session = B
+| memory B weights
 ! vlm: images/rgb_96x32.png: is 96×32 pixels, over the limit of 100 in all; make it smaller or raise --max-pixels
 = 1
 $ set -o pipefail; vlm plan models/dinov3_s images/rgb_96x32.png --max-side 95 | sed 's/ *[0-9.]* [kMG]B/ B/g; s/ *memory$//'
-| memory B weights + B images + B session = B
+| memory B weights
 ! vlm: images/rgb_96x32.png: is 96×32 pixels, over the limit of 95 a side; make it smaller or raise --max-side
 = 1
 $ set -o pipefail; vlm plan models/dinov3_s images/rgb_96x32.png --max-bytes 10 | sed 's/ *[0-9.]* [kMG]B/ B/g; s/ *memory$//'
-| memory B weights + B images + B session = B
+| memory B weights
 ! vlm: images/rgb_96x32.png: has 7771 bytes, over the limit of 10; check that it is the right file, or raise --max-bytes
 = 1
 $ set -o pipefail; vlm plan models/vlm_dino images/rgb_40x40.png --context 5 | sed 's/ *[0-9.]* [kMG]B/ B/g; s/ *memory$//'
@@ -123,13 +123,16 @@ $ set -o pipefail; vlm plan models/vlm_dino images/rgb_40x40.png --context 5 | s
 | context  9 of 5 positions in images
 ! vlm: models/vlm_dino: 9 image tokens leave no room in a context of 5; use fewer images, --max-size or --max-image-tokens
 = 1
+$ vlm plan models/vlm_dino images/rgb_1x1.png images/rgb_1x1.png --max-images 1 --json | grep -o '"broken_limits".*'
+| "broken_limits":["max-images"]}
+! vlm: --max-images: 2 images in a sample, over the limit of 1; use fewer or raise it
 $ printf 'GIF89a\1\0\1\0\0\0\0;' >a.gif; set -o pipefail; vlm plan models/vlm_dino a.gif | sed 's/ *[0-9.]* [kMG]B/ B/g; s/ *memory$//'
-| memory B weights + B images + B session = B
+| memory B weights + B session = B
 | context  0 of 256 positions in images
 ! vlm: a.gif: is GIF, which cannot be read; convert it to PNG or JPEG
 = 1
 $ head -c 100 images/j444.jpg >cut.jpg; set -o pipefail; vlm plan models/vlm_dino cut.jpg | sed 's/ *[0-9.]* [kMG]B/ B/g; s/ *memory$//'
-| memory B weights + B images + B session = B
+| memory B weights + B session = B
 | context  0 of 256 positions in images
 ! vlm: cut.jpg: is a damaged JPEG: Premature end of JPEG file; get the file again or save it anew
 = 1
@@ -233,12 +236,15 @@ $ vlm preprocess models/vlm_dino images/rgb_53x37.png
 $ vlm preprocess models/vlm_dino images/rgb_53x37.png -o no/such/p.npy
 ! vlm: no/such/p.npy: cannot write: No such file or directory; check the path
 = 1
+$ ln -s /dev/null null.npy; vlm preprocess models/vlm_dino images/rgb_53x37.png -o null.npy --force
+! vlm: null.npy: is no regular file; name a file
+= 1
 $ vlm preprocess models/vlm_dino images/rgb_53x37.png -o images
-! vlm: images: is no regular file; name a file
-= 1
-$ vlm preprocess models/vlm_dino images/rgb_53x37.png -o /dev/null --force
-! vlm: /dev/null: is no regular file; name a file
-= 1
+! vlm: --output: images does not end in .npy, which is what it would hold; name a .npy file
+= 2
+$ vlm preprocess models/vlm_dino images/rgb_53x37.png -o -
+! vlm: --output: is -, but nothing is written to standard output here; name a file or folder
+= 2
 $ vlm preprocess models/llama images/rgb_53x37.png -o q.npy
 ! vlm: models/llama: has no vision encoder; name a folder that has one
 = 1
@@ -289,9 +295,23 @@ $ vlm features models/dinov3_p8 images/rgb_53x37.png
 $ vlm features models/dinov3_p8 images/rgb_53x37.png ./images/rgb_53x37.png -o fs
 ! vlm: ./images/rgb_53x37.png: has the same name as images/rgb_53x37.png, their files would be one; give them to two calls
 = 2
-$ vlm features models/dinov3_p8 images/rgb_53x37.png -o same --pca same
-! vlm: same: is named for two outputs; name two files or folders
+$ vlm features models/dinov3_p8 images/rgb_53x37.png -o same.npy --prefix same.npy
+! vlm: same.npy: is named for two outputs; name two files or folders
 = 2
+$ vlm features models/dinov3_p8 images/rgb_53x37.png --pca x.jpg
+! vlm: --pca: x.jpg does not end in .png, which is what it would hold; name a .png file
+= 2
+$ vlm features models/dinov3_p8 images/rgb_53x37.png -o f --prefix p.npy
+! vlm: --output: f does not end in .npy, which is what it would hold; name a .npy file
+= 2
+$ vlm features models/dinov3_p8 images/rgb_53x37.png --pca -
+! vlm: --pca: is -, but nothing is written to standard output here; name a file or folder
+= 2
+$ vlm features models/dinov3_p8 images/rgb_53x37.png nowhere.png -o halfway; test ! -e halfway
+! vlm: nowhere.png: cannot open: No such file or directory; check the path
+$ vlm features models/dinov3_p8 images/rgb_53x37.png --pca T.PNG --similar s5.png --at 3,3 2>&1 >/dev/null | sed 's/[0-9]* ms/N ms/g; s/[0-9.-]* to/N to/'
+| vlm: s5.png: patch 0,0 (column, row); colours from cosine N to 1.000
+| vlm: images/rgb_53x37.png: 5x7 patches; load N ms, encode N ms, draw N ms, write N ms
 $ vlm features models/dinov3_p8 images/rgb_53x37.png -o f.npy
 ! vlm: f.npy: exists already; name another file or give --force to replace it
 = 1
@@ -407,9 +427,9 @@ $ vlm ask models/vlm_dino --batch nowhere.jsonl
 = 1
 $ printf '%s\n' '{"images":["images/rgb_1x1.png"],"texts":[{"user":"hi"}]}' 'no' '' '{"texts":[{"user":"a","assistant":"b"},{"user":"c"}]}' '{"images":["../x.png"],"texts":[{"user":"c"}]}' '{"texts":[{"user":"a"},{"user":"c"}]}' '{"texts":[]}' '{"user":"a"}' '{"messages":[{"role":"user","content":[{"type":"image","image":"images/rgb_1x1.png"},{"type":"text","text":"hi"}]}]}' '{"messages":[{"role":"assistant","content":"hi"}]}' '{"images":["images/nowhere.png"],"texts":[{"user":"hi"}]}' >b.jsonl; set -o pipefail; vlm ask models/vlm_dino --batch b.jsonl --max-tokens 2 | sed 's/"timings".*},/.../; s/"text".*"finish_reason"/"finish_reason"/'
 | {"finish_reason":"length","prompt_tokens":19,"completion_tokens":2,"images":[{"path":"images/rgb_1x1.png","width":1,"height":1,"resized":[16,16],"grid":[1,1],"tokens":1}],..."line":1}
-| {"line":2,"error":{"code":"format","where":"b.jsonl:2","message":"is not valid JSON: invalid token near 'no', line 1 column 2; get the file again or mend it"}}
+| {"line":2,"error":{"code":"format","where":"b.jsonl:2","message":"is not valid JSON: invalid token near 'no', column 2; mend the line"}}
 | {"finish_reason":"length","prompt_tokens":37,"completion_tokens":2,"images":[],..."line":4}
-| {"line":5,"error":{"code":"format","where":"b.jsonl:5","message":"image ../x.png leaves the data's folder; name the folder that holds it with --data-root"}}
+| {"line":5,"error":{"code":"format","where":"b.jsonl:5","message":"image ../x.png has .. in its path; write it relative to --data-root, a folder above it"}}
 | {"line":6,"error":{"code":"format","where":"b.jsonl:6","message":"turn 1 has no answer, but is not the last; give one"}}
 | {"line":7,"error":{"code":"format","where":"b.jsonl:7","message":"has no user turn; give one"}}
 | {"line":8,"error":{"code":"format","where":"b.jsonl:8","message":"has neither texts nor messages; give one of them"}}
@@ -419,6 +439,24 @@ $ printf '%s\n' '{"images":["images/rgb_1x1.png"],"texts":[{"user":"hi"}]}' 'no'
 ! vlm: b.jsonl: 7 of 10 lines could not be answered; see the error objects
 = 1
 $ head -1 b.jsonl | vlm ask models/vlm_dino --batch - --max-tokens 2 --quiet | grep -o '"ids":[^a-z]*' >one; vlm ask models/vlm_dino -i images/rgb_1x1.png hi --max-tokens 2 --json | grep -o '"ids":[^a-z]*' | cmp - one
+
+Each answer and each error bears its sample's id; what takes time in earlier turns is booked where it belongs.
+$ printf '%s\n' '{"id":"a7","texts":[{"user":"hi"}]}' '{"id":{"n":[1]},"texts":[{"assistant":"hi"}]}' '{"id":3,"messages":[{"content":"x"}]}' | vlm ask models/vlm_dino --batch - --max-tokens 1 2>/dev/null | sed 's/.*"line":1/"line":1/'
+| "line":1,"id":"a7"}
+| {"line":2,"error":{"code":"format","where":"standard input:2","message":"a text has no key user; give one"},"id":{"n":[1]}}
+| {"line":3,"error":{"code":"format","where":"standard input:3","message":"a message has no key role; give one"},"id":3}
+= 0
+$ printf '%s\n' '{"images":["images/rgb_53x37.png"],"texts":[{"user":"a","assistant":"b"},{"user":"c"}]}' >e.jsonl; vlm ask models/vlm_dino --batch e.jsonl --max-tokens 1 | grep -o '"encode_ms":[0-9.]*' | awk -F: '{print ($2 > 0.03 ? "some" : $2)}'
+| some
+$ vlm ask models/vlm_dino hi --max-tokens 3 --json | grep -c '[0-9][.][0-9]\{4\}'
+| 0
+= 1
+? command -v script # script is not installed: what a terminal is shown is not tested
+$ script -qec 'vlm ask models/vlm_dino hi --max-tokens 60 --temperature 3 --seed 1 --quiet' /dev/null | tr -d '\r\n\t' | LC_ALL=C tr -d ' -~\200-\377' | wc -c
+| 0
+$ vlm ask models/vlm_dino hi --max-tokens 60 --temperature 3 --seed 1 --quiet | tr -d '\r\n\t' | LC_ALL=C tr -d ' -~\200-\377' | wc -c | sed 's/^[1-9][0-9]*$/some/'
+| some
+? true # always
 
 A line with a NUL is no empty one; a key that nobody reads is named; what does not fit is a line.
 $ printf '\0{"texts":[{"user":"a"}]}\n \t\r\n' | vlm ask models/vlm_dino --batch - 2>/dev/null | sed 's/"message".*/.../'
@@ -444,12 +482,14 @@ $ printf '/plan\nhi\n/image images/rgb_53x37.png\n/plan\n/foo\n/image nowhere.pn
 | context: 0 of 256 positions used, 0 wait in images, N free
 ! vlm: the answer was cut at --max-tokens
 ! vlm: images/rgb_53x37.png: goes with the next turn
-! vlm: /foo: unknown; /image F, /plan, /reset and /quit are known, a blank in front makes it text
+! vlm: /foo: unknown; /image F, /plan, /reset, /quit and /help are known, a blank in front makes it text
 ! vlm: nowhere.png: cannot open: No such file or directory; check the path
 ! vlm: /image: needs a file; write /image F
 ! vlm: the context is empty
+$ printf '/help\n' | vlm chat models/vlm_dino
+! /image F adds an image, /plan says what is used, /reset starts again, /quit ends, /help says this
 $ printf '/foo\n/image nowhere.png\n/reset\n' | vlm chat models/vlm_dino
-! vlm: /foo: unknown; /image F, /plan, /reset and /quit are known, a blank in front makes it text
+! vlm: /foo: unknown; /image F, /plan, /reset, /quit and /help are known, a blank in front makes it text
 ! vlm: nowhere.png: cannot open: No such file or directory; check the path
 ! vlm: the context is empty
 $ printf '%s\nhi\n' "$(yes 'This is a long talk.' | head -80 | tr '\n' ' ')" | vlm chat models/vlm_dino --max-tokens 2 2>&1 >/dev/null | sed 's/needs [0-9]* /needs N /'
@@ -478,8 +518,11 @@ $ vlm new --preset tiny --vision models/dinov3_s -o n
 ! vlm: --preset: brings its own backbones; leave --vision and --language out
 = 2
 $ vlm new --preset tyni -o n
-! vlm: --preset: "tyni" is not known; --preset help lists them
-= 1
+! vlm: --preset: "tyni" is not known; did you mean tiny?
+= 2
+$ vlm new --preset help -o n
+! vlm: --preset: help lists the presets and makes nothing; leave -o out or name one
+= 2
 $ vlm new --vision models/dinov3_s -o n
 ! vlm: --language: is missing; give --vision DIR and --language DIR, or --preset NAME (`--preset help` lists them)
 = 2
@@ -500,11 +543,12 @@ $ vlm new --preset tiny -o n
 ! vlm: n: exists already; name another folder or give --force to replace it
 = 1
 $ vlm new --vision models/dinov3_s --language models/llama -o n --force --json && vlm inspect n | grep '^model\|^images\|^tokens'
+! vlm: the projector is random: answers about images mean nothing before training
 | {"path":"n"}
 | model      n: whole VLM (ours)
 | images     own rectangle, multiples of 32, long side at most 1024; bicubic; normalised: imagenet; a token is 32 x 32 pixels
 | tokens     321 ids, 4 special, bos 1 <|im_start|>, eos 2 <|im_end|>, pad 2 <|im_end|>, image 320 <|image|>, an answer ends at 2
-$ vlm new --vision models/siglip --language models/gemma3 -o n3 --dtype bf16 --context 128 && vlm inspect n3 | grep '^model\|^images\|^tokens\|^context'
+$ vlm new --vision models/siglip --language models/gemma3 -o n3 --dtype bf16 --context 128 --quiet && vlm inspect n3 | grep '^model\|^images\|^tokens\|^context'
 | n3
 | model      n3: whole VLM (ours)
 | images     tiles of 32 x 32 and a global tile, long side always 128; bicubic; normalised: siglip; a token is 16 x 16 pixels

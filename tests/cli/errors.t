@@ -46,9 +46,9 @@ $ vlm trace models/vlm_dino --prompt hi --against bad --json
 ! vlm: bad: holds no stage to compare; name a folder that vlm trace wrote
 = 1
 $ vlm new --preset nothing -o x --json
-| {"error":{"code":"argument","where":"--preset","message":"\"nothing\" is not known; --preset help lists them"}}
-! vlm: --preset: "nothing" is not known; --preset help lists them
-= 1
+| {"error":{"code":"usage","where":"--preset","message":"\"nothing\" is not known; `--preset help` lists them"}}
+! vlm: --preset: "nothing" is not known; `--preset help` lists them
+= 2
 
 A mapped file that is cut short ends the program, but not without a word. (The signal is sent: when a page goes is not ours to time.)
 $ mkfifo in; vlm chat models/vlm_dino <in & exec 3>in; sleep 0.3; kill -BUS $!; wait $!

@@ -139,16 +139,16 @@ $ vlm ask m p --seed 9223372036854775808
 ! vlm: --seed: 9223372036854775808 is out of range; give 0 to 9223372036854775807
 = 2
 $ vlm ask m p --temperature nan
-! vlm: --temperature: "nan" is not a number; give 0 to 1e+06
+! vlm: --temperature: "nan" is not a number; give 0 to 1000000
 = 2
 $ vlm ask m p --temperature 1e999
-! vlm: --temperature: 1e999 is out of range; give 0 to 1e+06
+! vlm: --temperature: 1e999 is out of range; give 0 to 1000000
 = 2
 $ vlm ask m p --top-p 1.5
 ! vlm: --top-p: 1.5 is out of range; give 0 to 1
 = 2
 $ vlm ask m p --temperature 0x1p3
-! vlm: --temperature: "0x1p3" is not a number; give 0 to 1e+06
+! vlm: --temperature: "0x1p3" is not a number; give 0 to 1000000
 = 2
 $ vlm ask m p --isa sse9
 ! vlm: --isa: "sse9" is not known; give ref|avx2|avx512
@@ -172,7 +172,22 @@ $ vlm preprocess m
 ! vlm: preprocess: an argument is missing; usage: vlm preprocess MODEL IMAGE
 = 2
 $ vlm ask m what is this
-! vlm: ask: "is" is one argument too many; usage: vlm ask MODEL [PROMPT] (a text with blanks needs quotes)
+! vlm: ask: "is" is one argument too many; usage: vlm ask MODEL [PROMPT]; a text with blanks needs quotes
+= 2
+$ vlm ask m -i a.png b.png hi
+! vlm: ask: "hi" is one argument too many; usage: vlm ask MODEL [PROMPT]; repeat -i for each image; a text with blanks needs quotes
+= 2
+$ vlm chat m -i a.png b.png
+! vlm: chat: "b.png" is one argument too many; usage: vlm chat MODEL; repeat -i for each image
+= 2
+$ vlm new m
+! vlm: new: "m" is one argument too many; usage: vlm new
+= 2
+$ vlm version
+! vlm: version: unknown command; did you mean --version? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, help)
+= 2
+$ vlm -v
+! vlm: -v: is not a command; did you mean --version?
 = 2
 $ vlm inspect -- --json
 ! vlm: --json: is not a folder; name a MODEL folder that holds config.json and model.safetensors
@@ -306,11 +321,17 @@ $ . ./vlm.bash; COMP_WORDS=(vlm tokenize m --no) COMP_CWORD=3; _vlm; echo "${COM
 | --no-special
 $ . ./vlm.bash; COMP_WORDS=(vlm ask m --isa av) COMP_CWORD=4; _vlm; echo "${COMPREPLY[@]}"
 | avx2 avx512
+$ . ./vlm.bash; COMP_WORDS=(vlm new --preset ti) COMP_CWORD=3; _vlm; echo "${COMPREPLY[@]}"
+| tiny
+$ . ./vlm.bash; touch 'two words.jpg' two.png; COMP_WORDS=(vlm plan m two) COMP_CWORD=3; _vlm; printf '<%s>\n' "${COMPREPLY[@]}" | sort
+| <two words.jpg>
+| <two.png>
 $ vlm help --completion fish
 ! vlm: --completion: "fish" is not known; give bash|zsh
 = 2
 $ vlm help --man | grep -c '^\.SS vlm '
 | 10
+$ vlm help --man | grep '^\.B ' | sort | uniq -d
 ? command -v zsh # zsh is not installed: its completion is not parsed
 $ vlm help --completion zsh >vlm.zsh; zsh -n vlm.zsh
 ? command -v groff # groff is not installed: the manual page is not formatted
