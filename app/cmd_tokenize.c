@@ -1,6 +1,7 @@
 #include "open.h"
 #include "base/file.h"
 #include "io/tokenizer.h"
+#include "io/weights.h"
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,7 @@ vlm_status vlm_cmd_tokenize(vlm_args *a) {
         return status;
     }
     vlm_tokenizer *t;
+    if (!vlm_is_dir(a->arg[0])) return vlm_weights_refuse(a->arg[0]);
     TRY(vlm_tokenizer_open(a->arg[0], &t));
     vlm_status status = a->decode ? decode(a, t) : encode(a, t, NULL);
     vlm_tokenizer_close(t);

@@ -98,39 +98,71 @@ done:
     return status;
 }
 
-/* The folder has neither of our two files: says what it has instead. */
-static vlm_status nothing_here(const char *dir) {
-    static const struct { const char *suffix, *what; } kinds[] = {          /* the first that is there is reported */
-        { ".safetensors", "is there, but neither " ONE " nor " INDEX "; get the index, or name the one file " ONE },
-        { ".bin", "is a pickle, which can run code when it is read; save the model with safetensors (save_pretrained does)" },
-        { ".pt", "is a pickle, which can run code when it is read; save the model with safetensors" },
-        { ".pth", "is a pickle, which can run code when it is read; save the model with safetensors" },
-        { ".gguf", "is GGUF, which this version does not read; get the folder with safetensors that it was made from" },
-    };
-    enum { KINDS = sizeof kinds / sizeof *kinds };
-    int best = KINDS;
-    char *found = NULL;
+/* What else people have, by the ends of names; in a folder the first kind that is there is reported. */
+static const struct { const char *suffix, *what; } kinds[] = {
+    { ".safetensors", "is there, but neither " ONE " nor " INDEX "; get the index, or name the one file " ONE },
+    { ".bin", "is a pickle, which can run code when it is read; save the model with safetensors (save_pretrained does)" },
+    { ".pt", "is a pickle, which can run code when it is read; save the model with safetensors" },
+    { ".pth", "is a pickle, which can run code when it is read; save the model with safetensors" },
+    { ".gguf", "is GGUF, which this version does not read; get the folder with safetensors that it was made from" },
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+static bool ends_in(const char *name, const char *suffix) {
+    size_t n = strlen(name), s = strlen(suffix);
+    return n > s && !strcmp(name + n - s, suffix);
+}
+static int kind_of(const char *name) {
+    int k = 0;
+    while (k < KINDS && !ends_in(name, kinds[k].suffix)) k++;
+    return k;
+}
+/* The folder's file of the first kind, to be freed: the same one whatever the folder's order. NULL and KINDS: none. */
+static vlm_status look(const char *dir, char **found, int *kind) {
     DIR *d = opendir(dir);
     struct dirent *e;
     if (!d) return vlm_fail_errno(dir, "open the folder");
+    *found = NULL;
+    *kind = KINDS;
     while ((e = readdir(d))) {
-        size_t n = strlen(e->d_name);
-        for (int k = 0; k <= best && k < KINDS; k++) {
-            size_t s = strlen(kinds[k].suffix);
-            if (n <= s || strcmp(e->d_name + n - s, kinds[k].suffix) || (k == best && strcmp(e->d_name, found) > 0)) continue;
-            free(found);
-            if ((found = strdup(e->d_name))) best = k;         /* the same one whatever the folder's order */
-            else best = KINDS;
-            break;
-        }
+        int k = kind_of(e->d_name);
+        if (k == KINDS || k > *kind || (k == *kind && strcmp(e->d_name, *found) > 0)) continue;
+        free(*found);
+        *kind = (*found = strdup(e->d_name)) ? k : KINDS;
     }
     closedir(d);
-    if (!found) return vlm_fail(VLM_EIO, dir, "holds no weights; looked for " ONE " and " INDEX);
-    char *path = vlm_join(dir, found);
-    vlm_status status = vlm_fail(best ? VLM_EUNSUPPORTED : VLM_EIO, path ? path : dir, "%s", kinds[best].what);
+    return VLM_OK;
+}
+static vlm_status refuse_kind(const char *dir, const char *name, int kind) {
+    char *path = vlm_join(dir, name);
+    vlm_status status = vlm_fail(kind ? VLM_EUNSUPPORTED : VLM_EIO, path ? path : dir, "%s", kinds[kind].what);
     free(path);
+    return status;
+}
+/* The folder has neither of our two files: says what it has instead. */
+static vlm_status nothing_here(const char *dir) {
+    char *found;
+    int kind;
+    TRY(look(dir, &found, &kind));
+    if (!found) return vlm_fail(VLM_EIO, dir, "holds no weights; looked for " ONE " and " INDEX);
+    vlm_status status = refuse_kind(dir, found, kind);
     free(found);
     return status;
+}
+vlm_status vlm_weights_refuse(const char *path) {
+    static const char what[] = "name a MODEL folder that holds config.json and " ONE;
+    char *found;
+    int kind = kind_of(path);
+    if (vlm_is_dir(path)) {
+        TRY(look(path, &found, &kind));
+        vlm_status status = found && kind ? refuse_kind(path, found, kind) : vlm_fail(VLM_EIO, path, "holds no config.json; %s", what);
+        free(found);
+        return status;
+    }
+    if (!vlm_exists(path)) return vlm_fail(VLM_EIO, path, "is not a folder; %s", what);
+    if (kind && kind < KINDS) return vlm_fail(VLM_EUNSUPPORTED, path, "%s", kinds[kind].what);
+    if (ends_in(path, "tokenizer.model"))
+        return vlm_fail(VLM_EUNSUPPORTED, path, "is a SentencePiece model; save the tokenizer as tokenizer.json and name its folder");
+    return vlm_fail(VLM_EIO, path, "is a file; %s", what);
 }
 
 vlm_status vlm_weights_open(const char *dir, vlm_weights **out) {

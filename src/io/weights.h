@@ -7,6 +7,9 @@
    names, and the shards hold no others. Opening maps files and reads headers; it touches no tensor's pages.
    VLM_EUNSUPPORTED names a pickle or GGUF that lies there instead, VLM_EIO says what was looked for. Immutable: any number of threads. */
 typedef struct vlm_weights vlm_weights;
+/* `path` is no MODEL folder, or one without config.json: says by the names that are there what it is (GGUF, a pickle, a SentencePiece
+   model, one file of a folder) and what to do. Always fails: VLM_EUNSUPPORTED, VLM_EIO. */
+vlm_status vlm_weights_refuse(const char *path);
 vlm_status vlm_weights_open(const char *dir, vlm_weights **out);
 void       vlm_weights_close(vlm_weights *w);                  /* NULL is fine */
 

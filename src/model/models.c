@@ -371,8 +371,11 @@ static vlm_status load(vlm_net *net, int threads) {
 
 vlm_status vlm_net_open(const char *dir, const vlm_net_options *options, vlm_net **out) {
     vlm_status status = VLM_OK;
-    if (!vlm_is_dir(dir))
-        return vlm_fail(VLM_EIO, dir, "is not a folder; name a MODEL folder that holds config.json and model.safetensors");
+    char *config = vlm_join(dir, "config.json");
+    if (!config) return vlm_fail_memory(dir, strlen(dir));
+    bool model = vlm_exists(config);
+    free(config);
+    if (!model) return vlm_weights_refuse(dir);
     vlm_net *net = calloc(1, sizeof *net);
     if (!net || !(net->dir = strdup(dir))) { free(net); return vlm_fail_memory(dir, sizeof *net); }
     net->shuffle = 1;
