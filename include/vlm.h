@@ -53,7 +53,7 @@ typedef struct vlm_model_options {     /* zeroed: everything as the folder says 
     int no_upscale;                    /* never enlarge an image, except to one block */
     int compat_resize;                 /* the Python float rule for sizes, with its rounding errors */
     int fork_maths;                    /* tanh-GELU and K bias, as the nanoVLM fork trained its plain DINOv3 */
-    const char *chat_template;         /* "chatml", "gemma", "none"; NULL: the folder's */
+    const char *chat_template;         /* "chatml", "smollm2", "gemma", "none"; NULL: the folder's */
     int64_t max_pixels, max_side_px, max_file_bytes;   /* limits on images; 0: 128 M, 65,500, 256 MB */
 } vlm_model_options;
 /* options may be NULL. Fails with VLM_EIO, VLM_EFORMAT (a file, key or tensor is wrong: named), VLM_EUNSUPPORTED (named), VLM_ENOMEM. */

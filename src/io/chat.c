@@ -164,13 +164,23 @@ static vlm_status say(vlm_chat *c, const char *s, size_t n) {
 }
 static vlm_status says(vlm_chat *c, const char *s) { return say(c, s, strlen(s)); }
 
+/* The template may lie beside tokenizer.json, in it or nowhere: the folder is named. */
+static vlm_status no_template(const char *where, const char *template) {
+    static const char file[] = "/tokenizer.json", sub[] = "/tokenizer";
+    char dir[1024];
+    size_t n = (size_t)snprintf(dir, sizeof dir, "%s", where), f = sizeof file - 1, s = sizeof sub - 1;
+    if (n >= sizeof dir) n = sizeof dir - 1;
+    if (n > f && !strcmp(dir + n - f, file)) dir[n -= f] = 0;
+    if (n > s && !strcmp(dir + n - s, sub)) dir[n - s] = 0;
+    return vlm_fail(VLM_EUNSUPPORTED, dir, "%s; choose one with --template chatml|smollm2|gemma|none",
+                    template ? "its chat template is of a kind that is not known" : "has no chat template");
+}
 vlm_status vlm_chat_open(const vlm_tokenizer *t, vlm_chat_kind kind, vlm_chat **out) {
     vlm_status status = VLM_OK;
     const char *text, *s = vlm_tokenizer_chat_template(t);
     size_t n;
     if (kind == VLM_CHAT_UNKNOWN)
-        return vlm_fail(VLM_EUNSUPPORTED, vlm_tokenizer_where(t), "%s; choose one with --template chatml|gemma|none",
-                        s ? "the folder's chat template is of a kind that is not known" : "the folder has no chat template");
+        return no_template(vlm_tokenizer_where(t), s);
     vlm_chat *c = calloc(1, sizeof *c);
     if (!c) return vlm_fail_memory("chat", sizeof *c);
     c->t = t;

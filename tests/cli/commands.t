@@ -186,7 +186,28 @@ $ vlm inspect models/llama --json
 
 Broken folders: every class of file names itself.
 $ mkdir empty; vlm inspect empty
-! vlm: empty/config.json: cannot open: No such file or directory; check the path
+! vlm: empty: holds no config.json; name a MODEL folder that holds config.json and model.safetensors
+= 1
+$ touch empty/model-q4.gguf; vlm inspect empty
+! vlm: empty/model-q4.gguf: is GGUF, which this version does not read; get the folder with safetensors that it was made from
+= 1
+$ vlm ask empty/model-q4.gguf hi
+! vlm: empty/model-q4.gguf: is GGUF, which this version does not read; get the folder with safetensors that it was made from
+= 1
+$ touch empty/b.pth empty/a.pth; vlm inspect empty
+! vlm: empty/a.pth: is a pickle, which can run code when it is read; save the model with safetensors
+= 1
+$ vlm inspect empty/b.pth
+! vlm: empty/b.pth: is a pickle, which can run code when it is read; save the model with safetensors
+= 1
+$ touch empty/model.safetensors; vlm inspect empty
+! vlm: empty: holds no config.json; name a MODEL folder that holds config.json and model.safetensors
+= 1
+$ vlm inspect empty/model.safetensors
+! vlm: empty/model.safetensors: is a file; name a MODEL folder that holds config.json and model.safetensors
+= 1
+$ touch empty/tokenizer.model; vlm tokenize empty/tokenizer.model hi
+! vlm: empty/tokenizer.model: is a SentencePiece model; save the tokenizer as tokenizer.json and name its folder
 = 1
 $ cp -r models/llama/ bad; echo '{' >bad/config.json; vlm inspect bad
 ! vlm: bad/config.json: is not valid JSON: string or '}' expected near end of file, line 2 column 0; get the file again or mend it
@@ -215,6 +236,12 @@ $ rm bad/tokenizer.json; touch bad/tokenizer.model; vlm ask bad hi
 = 1
 $ rm bad/model.safetensors; touch bad/pytorch_model.bin; vlm inspect bad
 ! vlm: bad/pytorch_model.bin: is a pickle, which can run code when it is read; save the model with safetensors (save_pretrained does)
+= 1
+$ cp -r models/llama/ chatless; sed -i 's/"chat_template"/"x"/' chatless/tokenizer_config.json; vlm ask chatless hi
+! vlm: chatless: has no chat template; choose one with --template chatml|smollm2|gemma|none
+= 1
+$ mkdir chatless/tokenizer; mv chatless/tokenizer*.json chatless/tokenizer; echo '{% for m in messages %}{{ m.content }}{% endfor %}' >chatless/tokenizer/chat_template.jinja; vlm ask chatless hi
+! vlm: chatless: its chat template is of a kind that is not known; choose one with --template chatml|smollm2|gemma|none
 = 1
 
 preprocess
