@@ -19,7 +19,7 @@
 #define PLAIN "\"gelu\",\"use_gated_mlp\":false"
 #define GATED "\"silu\",\"use_gated_mlp\":true"
 static const vlm_preset presets[] = {
-    { "tiny", "DINOv3-like encoder of 2.7 M and a Llama of 1.7 M parameters: seconds to make and to run", DINOV3(192, 6, 3, 768, PLAIN),
+    { "tiny", "DINOv3-like encoder of 2.8 M and a Llama of 1.6 M parameters: seconds to make and to run", DINOV3(192, 6, 3, 768, PLAIN),
       "{\"model_type\":\"llama\",\"hidden_size\":192,\"intermediate_size\":512,\"num_hidden_layers\":4,\"num_attention_heads\":3,"
       "\"num_key_value_heads\":1,\"rms_norm_eps\":1e-5,\"rope_theta\":10000,\"max_position_embeddings\":4096,\"vocab_size\":259,"
       "\"tie_word_embeddings\":true}" },
