@@ -95,7 +95,7 @@ void vlm_print_man(FILE *f) {
           f);
     for (int c = 0; c < VLM_COMMANDS; c++) {
         fputs(".SS ", f);
-        fprintf(f, "vlm %s ", vlm_commands[c].name);
+        fprintf(f, "vlm %s%s", vlm_commands[c].name, *vlm_commands[c].args ? " " : "");
         roff(f, vlm_commands[c].args);
         fputc('\n', f);
         roff(f, vlm_commands[c].page);

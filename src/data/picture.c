@@ -31,7 +31,8 @@ static vlm_status write_png(const char *path, const uint8_t *rgb, int64_t h, int
 
 vlm_status vlm_picture_write(const char *path, const uint8_t *rgb, int64_t h, int64_t w, int64_t H, int64_t W) {
     if (h < 1 || w < 1 || H < 1 || W < 1 || h > MAX_SIDE || w > MAX_SIDE || H > MAX_SIDE || W > MAX_SIDE)
-        return vlm_fail(VLM_EARG, path, "%lld×%lld is no size of a picture; its sides must be 1 to %d pixels", (long long)W, (long long)H, MAX_SIDE);
+        return vlm_fail(VLM_EARG, path, "%lld×%lld is no size of a picture; its sides must be 1 to %d pixels", (long long)W,
+                        (long long)H, MAX_SIDE);
     if (h == H && w == W) return write_png(path, rgb, h, w);
     size_t work_bytes = vlm_resize_bytes(h, w, H, W, VLM_BILINEAR), bytes = (size_t)(H * W * 3);
     uint8_t *big = malloc(bytes);

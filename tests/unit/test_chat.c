@@ -109,7 +109,7 @@ static void going_on(void **state) {
     assert_int_equal(stop.id[0], 2);
     assert_failure(vlm_chat_stop_ids(t, VLM_CHAT_GEMMA, &stop), VLM_EFORMAT, temp_dir, "has no token <start_of_turn>");
     assert_failure(vlm_chat_open(t, VLM_CHAT_GEMMA, &c), VLM_EFORMAT, temp_dir, "<start_of_turn>");
-    assert_failure(vlm_chat_open(t, VLM_CHAT_UNKNOWN, &c), VLM_EUNSUPPORTED, temp_dir, "--template chatml|gemma|none");
+    assert_failure(vlm_chat_open(t, VLM_CHAT_UNKNOWN, &c), VLM_EUNSUPPORTED, temp_dir, "--template chatml|smollm2|gemma|none");
     vlm_chat_kind kind;
     assert_failure(vlm_chat_kind_of(t, "alpaca", NULL, &kind), VLM_EARG, "--template", "alpaca is not known");
     assert_ok(vlm_chat_kind_of(t, NULL, vlm_chat_default("gemma3_text"), &kind));

@@ -187,7 +187,7 @@ static void what_is_no_model(void **state) {
     temp_write("model/config.json", "{\"a\":", 5);
     assert_failure(opens(d), VLM_EFORMAT, "config.json", "");
     assert_int_equal(unlink(temp("model/config.json")), 0);
-    assert_failure(opens(d), VLM_EIO, "config.json", "");
+    assert_failure(opens(d), VLM_EIO, "model", "holds no config.json");
 }
 
 static void tensors(void **state) {
