@@ -23,6 +23,8 @@ static vlm_status turn(talk *t, const char *text) {
     vlm_question q = { .system = t->begun ? NULL : t->a->system, .text = text, .pictures = &t->pending };
     bool stopped = false;
     vlm_status status = vlm_answer_question(t->a, t->s, &q, true, &stopped);
+    if (status && t->s->lost) vlm_session_reset(t->s);         /* half an answer cannot be gone on from */
+    bool emptied = status && t->begun && !vlm_session_position(t->s);
     if (status == VLM_ESTOPPED || (status && stopped)) {
         vlm_note("vlm: stopped; the turn was not said");
         status = VLM_OK;
@@ -44,6 +46,10 @@ static vlm_status turn(talk *t, const char *text) {
                          : "vlm: the answer was cut at --max-tokens");
         vlm_detail("vlm: %lld positions, %.1f tokens/s", (long long)vlm_session_position(t->s),
                    q.decode_ms > 0 ? (double)q.answer.n / q.decode_ms * 1e3 : 0);
+    }
+    if (emptied) {                     /* a stopped prompt may have written over the rings of sliding layers: vlm_prefill */
+        t->begun = false;
+        vlm_tell("vlm: what was said so far is lost; the conversation starts again");
     }
     vlm_question_free(&q);
     return status;

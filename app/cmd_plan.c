@@ -10,13 +10,14 @@ typedef struct row {
     double gflop;
     size_t bytes;
 } row;
-typedef struct totals { int64_t images, bad, tokens; double gflop; vlm_seen *seen; } totals;
+typedef struct totals { int64_t images, bad, tokens, most; double gflop; vlm_seen *seen; } totals;
 static vlm_status add(totals *sum, const row *r) {
     vlm_seen *seen = realloc(sum->seen, (size_t)(sum->images + 1) * sizeof *seen);
     if (!seen) return vlm_fail_memory("the plan", sizeof *seen);
     sum->seen = seen;
     seen[sum->images++] = (vlm_seen){ .plan = r->plan };
     sum->tokens += r->plan.image_tokens;
+    if (sum->most < r->plan.image_tokens) sum->most = r->plan.image_tokens;
     sum->gflop += r->gflop;
     return VLM_OK;
 }
@@ -78,7 +79,7 @@ static size_t weight_bytes(const vlm_model *m) {
 
 static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *images, const totals *sum) {
     char text[32];
-    bool many = sum->images > a->max_images, vlm = m->net->language && m->net->vision, full = vlm && sum->tokens >= m->context;
+    bool vlm = m->net->language && m->net->vision, many = vlm && sum->images > a->max_images, full = vlm && sum->tokens >= m->context;
     int64_t positions = (sum->tokens + a->max_tokens + 255) / 256 * 256;
     size_t weights = weight_bytes(m), session = 0;
     if (m->net->language) session = vlm_session_bytes(m, positions < m->context ? positions : m->context);
@@ -111,18 +112,21 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
         putchar('\n');
         if (vlm) printf("context  %lld of %lld positions in images\n", (long long)sum->tokens, (long long)m->context);
     }
-    if (!full && !sum->bad && !many) return VLM_OK;
+    /* One sample could not hold them all: said, but nothing has failed, for they may be planned for many samples. */
+    if (many) vlm_note("vlm: %lld images are over the limit of %lld in a sample; use fewer or raise --max-images", (long long)sum->images,
+                       (long long)a->max_images);
+    if (vlm && !sum->bad && sum->most >= m->context) {
+        a->reported = true;
+        return vlm_fail(VLM_ECONTEXT, a->arg[0], "an image of %lld tokens leaves no room in a context of %lld; use --max-size or --max-image-tokens",
+                        (long long)sum->most, (long long)m->context);
+    }
+    if (full) vlm_note("vlm: %lld image tokens leave no room in a context of %lld; use fewer images, --max-size or --max-image-tokens",
+                       (long long)sum->tokens, (long long)m->context);
+    if (!sum->bad) return VLM_OK;
     a->reported = true;
-    a->said = sum->bad && !a->json;    /* a line for each */
-    if (sum->bad)
-        return vlm_fail(VLM_ELIMIT, "plan", "%lld of %lld images cannot be taken; each has its reason", (long long)sum->bad,
-                        (long long)(sum->images + sum->bad));
-    if (many)
-        return vlm_fail(VLM_ELIMIT, "--max-images", "%lld images in a sample, over the limit of %lld; use fewer or raise it",
-                        (long long)sum->images, (long long)a->max_images);
-    return vlm_fail(VLM_ECONTEXT, a->arg[0],
-                    "%lld image tokens leave no room in a context of %lld; use fewer images, --max-size or --max-image-tokens",
-                    (long long)sum->tokens, (long long)m->context);
+    a->said = !a->json;                /* a line for each */
+    return vlm_fail(VLM_ELIMIT, "plan", "%lld of %lld images cannot be taken; each has its reason", (long long)sum->bad,
+                    (long long)(sum->images + sum->bad));
 }
 
 vlm_status vlm_cmd_plan(vlm_args *a) {

@@ -23,7 +23,7 @@ vlm_status vlm_cmd_preprocess(vlm_args *a) {
         status = vlm_fail_memory(a->arg[1], room + bytes);
         goto done;
     }
-    if (!(ctx = vlm_ctx_open((int)a->threads, VLM_SCRATCH_BYTES))) {
+    if (!(ctx = vlm_ctx_open(a->threads ? (int)a->threads : vlm_cores(), VLM_SCRATCH_BYTES))) {
         status = vlm_fail_memory("the threads", VLM_SCRATCH_BYTES);
         goto done;
     }

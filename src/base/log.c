@@ -22,5 +22,5 @@ void vlm_warn(const char *where, const char *fmt, ...) {
 }
 vlm_status vlm_progress(const char *what, int64_t done, int64_t total) {
     if (!progress_fn || !progress_fn(log_user, what, done, total)) return VLM_OK;
-    return vlm_fail(VLM_ESTOPPED, what, "stopped after %lld of %lld; nothing was written", (long long)done, (long long)total);
+    return vlm_fail(VLM_ESTOPPED, what, "stopped after %lld of %lld; run it again", (long long)done, (long long)total);
 }

@@ -187,6 +187,7 @@ vlm_status vlm_answer(vlm_session *s, const vlm_answer_options *options, vlm_ans
     if (!s->has_logits) return vlm_fail(VLM_EARG, "vlm_answer", "there is nothing to answer yet; call vlm_say or vlm_prefill first");
     if (s->chat && !s->asked) return vlm_fail(VLM_EARG, "vlm_answer", "the last turn has its answer; call vlm_say first");
     if (o->stops < 0 || (o->stops && !o->stop)) return vlm_fail(VLM_EARG, "vlm_answer", "stop is NULL; give as many strings as stops says");
+    for (int i = 0; i < o->stops; i++) if (!o->stop[i]) return vlm_fail(VLM_EARG, "vlm_answer", "stop[%d] is NULL; give a string", i);
     if (o->max_tokens < 0) return vlm_fail(VLM_EARG, "--max-tokens", "is %" PRId64 "; give 1 or more", o->max_tokens);
     TRY(vlm_sampling_check(&o->sampling));             /* what is refused here costs nothing */
     int64_t max = o->max_tokens > 0 ? o->max_tokens : 512, before = s->kv.len, left = s->m->context - before;

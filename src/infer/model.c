@@ -38,6 +38,7 @@ static vlm_status add_stops_of(vlm_model *m, const json_t *j, const char *where)
     for (size_t i = 0; i < n; i++) {
         const json_t *id = json_is_array(eos) ? json_array_get(eos, i) : eos;
         if (!json_is_integer(id)) return vlm_fail(VLM_EFORMAT, where, "eos_token_id is no number or list of numbers; mend the file");
+        if (json_integer_value(id) == -1) continue;            /* "none", as some files write it */
         if (json_integer_value(id) < 0 || json_integer_value(id) >= m->net->lm.cfg.V)
             return vlm_fail(VLM_EFORMAT, where, "eos_token_id holds %lld, but the model knows 0 to %lld; mend the file",
                             (long long)json_integer_value(id), (long long)m->net->lm.cfg.V - 1);

@@ -56,7 +56,8 @@ vlm_status vlm_encode_keeping(vlm_session *s, const vlm_image *const *images, in
    and their features included. */
 vlm_status vlm_encode_bytes(const vlm_model *m, const vlm_seen *images, int64_t n, int keep, size_t *bytes);
 
-/* A turn whose answer is given, not drawn: the conversation goes on behind it, as after vlm_say and vlm_answer. Failures as of vlm_say. */
+/* A turn whose answer is given, not drawn: the conversation goes on behind it, as after vlm_say and vlm_answer.
+   A user's text that is refused is as if never said; an answer that is refused leaves the conversation lost (vlm_session_reset). */
 vlm_status vlm_session_told(vlm_session *s, const char *system, const vlm_features *images, const char *user, const char *answer);
 /* The ids of one user turn with these images and the generation prompt, in a conversation of its own:
    what `ask` and `trace --prompt` send. */

@@ -155,39 +155,37 @@ static vlm_status add(vlm_word *w, int64_t id) {
     w->symbol[w->n++] = (vlm_symbol){ (int32_t)id, at - 1, -1 };
     return VLM_OK;
 }
-static vlm_status unknown(const vlm_tokenizer *t, const char *s, int n, bool literal, int64_t *id) {
+/* What the vocabulary lacks, for messages: the byte that the user wrote, where a byte-level step has spelled it as a character. */
+static const char *lacking(const vlm_tokenizer *t, const char *s, int n, char buf[80]) {
+    bool spelled = false;
     uint32_t c;
+    for (size_t i = 0; i < t->normalizers.n; i++) spelled = spelled || t->normalizers.v[i].kind == VLM_BYTE_LEVEL;
+    for (size_t i = 0; i < t->splitters.n; i++) spelled = spelled || t->splitters.v[i].kind == VLM_BYTE_LEVEL;
     vlm_utf8_get(s, &c);
+    if (spelled && vlm_char_byte(c) >= 0) snprintf(buf, 80, "byte 0x%02X of the text", (unsigned)vlm_char_byte(c));
+    else snprintf(buf, 80, "character %.*s (U+%04X)", n, s, (unsigned)c);
+    return buf;
+}
+static vlm_status unknown(const vlm_tokenizer *t, const char *s, int n, bool literal, int64_t *id) {
+    char what[80];
     *id = t->bpe.unk;
-    if (*id < 0)
-        return vlm_fail(VLM_EFORMAT, t->where, "character %.*s (U+%04X) is not in the vocabulary, nor is its unk_token; leave it out", n, s,
-                        (unsigned)c);
+    if (*id < 0) return vlm_fail(VLM_EFORMAT, t->where, "%s is not in the vocabulary, nor is its unk_token; leave it out", lacking(t, s, n, what));
     if (literal && vlm_token_barred(t, *id)) {
         const char *name = vlm_token_text(t, *id, NULL);
         bool told = t->control[*id / 8] >> *id % 8 & 1;
         if (told || (!strstr(name, "unk") && !strstr(name, "UNK")))
-            return vlm_fail(VLM_EUNSUPPORTED, t->where,
-                            "character %.*s (U+%04X) is not in the vocabulary and would become the special token %.60s; leave it out",
-                            n, s, (unsigned)c, name);
+            return vlm_fail(VLM_EUNSUPPORTED, t->where, "%s is not in the vocabulary and would become the special token %.60s; leave it out",
+                            lacking(t, s, n, what), name);
     }
     return VLM_OK;
 }
 /* A character that nothing stands for is left out, as the library does it, and counted; of literal text nothing is. */
 static vlm_status lost(const vlm_tokenizer *t, const char *s, int n, bool literal, vlm_word *w) {
-    bool spelled = false;                                  /* it is a byte's spelling */
-    uint32_t c;
+    char what[80];
     w->dropped++;
     if (!literal) return VLM_OK;
-    for (size_t i = 0; i < t->normalizers.n; i++) spelled = spelled || t->normalizers.v[i].kind == VLM_BYTE_LEVEL;
-    for (size_t i = 0; i < t->splitters.n; i++) spelled = spelled || t->splitters.v[i].kind == VLM_BYTE_LEVEL;
-    vlm_utf8_get(s, &c);
-    if (spelled && vlm_char_byte(c) >= 0)
-        return vlm_fail(VLM_EFORMAT, t->where,
-                        "byte 0x%02X of the text is not in the vocabulary, which has no token for unknown ones; leave it out, or use a "
-                        "tokenizer with all 256", (unsigned)vlm_char_byte(c));
-    return vlm_fail(VLM_EFORMAT, t->where,
-                    "character %.*s (U+%04X) is not in the vocabulary, which has no token for unknown ones; leave it out", n, s,
-                    (unsigned)c);
+    return vlm_fail(VLM_EFORMAT, t->where, "%s is not in the vocabulary, which has no token for unknown ones; leave it out",
+                    lacking(t, s, n, what));
 }
 /* One symbol a character; what the vocabulary lacks becomes its bytes or the unknown token (once for a run of them with fuse_unk). The
    library holds an unknown token back until a known character comes: bytes of a character between them go in front of it. So here. */

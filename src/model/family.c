@@ -14,9 +14,7 @@ static const char *const harmless[] = {
 static const struct { const char *key; double neutral; } maths[] = {
     { "partial_rotary_factor", 1 }, { "rotary_pct", 1 }, { "logit_scale", 1 }, { "logits_scaling", 1 }, { "embedding_multiplier", 1 },
     { "residual_multiplier", 1 }, { "attention_multiplier", 1 }, { "rope_interleaved", 0 }, { "attn_temperature_tuning", 0 },
-    { "clip_qkv", 0 }, { "use_qk_norm", 0 }, { "qk_norm", 0 }, { "sliding_window", 0 }, { "use_sliding_window", 0 },
-    { "attention_chunk_size", 0 }, { "no_rope_layers", 0 }, { "alibi", 0 },
-    { "attn_logit_softcapping", 0 }, { "final_logit_softcapping", 0 },
+    { "clip_qkv", 0 }, { "use_qk_norm", 0 }, { "qk_norm", 0 }, { "alibi", 0 }, { "attn_logit_softcapping", 0 }, { "final_logit_softcapping", 0 },
     { "rope_scaling", 0 }, { "attention_bias", 0 }, { "mlp_bias", 0 }, { "num_experts", 0 }, { "num_local_experts", 0 },
     { "factor", 1 }, { "attention_factor", 1 }, { "use_bidirectional_attention", 0 } };
 
@@ -28,15 +26,13 @@ vlm_status vlm_config_known(const json_t *config, const char *where, const char 
     const char *key;
     json_t *v;
     json_object_foreach((json_t *)(uintptr_t)config, key, v) {
-        bool is_maths = false;
-        if (listed(key, known) || listed(key, harmless)) continue;
-        for (size_t i = 0; i < sizeof maths / sizeof *maths; i++)
-            if (!strcmp(maths[i].key, key) && !(json_is_number(v) && json_number_value(v) == maths[i].neutral)) {
-                is_maths = true;
-                TRY(vlm_config_neutral(config, where, key, NULL));
-            } else if (!strcmp(maths[i].key, key)) is_maths = true;
-        if (!is_maths)
-            vlm_warn(where, "key %s is not known and not used; if it changes the maths, results will differ from the original's", key);
+        size_t i = 0, n = sizeof maths / sizeof *maths;
+        if (json_is_null(v) || listed(key, known) || listed(key, harmless)) continue;
+        while (i < n && strcmp(maths[i].key, key)) i++;
+        if (i == n) vlm_warn(where, "key %s is not known and not used; if it changes the maths, results will differ from the original's", key);
+        else if (maths[i].neutral == 0) TRY(vlm_config_neutral(config, where, key, NULL));
+        else if (!json_is_number(v) || json_number_value(v) != maths[i].neutral)
+            return vlm_fail(VLM_EUNSUPPORTED, where, "key %s asks for maths that is not supported; use a model without it", key);
     }
     return VLM_OK;
 }

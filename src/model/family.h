@@ -16,7 +16,7 @@ typedef struct vlm_family {
     vlm_status (*lm)(const json_t *config, const char *where, vlm_lm_config *out);
     const vlm_rule *rules;
     const char *const *prefixes;       /* of their names, tried in this order */
-    const char *const *spare;          /* beginnings of names of tensors that are known and not needed */
+    const char *const *spare;          /* behind a prefix, beginnings of names (with #: names) of tensors that are known and not needed */
 } vlm_family;
 extern const vlm_family vlm_dinov3, vlm_dinov2, vlm_siglip, vlm_llama, vlm_gemma3;
 const vlm_family *vlm_family_by_type(const char *model_type);  /* NULL: none */

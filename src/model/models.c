@@ -161,12 +161,16 @@ static vlm_status bind_tied(vlm_net *net, vlm_param *embed, vlm_param *head) {
 }
 
 static bool is_spare(const vlm_net *net, const vlm_tensor *t) {
+    char layer[16], rule[256];
     const vlm_family *f[] = { net->vision, net->language };
     if (!t->bytes) return true;        /* register_tokens [1,0,D] */
     if (net->nanovlm) return !strcmp(t->name, "decoder.rotary_embd.inv_freq");
     for (int i = 0; i < 2; i++)
-        for (const char *const *s = f[i] ? f[i]->spare : NULL; s && *s; s++)
-            if (!strncmp(t->name, *s, strlen(*s))) return true;
+        for (const char *const *prefix = f[i] ? f[i]->prefixes : NULL; prefix && *prefix; prefix++)
+            for (const char *const *s = f[i]->spare; *s; s++) {
+                snprintf(rule, sizeof rule, "%s%s", *prefix, *s);
+                if (strchr(rule, '#') ? matches(rule, t->name, layer) : !strncmp(t->name, rule, strlen(rule))) return true;
+            }
     return false;
 }
 /* A tensor of a kind that the model has a place for, although config.json leaves no room for this one. */

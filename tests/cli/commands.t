@@ -121,11 +121,11 @@ $ set -o pipefail; vlm plan models/vlm_dino images/rgb_40x40.png --context 5 | s
 | total    1 image, 9 tokens, 0.002759 GFLOP
 | memory B weights + B images + B session = B
 | context  9 of 5 positions in images
-! vlm: models/vlm_dino: 9 image tokens leave no room in a context of 5; use fewer images, --max-size or --max-image-tokens
+! vlm: models/vlm_dino: an image of 9 tokens leaves no room in a context of 5; use --max-size or --max-image-tokens
 = 1
 $ vlm plan models/vlm_dino images/rgb_1x1.png images/rgb_1x1.png --max-images 1 --json | grep -o '"broken_limits".*'
 | "broken_limits":["max-images"]}
-! vlm: --max-images: 2 images in a sample, over the limit of 1; use fewer or raise it
+! vlm: 2 images are over the limit of 1 in a sample; use fewer or raise --max-images
 $ printf 'GIF89a\1\0\1\0\0\0\0;' >a.gif; set -o pipefail; vlm plan models/vlm_dino a.gif | sed 's/ *[0-9.]* [kMG]B/ B/g; s/ *memory$//'
 | memory B weights + B session = B
 | context  0 of 256 positions in images

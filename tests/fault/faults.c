@@ -30,7 +30,32 @@ static void check(int ok, const char *what, const char *model, long n) {
     printf("FAIL %s: %s, %ld (%s: %s)\n", model, what, n, vlm_error_where(), vlm_error_message());
 }
 
-/* Everything once: open, look, say, answer. */
+static int wrong_states;               /* a session was not where vlm.h says after a failure */
+static void expect(int ok, const char *what) {
+    if (!ok && wrong_states++ < 5) printf("    allocation %ld: %s (%s: %s)\n", fail_at, what, vlm_error_where(), vlm_error_message());
+}
+
+/* A second turn. One that failed was never said, and can be said again; after half an answer only a reset helps. */
+static vlm_status second_turn(vlm_session *s, const vlm_answer_options *o) {
+    int64_t before = vlm_session_position(s);
+    vlm_status st = vlm_say(s, NULL, NULL, "And that?"), answered = VLM_OK;
+    long failing = fail_at;
+    if (st) {
+        expect(vlm_session_position(s) == before, "a failed turn took positions");
+        fail_at = -1;
+        expect(!vlm_say(s, NULL, NULL, "And that?"), "a failed turn cannot be said again");
+        expect(!vlm_answer(s, o, NULL), "nor answered");
+    } else answered = vlm_answer(s, o, NULL);
+    if (answered) {
+        fail_at = -1;
+        vlm_session_reset(s);
+        expect(!vlm_say(s, NULL, NULL, "x") && !vlm_answer(s, o, NULL), "a reset does not help");
+    }
+    fail_at = failing;
+    return st ? st : answered;
+}
+
+/* Everything once: open, look, say, answer, and once more. */
 static vlm_status run(const char *dir) {
     static const uint8_t rgb[24 * 40 * 3];
     vlm_model_options mo = { .threads = 1 };
@@ -49,6 +74,7 @@ static vlm_status run(const char *dir) {
     if (!st && info.vision) st = vlm_encode(s, (const vlm_image *const *)&image, 1, &f);
     if (!st && info.language) st = vlm_say(s, NULL, f, "What is it?");
     if (!st && info.language) st = vlm_answer(s, &ao, &r);
+    if (!st && info.language) st = second_turn(s, &ao);
     vlm_free(r.text);
     vlm_free(r.ids);
     vlm_features_free(f);
@@ -73,6 +99,8 @@ static void every_allocation_fails_once(const char *dir) {
     }
     fail_at = -1;
     check(!wrong, "failed allocations with another status", dir, wrong);
+    check(!wrong_states, "failures that left a session in a wrong state", dir, wrong_states);
+    wrong_states = 0;
     printf("%s: %s of %ld allocations failed once\n", dir, step > 1 ? "some 3000" : "each", total);
 }
 
@@ -94,13 +122,13 @@ static void none_per_token(const char *dir) {
 }
 
 int main(int argc, char **argv) {
-    static const char *const models[] = { "dinov3_splus", "siglip", "dinov2_reg", "llama", "vlm_dino", "vlm_siglip_up" };
+    static const char *const models[] = { "dinov3_splus", "siglip", "dinov2_reg", "llama", "gemma3", "vlm_dino", "vlm_siglip_up", "vlm_gemma" };
     char dir[1024];
     if (argc < 2) { fprintf(stderr, "usage: faults tests/golden\n"); return 2; }
-    for (int i = 0; i < 6; i++) {
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         snprintf(dir, sizeof dir, "%s/models/%s", argv[1], models[i]);
         every_allocation_fails_once(dir);
-        if (strstr(dir, "llama") || strstr(dir, "vlm_")) none_per_token(dir);
+        if (strstr(dir, "llama") || strstr(dir, "gemma") || strstr(dir, "vlm_")) none_per_token(dir);
     }
     printf("%d passed, %d failed, 0 skipped\n", passed, failed);
     return failed || !passed;

@@ -162,7 +162,7 @@ static void unknown_keys_are_warned_of(void **state) {
     assert_int_equal(warnings, 3);
     /* keys that are known to change the maths are no matter for a warning */
     assert_failure(parse("llama", "{\"partial_rotary_factor\":0.5}", NULL, &l), VLM_EUNSUPPORTED, "config.json", "partial_rotary_factor");
-    assert_failure(parse("llama", "{\"sliding_window\":4096}", NULL, &l), VLM_EUNSUPPORTED, "config.json", "sliding_window");
+    assert_failure(parse("llama", "{\"clip_qkv\":8}", NULL, &l), VLM_EUNSUPPORTED, "config.json", "clip_qkv");
     assert_failure(parse("dinov2", "{\"patch_size\":256}", &v, NULL), VLM_EFORMAT, "config.json", "image_size");
     vlm_log_set(NULL, NULL, NULL);
 }
