@@ -131,8 +131,8 @@ int        vlm_is_stop(const vlm_model *m, int64_t id);        /* ends an answer
 
 /* ---- Conversation ------------------------------------------------------------------------------------------------
    vlm_say appends a user's turn (images first, in order; text is literal: no special token can come out of it) and the opening of the
-   answer; system (NULL: none) only at the start. A turn that fails (VLM_ECONTEXT: too long) is as if never said, but for a stop that emptied the context (vlm_prefill). vlm_answer streams
-   the answer; earlier turns stay in the cache. */
+   answer; system (NULL: none) only at the start. A turn that fails (VLM_ECONTEXT: too long) is as if never said, but
+   for a stop that emptied the context (vlm_prefill). vlm_answer streams the answer; earlier turns stay in the cache. */
 vlm_status vlm_say(vlm_session *s, const char *system, const vlm_features *images, const char *text);
 typedef int vlm_text_fn(void *user, const char *text, size_t bytes);   /* whole UTF-8 characters; non-zero stops the answer */
 typedef struct vlm_answer_options {

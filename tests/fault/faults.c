@@ -122,7 +122,8 @@ static void none_per_token(const char *dir) {
 }
 
 int main(int argc, char **argv) {
-    static const char *const models[] = { "dinov3_splus", "siglip", "dinov2_reg", "llama", "gemma3", "vlm_dino", "vlm_siglip_up", "vlm_gemma" };
+    static const char *const models[] = { "dinov3_splus", "siglip", "dinov2_reg", "llama", "gemma3", "vlm_dino", "vlm_siglip_up",
+                                          "vlm_gemma" };
     char dir[1024];
     if (argc < 2) { fprintf(stderr, "usage: faults tests/golden\n"); return 2; }
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
