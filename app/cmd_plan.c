@@ -117,7 +117,8 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
                        (long long)a->max_images);
     if (vlm && !sum->bad && sum->most >= m->context) {
         a->reported = true;
-        return vlm_fail(VLM_ECONTEXT, a->arg[0], "an image of %lld tokens leaves no room in a context of %lld; use --max-size or --max-image-tokens",
+        return vlm_fail(VLM_ECONTEXT, a->arg[0],
+                        "an image of %lld tokens leaves no room in a context of %lld; use --max-size or --max-image-tokens",
                         (long long)sum->most, (long long)m->context);
     }
     if (full) vlm_note("vlm: %lld image tokens leave no room in a context of %lld; use fewer images, --max-size or --max-image-tokens",

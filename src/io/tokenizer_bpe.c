@@ -169,12 +169,15 @@ static const char *lacking(const vlm_tokenizer *t, const char *s, int n, char bu
 static vlm_status unknown(const vlm_tokenizer *t, const char *s, int n, bool literal, int64_t *id) {
     char what[80];
     *id = t->bpe.unk;
-    if (*id < 0) return vlm_fail(VLM_EFORMAT, t->where, "%s is not in the vocabulary, nor is its unk_token; leave it out", lacking(t, s, n, what));
+    if (*id < 0)
+        return vlm_fail(VLM_EFORMAT, t->where, "%s is not in the vocabulary, nor is its unk_token; leave it out",
+                        lacking(t, s, n, what));
     if (literal && vlm_token_barred(t, *id)) {
         const char *name = vlm_token_text(t, *id, NULL);
         bool told = t->control[*id / 8] >> *id % 8 & 1;
         if (told || (!strstr(name, "unk") && !strstr(name, "UNK")))
-            return vlm_fail(VLM_EUNSUPPORTED, t->where, "%s is not in the vocabulary and would become the special token %.60s; leave it out",
+            return vlm_fail(VLM_EUNSUPPORTED, t->where,
+                            "%s is not in the vocabulary and would become the special token %.60s; leave it out",
                             lacking(t, s, n, what), name);
     }
     return VLM_OK;

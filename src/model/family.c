@@ -14,7 +14,8 @@ static const char *const harmless[] = {
 static const struct { const char *key; double neutral; } maths[] = {
     { "partial_rotary_factor", 1 }, { "rotary_pct", 1 }, { "logit_scale", 1 }, { "logits_scaling", 1 }, { "embedding_multiplier", 1 },
     { "residual_multiplier", 1 }, { "attention_multiplier", 1 }, { "rope_interleaved", 0 }, { "attn_temperature_tuning", 0 },
-    { "clip_qkv", 0 }, { "use_qk_norm", 0 }, { "qk_norm", 0 }, { "alibi", 0 }, { "attn_logit_softcapping", 0 }, { "final_logit_softcapping", 0 },
+    { "clip_qkv", 0 }, { "use_qk_norm", 0 }, { "qk_norm", 0 }, { "alibi", 0 },
+    { "attn_logit_softcapping", 0 }, { "final_logit_softcapping", 0 },
     { "rope_scaling", 0 }, { "attention_bias", 0 }, { "mlp_bias", 0 }, { "num_experts", 0 }, { "num_local_experts", 0 },
     { "factor", 1 }, { "attention_factor", 1 }, { "use_bidirectional_attention", 0 } };
 
@@ -29,7 +30,8 @@ vlm_status vlm_config_known(const json_t *config, const char *where, const char 
         size_t i = 0, n = sizeof maths / sizeof *maths;
         if (json_is_null(v) || listed(key, known) || listed(key, harmless)) continue;
         while (i < n && strcmp(maths[i].key, key)) i++;
-        if (i == n) vlm_warn(where, "key %s is not known and not used; if it changes the maths, results will differ from the original's", key);
+        if (i == n)
+            vlm_warn(where, "key %s is not known and not used; if it changes the maths, results will differ from the original's", key);
         else if (maths[i].neutral == 0) TRY(vlm_config_neutral(config, where, key, NULL));
         else if (!json_is_number(v) || json_number_value(v) != maths[i].neutral)
             return vlm_fail(VLM_EUNSUPPORTED, where, "key %s asks for maths that is not supported; use a model without it", key);

@@ -22,7 +22,8 @@ static vlm_status config(const json_t *j, const char *where, vlm_lm_config *out)
     return VLM_OK;
 }
 
-static const char *const types[] = { "llama", NULL }, *const prefixes[] = { "", NULL }, *const spare[] = { "model.layers.#.self_attn.rotary_emb.inv_freq", NULL };
+static const char *const types[] = { "llama", NULL }, *const prefixes[] = { "", NULL };
+static const char *const spare[] = { "model.layers.#.self_attn.rotary_emb.inv_freq", NULL };
 static const vlm_rule rules[] = {
     { "token_embedding.weight", { "model.embed_tokens.weight" } },
     { "blocks.#.norm1.weight", { "model.layers.#.input_layernorm.weight" } },
