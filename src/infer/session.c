@@ -156,13 +156,16 @@ static vlm_status check_ids(const vlm_session *s, const int64_t *ids, size_t n, 
     return VLM_OK;
 }
 
-/* Rows of h as logits, a row at a time through the one buffer. */
-static vlm_status show_logits(vlm_session *s, int64_t row, int64_t T, const vlm_observer *o) {
+/* A row of h as logits, through the one buffer. */
+static void row_logits(vlm_session *s, int64_t row) {
     const vlm_net *net = s->m->net;
+    vlm_lm_logits(s->ctx, &net->ops, &net->lm, s->logits_dev, act_at(s->acts.h, row * net->lm.cfg.D), 1);
+    net->ops.download(s->ctx, s->logits, s->logits_dev, (size_t)net->lm.cfg.V * sizeof(float));
+    net->ops.sync(s->ctx);
+}
+static vlm_status show_logits(vlm_session *s, int64_t row, int64_t T, const vlm_observer *o) {
     for (int64_t t = 0; t < T; t++) {
-        vlm_lm_logits(s->ctx, &net->ops, &net->lm, s->logits_dev, act_at(s->acts.h, t * net->lm.cfg.D), 1);
-        net->ops.download(s->ctx, s->logits, s->logits_dev, (size_t)net->lm.cfg.V * sizeof(float));
-        net->ops.sync(s->ctx);
+        row_logits(s, t);
         TRY(o->logits(o->user, row + t, 1, s->logits));
     }
     return VLM_OK;
@@ -198,10 +201,7 @@ vlm_status vlm_prefill_observed(vlm_session *s, const int64_t *ids, size_t count
         if (o && o->logits) TRY_DONE(show_logits(s, t, T, o));
         memcpy(s->ids + before + t, ids + t, (size_t)T * sizeof *ids);
         if (n > s->kv.chunk) TRY_DONE(vlm_progress("tokens", t + T, n));
-        if (t + T < n) continue;
-        vlm_lm_logits(s->ctx, &net->ops, &net->lm, s->logits_dev, act_at(s->acts.h, (T - 1) * net->lm.cfg.D), 1);
-        net->ops.download(s->ctx, s->logits, s->logits_dev, (size_t)net->lm.cfg.V * sizeof(float));
-        net->ops.sync(s->ctx);
+        if (t + T == n) row_logits(s, T - 1);
     }
     s->has_logits = true;
 done:

@@ -307,9 +307,8 @@ static vlm_status open_ours(vlm_net *net, const char *where, const char *flat) {
         net->vit.cfg.k_bias = true;
         if (!net->vit.cfg.gated) net->vit.cfg.act = VLM_GELU_TANH;
     }
-    const vlm_tensor *t = vlm_weights_find(net->weights, "decoder.token_embedding.weight");
-    if (!t) t = vlm_weights_find(net->weights, "decoder.head.weight");
-    if (t && t->ndim == 2 && t->shape[0] >= 1 && t->shape[0] <= VLM_MAX_VOCAB) net->lm.cfg.V = t->shape[0];
+    int64_t rows = vlm_nanovlm_vocabulary(net->weights);
+    if (rows) net->lm.cfg.V = rows;    /* where there is none, its tensor will be missed by name */
     return VLM_OK;
 }
 

@@ -36,6 +36,8 @@ vlm_status vlm_net_params(vlm_net *net);
 
 /* nanoVLM's flat config.json (fork and upstream). Fails if a key that is needed is missing. */
 vlm_status vlm_nanovlm_config(const json_t *j, const char *where, const vlm_weights *w, vlm_net *net);
+/* Rows of the stored embedding or head, which a vocabulary that has grown is known by; 0: neither is there with a possible shape. */
+int64_t vlm_nanovlm_vocabulary(const vlm_weights *w);
 
 /* ---- Projector: pixel shuffle and one matrix ---- */
 static inline int64_t vlm_tokens_of(vlm_grid g, int64_t shuffle) { return g.h / shuffle * (g.w / shuffle); }

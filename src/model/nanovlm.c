@@ -49,6 +49,12 @@ static vlm_status vision(const json_t *j, const char *where, vlm_net *net) {
     return vlm_vit_init(&net->vit, &c);
 }
 
+int64_t vlm_nanovlm_vocabulary(const vlm_weights *w) {
+    const vlm_tensor *t = vlm_weights_find(w, "decoder.token_embedding.weight");
+    if (!t) t = vlm_weights_find(w, "decoder.head.weight");
+    return t && t->ndim == 2 && t->shape[0] >= 1 && t->shape[0] <= VLM_MAX_VOCAB ? t->shape[0] : 0;
+}
+
 static vlm_status language(const json_t *j, const char *where, const vlm_weights *w, vlm_net *net) {
     vlm_lm_config c = { .embed_scale = 1, .rope_mul = 1, .act = VLM_SILU, .tied = true };
     const char *arch = "llama";
@@ -83,12 +89,9 @@ static vlm_status language(const json_t *j, const char *where, const vlm_weights
     } else if (strcmp(arch, "llama"))
         return vlm_fail(VLM_EUNSUPPORTED, where, "lm_architecture is \"%s\"; llama and gemma are supported", arch);
     /* Stored rows, not lm_vocab_size: the fork recomputes that key and rounds it. */
-    const vlm_tensor *t = vlm_weights_find(w, "decoder.token_embedding.weight");
-    if (!t) t = vlm_weights_find(w, "decoder.head.weight");
-    if (!t || t->ndim != 2 || t->shape[0] < 1 || t->shape[0] > VLM_MAX_VOCAB)
+    if (!(c.V = vlm_nanovlm_vocabulary(w)))
         return vlm_fail(VLM_EFORMAT, vlm_weights_dir(w),
                         "has no decoder.token_embedding.weight and no decoder.head.weight of two dimensions; get the weights again");
-    c.V = t->shape[0];
     TRY(vlm_lm_config_check(&c, where));
     return vlm_lm_init(&net->lm, &c);
 }
