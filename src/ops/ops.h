@@ -50,6 +50,8 @@ typedef struct vlm_span {
 } vlm_span;
 enum { VLM_KEY_BLOCK = 64 };           /* keys are taken in blocks that begin at multiples of this position; fast/ counts on 64 */
 
+enum { VLM_SUM_BLOCK = 4096 };          /* elements that square_sums adds up together */
+
 enum { VLM_SCRATCH_BYTES = 1 << 20 };  /* scratch of a thread that suffices for every op */
 
 #define OP(name, ...) void REF(name)(vlm_ctx *ctx, __VA_ARGS__);
