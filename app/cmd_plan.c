@@ -73,7 +73,7 @@ static void print_row(vlm_table *t, const vlm_model *m, const char *path, const 
 static size_t weight_bytes(const vlm_model *m) {
     if (m->net->bytes) return m->net->bytes;
     vlm_arena a = { 0 };
-    vlm_params_place(&m->net->params, &a);
+    vlm_params_place(&m->net->params, &a, VLM_ALL_GROUPS);
     return a.peak;
 }
 

@@ -90,7 +90,7 @@ static int64_t rows_of(const vlm_model *m, const vlm_image_plan *p) {
 typedef struct work { vlm_vit_acts acts; act *shuffled, *tokens; } work;
 static void take(vlm_arena *dev, vlm_arena *host, const vlm_net *net, const vlm_grid *grid, int64_t n, work *w) {
     int64_t most = 0;
-    vlm_vit_take(dev, host, &net->vit.cfg, grid, n, &w->acts);
+    vlm_vit_take(dev, host, &net->vit.cfg, grid, n, VLM_SAVE_NOTHING, &w->acts);
     for (int64_t i = 0; i < n; i++) if (most < vlm_tokens_of(grid[i], net->shuffle)) most = vlm_tokens_of(grid[i], net->shuffle);
     if (!net->language) return;
     VLM_TAKE(dev, w->shuffled, most, net->vit.cfg.D * net->shuffle * net->shuffle);
@@ -221,7 +221,7 @@ static vlm_status encode_group(vlm_session *s, const vlm_image *const *images, i
     dev = (vlm_arena){ .base = dev_mem, .size = dev.peak };
     host = (vlm_arena){ .base = host_mem, .size = host.peak };
     take(&dev, &host, net, grid, units, &wk);
-    TRY_DONE(vlm_vit_forward(s->ctx, ops, &net->vit, grid, px, &wk.acts));
+    TRY_DONE(vlm_vit_forward(s->ctx, ops, &net->vit, grid, units, px, &wk.acts));
     for (int64_t i = 0, u = 0; i < n; i++)
         for (int64_t t = 0; t < seen[i].plan.n; t++, u++) {
             vlm_seen *at = &seen[i];

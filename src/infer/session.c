@@ -11,7 +11,7 @@ static void take(vlm_arena *dev, vlm_arena *host, const vlm_model *m, int64_t po
     const vlm_lm_config *c = &m->net->lm.cfg;
     int64_t chunk = positions < VLM_CHUNK ? positions : VLM_CHUNK;
     vlm_kvcache_take(dev, host, c, positions, chunk, &s->kv);
-    vlm_lm_take(dev, host, c, chunk, 1, &s->acts);
+    vlm_lm_take(dev, host, c, chunk, 1, VLM_SAVE_NOTHING, &s->acts);
     VLM_TAKE(dev, s->logits_dev, c->V);
     VLM_TAKE(host, s->logits, c->V);
     VLM_TAKE(host, s->ids, positions);

@@ -41,9 +41,34 @@ void vlm_lm_params(vlm_lm *m, vlm_params *ps) {
     if (c->tied && ps->n) ps->p[ps->n - 1].tied = true;
 }
 
-void vlm_lm_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_t T, int64_t segments, vlm_lm_acts *a) {
-    int64_t q = c->H * c->Dh, kv = 2 * c->G * c->Dh, part = T < PART_ROWS ? T : PART_ROWS;
-    a->T = T;
+/* One set of a block's buffers; without a backward, in what is free anyway. */
+static void take_layer(vlm_arena *dev, const vlm_lm_config *c, int64_t T, bool whole, vlm_lm_layer *s) {
+    int64_t q = c->H * c->Dh, S = q + 2 * c->G * c->Dh, part = !whole && T > PART_ROWS ? PART_ROWS : T;
+    if (c->sandwich) VLM_TAKE(dev, s->y1, part, c->D);
+    s->y2 = s->y1;
+    size_t mark = vlm_arena_mark(dev);
+    VLM_TAKE(dev, s->raw, T, S);
+    s->qkv = s->raw;
+    VLM_TAKE(dev, s->att, T, q);
+    if (!whole) vlm_arena_rewind(dev, mark);
+    VLM_TAKE(dev, s->up, part, 2 * c->F);
+    if (!whole) return;
+    if (c->qk_norm) VLM_TAKE(dev, s->qkv, T, S);
+    if (c->qk_norm) VLM_TAKE(dev, s->rstd_q, T, c->H);
+    if (c->qk_norm) VLM_TAKE(dev, s->rstd_k, T, c->G);
+    if (c->sandwich) VLM_TAKE(dev, s->y2, T, c->D);
+    if (c->sandwich) VLM_TAKE(dev, s->rstd_y1, T);
+    if (c->sandwich) VLM_TAKE(dev, s->rstd_y2, T);
+    VLM_TAKE(dev, s->mid, T, c->D);
+    VLM_TAKE(dev, s->rstd1, T);
+    VLM_TAKE(dev, s->rstd2, T);
+    VLM_TAKE(dev, s->lse, T, c->H);
+}
+
+void vlm_lm_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_t T, int64_t segments, vlm_save save, vlm_lm_acts *a) {
+    int64_t q = c->H * c->Dh, S = q + 2 * c->G * c->Dh, part = T < PART_ROWS ? T : PART_ROWS, layers = save ? c->L : 1;
+    vlm_lm_layer s = { 0 };
+    *a = (vlm_lm_acts){ .T = T, .save = save };
     VLM_TAKE(dev, a->ids, T);
     VLM_TAKE(dev, a->x, T, c->D);
     VLM_TAKE(dev, a->h, T, c->D);
@@ -54,13 +79,34 @@ void vlm_lm_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_
     VLM_TAKE(host, a->host_cos, T, c->Dh / 2);
     VLM_TAKE(host, a->host_sin, T, c->Dh / 2);
     VLM_TAKE(host, a->spans, segments);
-    if (c->sandwich) VLM_TAKE(dev, a->y, part, c->D);
+    VLM_TAKE(host, a->layer, layers);
+    if (!save) {
+        a->t = a->h;
+        a->last = s.in = s.mid = a->x;
+        take_layer(dev, c, T, false, &s);
+        a->norm = s.y1;
+        VLM_TAKE(dev, a->f, part, c->F);
+        if (host->base) a->layer[0] = s;
+        return;
+    }
+    VLM_TAKE(dev, a->last, T, c->D);
+    VLM_TAKE(dev, a->rstd, T);
+    if (save == VLM_SAVE_STREAM) take_layer(dev, c, T, true, &s);
+    for (int64_t l = 0; l < layers; l++) {
+        if (save == VLM_SAVE_ALL) take_layer(dev, c, T, true, &s);
+        if (l) VLM_TAKE(dev, s.in, T, c->D);
+        else s.in = a->x;
+        if (host->base) a->layer[l] = s;
+    }
+    VLM_TAKE(dev, a->t, T, c->D);
+    VLM_TAKE(dev, a->f, part, c->F);
+    if (c->sandwich) VLM_TAKE(dev, a->norm, part, c->D);
+    VLM_TAKE(dev, a->datt, T, q);
     size_t mark = vlm_arena_mark(dev);
-    VLM_TAKE(dev, a->qkv, T, q + kv);
-    VLM_TAKE(dev, a->att, T, q);
+    VLM_TAKE(dev, a->dqkv, T, S);
     vlm_arena_rewind(dev, mark);
-    VLM_TAKE(dev, a->up, part, 2 * c->F);
-    VLM_TAKE(dev, a->gate, part, c->F);
+    if (c->sandwich) VLM_TAKE(dev, a->dy, part, c->D);
+    VLM_TAKE(dev, a->df, part, c->F);
 }
 
 void vlm_kvcache_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_t room, int64_t chunk, vlm_kvcache *kv) {
@@ -111,17 +157,21 @@ void vlm_lm_embed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const int64
     ops->embed_forward(ctx, a->x, a->ids, &m->embed, m->cfg.embed_scale, T);
 }
 
-static void norm(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, act *out, const act *x, const real *w, int64_t rows) {
-    ops->rmsnorm_forward(ctx, out, NULL, x, w, c->norm_offset, rows, 1, c->D, c->D, c->eps);
+static void norm(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, act *out, real *rstd, const act *x, const real *w, int64_t rows) {
+    ops->rmsnorm_forward(ctx, out, rstd, x, w, c->norm_offset, rows, 1, c->D, c->D, c->eps);
 }
-/* x += f w', or x += norm(f w') with sandwich norms; n rows from row r of x. */
-static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, int64_t r, int64_t n, const act *f, const vlm_mat *w,
-                       const real *post, vlm_lm_acts *a) {
-    act *x = act_at(a->x, r * c->D);
-    ops->linear_forward(ctx, post ? a->y : x, f, w, NULL, post ? NULL : x, n);
+/* Row r of a buffer (T, C) of a block, of which only some rows are there at a time if nothing is kept. */
+static act *row_of(const vlm_lm_acts *a, act *x, int64_t r, int64_t C) { return a->save ? act_at(x, r * C) : x; }
+
+/* out = in + f w', or in + norm(f w') with sandwich norms; n rows from row r on; y: room for what the norm reads. */
+static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, act *out, const act *in, int64_t r, int64_t n, const act *f,
+                       const vlm_mat *w, const real *post, real *rstd, act *y, vlm_lm_acts *a) {
+    const act *from = act_at(in, r * c->D);
+    act *to = out ? act_at(out, r * c->D) : NULL;
+    ops->linear_forward(ctx, post ? y : to, f, w, NULL, post ? NULL : from, n);
     if (!post) return;
-    norm(ctx, ops, c, a->y, a->y, post, n);
-    ops->add_forward(ctx, x, x, a->y, n * c->D);
+    norm(ctx, ops, c, a->norm, rstd ? act_at(rstd, r) : NULL, y, post, n);
+    if (out) ops->add_forward(ctx, to, from, a->norm, n * c->D);
 }
 
 /* Rows of k or v go where their positions say: one copy, or two where the ring closes. */
@@ -133,58 +183,140 @@ static void store(vlm_ctx *ctx, const vlm_ops *ops, act *cache, int64_t ring, co
     }
 }
 
-static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l, const vlm_segment *segs, int64_t n, int64_t at, int64_t T,
-                  const vlm_kvcache *kv, vlm_lm_acts *a) {
+/* A call's rows: segments of whole samples, or the rows at position `at` that continue kv. */
+typedef struct call { const vlm_segment *segs; int64_t n, at, T; const vlm_kvcache *kv; } call;
+
+/* From s->in to out. Without out: all that the backward reads, and no more. */
+static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l, const call *k, const vlm_lm_layer *s, act *out,
+                  vlm_lm_acts *a) {
     const vlm_lm_config *c = &m->cfg;
     const vlm_lm_block *b = &m->block[l];
-    int64_t q = c->H * c->Dh, k = c->G * c->Dh, S = q + 2 * k, window = c->sliding[l] ? c->window : 0;
+    int64_t T = k->T, Q = c->H * c->Dh, K = c->G * c->Dh, S = Q + 2 * K, D = c->D, F = c->F, window = c->sliding[l] ? c->window : 0;
     int local = c->sliding[l];
-    norm(ctx, ops, c, a->h, a->x, b->norm1, T);
-    ops->linear_forward(ctx, a->qkv, a->h, &b->qkv, NULL, NULL, T);
+    norm(ctx, ops, c, a->t, s->rstd1, s->in, b->norm1, T);
+    ops->linear_forward(ctx, s->raw, a->t, &b->qkv, NULL, NULL, T);
     if (c->qk_norm) {
-        ops->rmsnorm_forward(ctx, a->qkv, NULL, a->qkv, b->q_norm, c->norm_offset, T, c->H, c->Dh, S, c->eps);
-        ops->rmsnorm_forward(ctx, act_at(a->qkv, q), NULL, act_at(a->qkv, q), b->k_norm, c->norm_offset, T, c->G, c->Dh, S, c->eps);
+        ops->rmsnorm_forward(ctx, s->qkv, s->rstd_q, s->raw, b->q_norm, c->norm_offset, T, c->H, c->Dh, S, c->eps);
+        ops->rmsnorm_forward(ctx, act_at(s->qkv, Q), s->rstd_k, act_at(s->raw, Q), b->k_norm, c->norm_offset, T, c->G, c->Dh, S, c->eps);
     }
-    ops->rope_forward(ctx, a->qkv, a->qkv, a->cos[local], a->sin[local], T, c->H + c->G, c->Dh, S);
-    if (kv) {
-        const vlm_kv *s = &kv->layer[l];
-        store(ctx, ops, s->k, s->ring, act_at(a->qkv, q), S, at, T, k);
-        store(ctx, ops, s->v, s->ring, act_at(a->qkv, q + k), S, at, T, k);
-        a->spans[0] = (vlm_span){ .rows = T, .pos = at, .keys = at + T, .k = s->k, .v = s->v, .ring = s->ring };
+    ops->rope_forward(ctx, s->qkv, s->qkv, a->cos[local], a->sin[local], T, c->H + c->G, c->Dh, S);
+    const act *keys = act_at(s->qkv, Q), *values = act_at(s->raw, Q + K);
+    if (k->kv) {
+        const vlm_kv *to = &k->kv->layer[l];
+        store(ctx, ops, to->k, to->ring, keys, S, k->at, T, K);
+        store(ctx, ops, to->v, to->ring, values, S, k->at, T, K);
+        a->spans[0] = (vlm_span){ .rows = T, .pos = k->at, .keys = k->at + T, .k = to->k, .v = to->v, .ring = to->ring };
     } else {
-        for (int64_t j = 0; j < n; j++)
-            a->spans[j] = (vlm_span){ .row = segs[j].row, .rows = segs[j].rows, .keys = segs[j].rows,
-                                      .k = act_at(a->qkv, segs[j].row * S + q), .v = act_at(a->qkv, segs[j].row * S + q + k) };
+        for (int64_t j = 0; j < k->n; j++) {
+            int64_t row = k->segs[j].row, rows = k->segs[j].rows;
+            a->spans[j] = (vlm_span){ .row = row, .rows = rows, .keys = rows, .k = act_at(keys, row * S), .v = act_at(values, row * S) };
+        }
     }
-    ops->attention_forward(ctx, a->att, NULL, a->qkv, a->spans, n, c->H, c->G, c->Dh, S, kv ? k : S, 1, window, c->attn_scale);
-    for (int64_t r = 0, part; r < T; r += part) {
-        part = T - r < PART_ROWS ? T - r : PART_ROWS;
-        add_branch(ctx, ops, c, r, part, act_at(a->att, r * q), &b->out, b->post_attn, a);
+    ops->attention_forward(ctx, s->att, s->lse, s->qkv, a->spans, k->n, c->H, c->G, c->Dh, S, k->kv ? K : S, 1, window, c->attn_scale);
+    for (int64_t r = 0, n; r < T; r += n) {
+        n = T - r < PART_ROWS ? T - r : PART_ROWS;
+        add_branch(ctx, ops, c, s->mid, s->in, r, n, act_at(s->att, r * Q), &b->out, b->post_attn, s->rstd_y1, row_of(a, s->y1, r, D), a);
     }
-    norm(ctx, ops, c, a->h, a->x, b->norm2, T);
-    for (int64_t r = 0, part; r < T; r += part) {
-        part = T - r < PART_ROWS ? T - r : PART_ROWS;
-        ops->linear_forward(ctx, a->up, act_at(a->h, r * c->D), &b->up, NULL, NULL, part);
-        ops->activation_forward(ctx, a->gate, a->up, act_at(a->up, c->F), c->act, part, c->F, 2 * c->F);
-        add_branch(ctx, ops, c, r, part, a->gate, &b->down, b->post_ffn, a);
+    norm(ctx, ops, c, a->t, s->rstd2, s->mid, b->norm2, T);
+    for (int64_t r = 0, n; r < T; r += n) {
+        n = T - r < PART_ROWS ? T - r : PART_ROWS;
+        act *up = row_of(a, s->up, r, 2 * F);
+        ops->linear_forward(ctx, up, act_at(a->t, r * D), &b->up, NULL, NULL, n);
+        if (!out && !b->post_ffn) continue;
+        ops->activation_forward(ctx, a->f, up, act_at(up, F), c->act, n, F, 2 * F);
+        add_branch(ctx, ops, c, out, s->mid, r, n, a->f, &b->down, b->post_ffn, s->rstd_y2, row_of(a, s->y2, r, D), a);
     }
 }
 
-static void forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vlm_segment *segs, int64_t n, int64_t at, int64_t T,
-                    const vlm_kvcache *kv, vlm_lm_acts *a) {
-    rope_tables(ctx, ops, &m->cfg, segs, n, at, T, a);
-    for (int64_t l = 0; l < m->cfg.L; l++) block(ctx, ops, m, l, segs, n, at, T, kv, a);
-    norm(ctx, ops, &m->cfg, a->h, a->x, m->norm, T);
+static void forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const call *k, vlm_lm_acts *a) {
+    const vlm_lm_config *c = &m->cfg;
+    rope_tables(ctx, ops, c, k->segs, k->n, k->at, k->T, a);
+    for (int64_t l = 0; l < c->L; l++)
+        block(ctx, ops, m, l, k, &a->layer[a->save ? l : 0], a->save && l + 1 < c->L ? a->layer[l + 1].in : a->last, a);
+    norm(ctx, ops, c, a->h, a->rstd, a->last, m->norm, k->T);
 }
 void vlm_lm_extend(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t T, vlm_kvcache *kv, vlm_lm_acts *a) {
-    forward(ctx, ops, m, &(vlm_segment){ 0, T }, 1, kv->len, T, kv, a);
+    forward(ctx, ops, m, &(call){ &(vlm_segment){ 0, T }, 1, kv->len, T, kv }, a);
     kv->len += T;
 }
-void vlm_lm_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vlm_segment *segs, int64_t n, vlm_lm_acts *a) {
-    int64_t T = 0;
-    for (int64_t i = 0; i < n; i++) T += segs[i].rows;
-    forward(ctx, ops, m, segs, n, 0, T, NULL, a);
+static call whole(const vlm_segment *segs, int64_t n) {
+    call k = { .segs = segs, .n = n };
+    for (int64_t i = 0; i < n; i++) k.T += segs[i].rows;
+    return k;
 }
+void vlm_lm_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vlm_segment *segs, int64_t n, vlm_lm_acts *a) {
+    call k = whole(segs, n);
+    forward(ctx, ops, m, &k, a);
+}
+
+/* ---- Backward: each step quotes the line of the forward that it differentiates ---- */
+
+/* out = in + f w', or in + norm(f w'): the gradient by f w', n rows from row r; without a norm that by out itself. */
+static const act *branch_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, const act *dx, const act *y, const real *post,
+                                  real *dpost, const real *rstd, int64_t r, int64_t n, vlm_lm_acts *a) {
+    int64_t D = c->D;
+    if (!post) return act_at(dx, r * D);
+    ops->rmsnorm_backward(ctx, a->dy, dpost, act_at(dx, r * D), act_at(y, r * D), post, act_at(rstd, r), NULL, c->norm_offset, n, 1, D, D);
+    return a->dy;
+}
+static void weight(vlm_ctx *ctx, const vlm_ops *ops, const vlm_mat *dw, const act *dout, const act *x, int64_t R) {
+    if (dw) ops->linear_backward_weight(ctx, dw, NULL, dout, x, R);
+}
+
+/* dx: the gradient by out, becomes that by s->in. g: NULL if frozen. */
+static void block_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l, const vlm_lm_block *g, const call *k,
+                           const vlm_lm_layer *s, act *dx, vlm_lm_acts *a) {
+    static const vlm_lm_block frozen;
+    const vlm_lm_config *c = &m->cfg;
+    const vlm_lm_block *b = &m->block[l], *v = g ? g : &frozen;        /* v: the gradients of vectors */
+    int64_t T = k->T, Q = c->H * c->Dh, K = c->G * c->Dh, S = Q + 2 * K, D = c->D, F = c->F, window = c->sliding[l] ? c->window : 0;
+    int local = c->sliding[l];
+    /* out = mid + [norm](f down'),  f = act(gate) up,  [gate, up] = norm2(mid) up' */
+    norm(ctx, ops, c, a->t, NULL, s->mid, b->norm2, T);
+    for (int64_t r = 0, n; r < T; r += n) {
+        n = T - r < PART_ROWS ? T - r : PART_ROWS;
+        act *up = act_at(s->up, r * 2 * F), *gate = act_at(up, F), *t = act_at(a->t, r * D);
+        const act *dy = branch_backward(ctx, ops, c, dx, s->y2, b->post_ffn, v->post_ffn, s->rstd_y2, r, n, a);
+        if (g) ops->activation_forward(ctx, a->f, up, gate, c->act, n, F, 2 * F);
+        weight(ctx, ops, g ? &g->down : NULL, dy, a->f, n);
+        ops->linear_backward_input(ctx, a->df, dy, &b->down, NULL, n);
+        ops->activation_backward(ctx, up, gate, a->df, up, gate, c->act, n, F, 2 * F);         /* up is now its own gradient */
+        weight(ctx, ops, g ? &g->up : NULL, up, t, n);
+        ops->linear_backward_input(ctx, t, up, &b->up, NULL, n);                               /* and so is t */
+    }
+    ops->rmsnorm_backward(ctx, dx, v->norm2, a->t, s->mid, b->norm2, s->rstd2, dx, c->norm_offset, T, 1, D, D);
+    /* mid = in + [norm](att out') */
+    for (int64_t r = 0, n; r < T; r += n) {
+        n = T - r < PART_ROWS ? T - r : PART_ROWS;
+        const act *dy = branch_backward(ctx, ops, c, dx, s->y1, b->post_attn, v->post_attn, s->rstd_y1, r, n, a);
+        weight(ctx, ops, g ? &g->out : NULL, dy, act_at(s->att, r * Q), n);
+        ops->linear_backward_input(ctx, act_at(a->datt, r * Q), dy, &b->out, NULL, n);
+    }
+    /* att = attention(rope(norm(q)), rope(norm(k)), v),  [q, k, v] = norm1(in) qkv' */
+    ops->attention_backward(ctx, a->dqkv, act_at(a->dqkv, Q), act_at(a->dqkv, Q + K), a->datt, s->att, s->lse, s->qkv, act_at(s->qkv, Q),
+                            act_at(s->raw, Q + K), a->spans, k->n, c->H, c->G, c->Dh, S, 1, window, c->attn_scale);
+    ops->rope_backward(ctx, a->dqkv, a->dqkv, a->cos[local], a->sin[local], T, c->H + c->G, c->Dh, S);
+    if (c->qk_norm) {
+        act *dk = act_at(a->dqkv, Q);
+        ops->rmsnorm_backward(ctx, a->dqkv, v->q_norm, a->dqkv, s->raw, b->q_norm, s->rstd_q, NULL, c->norm_offset, T, c->H, c->Dh, S);
+        ops->rmsnorm_backward(ctx, dk, v->k_norm, dk, act_at(s->raw, Q), b->k_norm, s->rstd_k, NULL, c->norm_offset, T, c->G, c->Dh, S);
+    }
+    norm(ctx, ops, c, a->t, NULL, s->in, b->norm1, T);
+    weight(ctx, ops, g ? &g->qkv : NULL, a->dqkv, a->t, T);
+    ops->linear_backward_input(ctx, a->t, a->dqkv, &b->qkv, NULL, T);
+    ops->rmsnorm_backward(ctx, dx, v->norm1, a->t, s->in, b->norm1, s->rstd1, dx, c->norm_offset, T, 1, D, D);
+}
+
+void vlm_lm_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vlm_lm *g, const vlm_segment *segs, int64_t n, vlm_lm_acts *a) {
+    const vlm_lm_config *c = &m->cfg;
+    call k = whole(segs, n);
+    ops->rmsnorm_backward(ctx, a->h, g ? g->norm : NULL, a->h, a->last, m->norm, a->rstd, NULL, c->norm_offset, k.T, 1, c->D, c->D);
+    for (int64_t l = c->L - 1; l >= 0; l--) {
+        if (a->save == VLM_SAVE_STREAM) block(ctx, ops, m, l, &k, &a->layer[l], NULL, a);
+        block_backward(ctx, ops, m, l, g ? &g->block[l] : NULL, &k, &a->layer[l], a->h, a);
+    }
+}
+
 void vlm_lm_logits(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, act *logits, const act *h, int64_t rows) {
     ops->linear_forward(ctx, logits, h, m->cfg.tied ? &m->embed : &m->head, NULL, NULL, rows);
 }

@@ -22,15 +22,31 @@ typedef struct vlm_kvcache {
     vlm_kv *layer;
 } vlm_kvcache;
 
+/* A block's buffers. Without a backward one set serves all blocks: in and mid are the stream itself, the others share bytes. */
+typedef struct vlm_lm_layer {
+    act *in, *mid;                                     /* (T,D): the stream before the block, between its branches */
+    act *raw, *qkv;                                    /* (T,(H+2G)·Dh): the product, where v stays; q and k after their norms and RoPE.
+                                                          One buffer where q and k have no norms or nothing is kept */
+    act *att;                                          /* (T,H·Dh) */
+    act *y1, *y2;                                      /* (T,D): what the sandwich norms read */
+    act *up;                                           /* (T,2F): before the activation */
+    real *rstd1, *rstd2, *rstd_q, *rstd_k, *rstd_y1, *rstd_y2, *lse;   /* (T), q (T,H), k (T,G), lse (T,H); NULL without a backward */
+} vlm_lm_layer;
+
 /* Buffers of one forward of at most T rows. */
 typedef struct vlm_lm_acts {
     int64_t T;
-    act *x;                            /* (T,D): the caller puts embeddings here; the residual stream afterwards */
-    act *h;                            /* (T,D): after the forward, the final norm's output */
-    act *qkv, *att, *y, *up, *gate;
+    vlm_save save;
+    act *x;                            /* (T,D): the caller puts embeddings here; without a backward the residual stream afterwards */
+    act *h;                            /* (T,D): after the forward, the final norm's output; then the caller puts the gradient by it here */
+    act *last;                         /* (T,D): the stream behind the last block */
+    act *t, *f, *norm;                 /* (T,D) a norm's output; (PART_ROWS,F) the hidden layer; (PART_ROWS,D) a sandwich norm's output */
+    act *datt, *dqkv, *dy, *df;        /* backward */
+    real *rstd;                        /* of the final norm; backward */
     real *cos[2], *sin[2], *host_cos, *host_sin;       /* (T,Dh/2): full layers, sliding layers */
     int64_t *ids;                      /* (T) where the ops run */
     vlm_span *spans;
+    vlm_lm_layer *layer;               /* in host memory: L with a backward, else 1 */
 } vlm_lm_acts;
 
 /* A sample in a forward without cache: rows [row, row + rows), positions from 0. */
@@ -39,7 +55,8 @@ typedef struct vlm_segment { int64_t row, rows; } vlm_segment;
 vlm_status vlm_lm_init(vlm_lm *m, const vlm_lm_config *cfg);
 void vlm_lm_free(vlm_lm *m);
 void vlm_lm_params(vlm_lm *m, vlm_params *ps);
-void vlm_lm_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_t T, int64_t segments, vlm_lm_acts *a);
+/* At most T rows in at most so many segments. */
+void vlm_lm_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_t T, int64_t segments, vlm_save save, vlm_lm_acts *a);
 void vlm_kvcache_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_t room, int64_t chunk, vlm_kvcache *kv);
 
 /* a->x[row..] = embedding of ids (host), times embed_scale. */
@@ -48,6 +65,10 @@ void vlm_lm_embed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const int64
 void vlm_lm_extend(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t T, vlm_kvcache *kv, vlm_lm_acts *a);
 /* Whole samples, one after another in a->x. The same bits as vlm_lm_extend gives each. */
 void vlm_lm_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vlm_segment *segs, int64_t n, vlm_lm_acts *a);
+/* a->h: the gradient by the forward's output, becomes the gradient by the embeddings. Adds the gradients of all
+   parameters but embedding and head to those in g: a vlm_lm of the same config whose parameters are gradients; NULL: the decoder is
+   frozen and only passes gradients on. segs are the forward's. */
+void vlm_lm_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vlm_lm *g, const vlm_segment *segs, int64_t n, vlm_lm_acts *a);
 /* logits (rows,V) = head of rows of hidden states. */
 void vlm_lm_logits(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, act *logits, const act *h, int64_t rows);
 double vlm_lm_flop(const vlm_lm_config *c, int64_t tokens, int64_t past);

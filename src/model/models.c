@@ -360,11 +360,11 @@ static vlm_status bind(vlm_net *net) {
 
 static vlm_status load(vlm_net *net, int threads) {
     vlm_arena a = { 0 };
-    vlm_params_place(&net->params, &a);
+    vlm_params_place(&net->params, &a, VLM_ALL_GROUPS);
     net->bytes = a.peak;
     if (a.overflow || !(net->memory = net->ops.alloc(a.peak + 1))) return vlm_fail_memory(net->dir, a.peak);
     a = (vlm_arena){ .base = net->memory, .size = a.peak };
-    vlm_params_place(&net->params, &a);
+    vlm_params_place(&net->params, &a, VLM_ALL_GROUPS);
     vlm_ctx *ctx = vlm_ctx_open(threads, VLM_SCRATCH_BYTES);
     if (!ctx) return vlm_fail_memory("the threads", VLM_SCRATCH_BYTES);
     vlm_status status = vlm_params_load(&net->params, ctx, &net->ops, net->weights);
@@ -399,6 +399,27 @@ vlm_status vlm_net_open(const char *dir, const vlm_net_options *options, vlm_net
     return VLM_OK;
 done:
     vlm_net_close(net);
+    return status;
+}
+vlm_status vlm_net_zeros(const vlm_net *net, unsigned groups, vlm_net **out) {
+    vlm_status status = VLM_OK;
+    vlm_arena a = { 0 };
+    vlm_net *z = calloc(1, sizeof *z);
+    if (!z) return vlm_fail_memory(net->dir, sizeof *z);
+    z->vision = net->vision, z->language = net->language, z->shuffle = net->shuffle, z->ops = net->ops;
+    if (z->vision) TRY_DONE(vlm_vit_init(&z->vit, &net->vit.cfg));
+    if (z->language) TRY_DONE(vlm_lm_init(&z->lm, &net->lm.cfg));
+    TRY_DONE(vlm_net_params(z));
+    vlm_params_place(&z->params, &a, groups);
+    z->bytes = a.peak;
+    if (a.overflow || !(z->memory = z->ops.alloc(a.peak + 1))) { status = vlm_fail_memory(net->dir, a.peak); goto done; }
+    a = (vlm_arena){ .base = z->memory, .size = a.peak };
+    vlm_params_place(&z->params, &a, groups);
+    z->ops.zero(NULL, z->memory, z->bytes);
+    *out = z;
+    return VLM_OK;
+done:
+    vlm_net_close(z);
     return status;
 }
 void vlm_net_close(vlm_net *net) {

@@ -31,6 +31,10 @@ typedef struct vlm_net {
 vlm_status vlm_net_open(const char *dir, const vlm_net_options *options, vlm_net **out);
 void       vlm_net_close(vlm_net *net);                /* NULL is fine */
 
+/* A net of the same engines whose parameters of these groups (bits 1 << vlm_group) are zeros in f32, and which has no others: gradients,
+   moments. The list of params has the same rows. VLM_ENOMEM. vlm_net_close closes it. */
+vlm_status vlm_net_zeros(const vlm_net *net, unsigned groups, vlm_net **out);
+
 /* Fills params from the engines' configs; for programs that make a model rather than read one. */
 vlm_status vlm_net_params(vlm_net *net);
 

@@ -56,19 +56,31 @@ vlm_param *vlm_params_find(const vlm_params *ps, const char *name) {
     return NULL;
 }
 
-/* A fused operand's parameters stand one after another in the list: its first one places it. */
-void vlm_params_place(vlm_params *ps, vlm_arena *a) {
+/* A fused operand's parameters stand one after another in the list: its first one stands for all. */
+static int64_t operand_len(const vlm_params *ps, int i) {
+    const vlm_param *p = &ps->p[i];
+    int64_t n = vlm_param_len(p);
+    if (p->mat) return vlm_mat_len(p->mat);
+    for (int j = i + 1; j < ps->n && ps->p[j].vec == p->vec; j++) n += vlm_param_len(&ps->p[j]);
+    return n;
+}
+void vlm_params_place(vlm_params *ps, vlm_arena *a, unsigned groups) {
     for (int i = 0; i < ps->n; i++) {
         vlm_param *p = &ps->p[i];
+        void *data = NULL;
         if (p->row || p->tied) continue;
-        if (p->mat) {
-            p->mat->data = vlm_arena_take(a, vlm_dtype_bytes(p->mat->dtype), (const int64_t[]){ vlm_mat_len(p->mat) }, 1);
-        } else {
-            int64_t n = vlm_param_len(p);
-            for (int j = i + 1; j < ps->n && ps->p[j].vec == p->vec; j++) n += vlm_param_len(&ps->p[j]);
-            *p->vec = vlm_arena_take(a, sizeof(real), &n, 1);
-        }
+        if (groups & 1u << p->group)
+            data = vlm_arena_take(a, p->mat ? vlm_dtype_bytes(p->mat->dtype) : sizeof(real), (const int64_t[]){ operand_len(ps, i) }, 1);
+        if (p->mat) p->mat->data = data;
+        else *p->vec = data;
     }
+}
+bool vlm_params_operand(const vlm_params *ps, int i, void **data, int64_t *n) {
+    const vlm_param *p = &ps->p[i];
+    if (p->row || p->tied) return false;
+    *data = p->mat ? p->mat->data : *p->vec;
+    *n = operand_len(ps, i);
+    return true;
 }
 
 /* ---- Loading ---- */

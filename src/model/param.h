@@ -43,9 +43,13 @@ void vlm_params_free(vlm_params *ps);
 int64_t vlm_param_len(const vlm_param *p);             /* elements */
 vlm_param *vlm_params_find(const vlm_params *ps, const char *name);
 
-/* Gives every matrix and vector its place in the arena (base/arena.h: measured first, then placed);
-   dtypes of the matrices are set already. */
-void vlm_params_place(vlm_params *ps, vlm_arena *a);
+/* Gives every matrix and vector of these groups (bits 1 << vlm_group) its place in the arena (base/arena.h: measured first, then placed),
+   the others none (NULL); dtypes of the matrices are set already. */
+enum { VLM_ALL_GROUPS = (1 << VLM_GROUPS) - 1 };
+void vlm_params_place(vlm_params *ps, vlm_arena *a, unsigned groups);
+/* Where the values of params row i lie and how many there are, padding and what is fused to it included; false if another row stands for
+   them. Lists of one shape agree on the rows. */
+bool vlm_params_operand(const vlm_params *ps, int i, void **data, int64_t *n);
 /* Fills them from their parts: matrices are packed in panels, vectors become float. NaN, infinity or a wrong shape is an error that
    names the tensor; pages of the source are let go as they are done with. */
 vlm_status vlm_params_load(vlm_params *ps, vlm_ctx *ctx, const vlm_ops *ops, const vlm_weights *w);

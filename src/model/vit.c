@@ -64,11 +64,31 @@ int64_t vlm_vit_row(const vlm_vit_config *c, const vlm_grid *grid, int64_t i) {
     return row;
 }
 
-void vlm_vit_take(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c, const vlm_grid *grid, int64_t n, vlm_vit_acts *a) {
-    int64_t D = c->D, most = 0, rows = vlm_vit_row(c, grid, n), part = rows < PART_ROWS ? rows : PART_ROWS;
-    for (int64_t i = 0; i < n; i++) if (most < grid[i].h * grid[i].w) most = grid[i].h * grid[i].w;
-    a->n = n;
-    a->rows = rows;
+/* One set of a block's buffers; without a backward, in what is free anyway. */
+static void take_layer(vlm_arena *dev, const vlm_vit_config *c, int64_t rows, bool whole, vlm_vit_layer *s) {
+    int64_t D = c->D, part = !whole && rows > PART_ROWS ? PART_ROWS : rows;
+    size_t mark = vlm_arena_mark(dev);
+    VLM_TAKE(dev, s->qkv, rows, 3 * D);                        /* attention; then, over it, what the branches' ends need */
+    if (!whole) vlm_arena_rewind(dev, mark);
+    if (c->layerscale) VLM_TAKE(dev, s->y1, part, D);
+    s->y2 = s->y1;
+    if (c->layerscale && whole) VLM_TAKE(dev, s->y2, part, D);
+    VLM_TAKE(dev, s->up, part, c->gated ? 2 * c->F : c->F);
+    if (!whole) return;
+    VLM_TAKE(dev, s->mid, rows, D);
+    VLM_TAKE(dev, s->att, rows, D);
+    VLM_TAKE(dev, s->mean1, rows);
+    VLM_TAKE(dev, s->rstd1, rows);
+    VLM_TAKE(dev, s->mean2, rows);
+    VLM_TAKE(dev, s->rstd2, rows);
+    VLM_TAKE(dev, s->lse, rows, c->H);
+}
+
+void vlm_vit_take_rows(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c, int64_t rows, int64_t n, int64_t most, vlm_save save,
+                       vlm_vit_acts *a) {
+    int64_t D = c->D, part = rows < PART_ROWS ? rows : PART_ROWS, layers = save ? c->L : 1;
+    vlm_vit_layer s = { 0 };
+    *a = (vlm_vit_acts){ .n = n, .rows = rows, .save = save };
     VLM_TAKE(dev, a->x, rows, D);
     if (c->rope_theta > 0) {
         VLM_TAKE(dev, a->cos, rows, D / c->H / 2);
@@ -77,18 +97,45 @@ void vlm_vit_take(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c, cons
         VLM_TAKE(host, a->host_sin, rows, D / c->H / 2);
     }
     VLM_TAKE(host, a->spans, n);
+    VLM_TAKE(host, a->layer, layers);
+    if (save) {
+        VLM_TAKE(dev, a->last, rows, D);
+        VLM_TAKE(dev, a->mean, rows);
+        VLM_TAKE(dev, a->rstd, rows);
+    }
+    if (save == VLM_SAVE_STREAM) take_layer(dev, c, rows, true, &s);
+    for (int64_t l = 0; save && l < layers; l++) {
+        if (save == VLM_SAVE_ALL) take_layer(dev, c, rows, true, &s);
+        VLM_TAKE(dev, s.in, rows, D);
+        if (host->base) a->layer[l] = s;
+    }
     size_t mark = vlm_arena_mark(dev);
     VLM_TAKE(dev, a->pixels, most, 3 * c->P * c->P);           /* embedding */
     VLM_TAKE(dev, a->patches, most, 3 * c->P * c->P);
     if (c->pos_h) VLM_TAKE(dev, a->pos, most, D);
     vlm_arena_rewind(dev, mark);
     VLM_TAKE(dev, a->h, rows, D);
+    if (!save) {
+        take_layer(dev, c, rows, false, &s);
+        s.in = s.mid = a->last = a->x;
+        s.att = a->h;
+        a->f = s.up;
+        if (host->base) a->layer[0] = s;
+    }
+    if (save || c->gated) VLM_TAKE(dev, a->f, part, c->F);
+    if (!save) return;
+    VLM_TAKE(dev, a->datt, rows, D);
     mark = vlm_arena_mark(dev);
-    VLM_TAKE(dev, a->qkv, rows, 3 * D);                        /* attention; then, over it, what the branches' ends need */
+    VLM_TAKE(dev, a->dqkv, rows, 3 * D);
     vlm_arena_rewind(dev, mark);
-    if (c->layerscale) VLM_TAKE(dev, a->y, part, D);
-    VLM_TAKE(dev, a->up, part, c->gated ? 2 * c->F : c->F);
-    if (c->gated) VLM_TAKE(dev, a->gate, part, c->F);
+    VLM_TAKE(dev, a->dy, part, D);
+    VLM_TAKE(dev, a->df, part, c->F);
+}
+void vlm_vit_take(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c, const vlm_grid *grid, int64_t n, vlm_save save,
+                  vlm_vit_acts *a) {
+    int64_t most = 0;
+    for (int64_t i = 0; i < n; i++) if (most < grid[i].h * grid[i].w) most = grid[i].h * grid[i].w;
+    vlm_vit_take_rows(dev, host, c, vlm_vit_row(c, grid, n), n, most, save, a);
 }
 
 /* Angles of the patch at (y, x): 2π·centre·theta^(-4k/Dh), y's quarter then x's; prefix rows turn by nothing.
@@ -126,45 +173,63 @@ static void embed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, vlm_grid g
     if (c->R) ops->copy_forward(ctx, act_at(x, c->cls * D), D, v->registers, D, c->R, D);
 }
 
-/* x += s * (b + f w'), n rows from row r of x; s only with LayerScale. */
-static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, int64_t r, int64_t n, const act *f, const vlm_mat *w, const real *b,
-                       const real *s, vlm_vit_acts *a) {
-    act *x = act_at(a->x, r * w->rows);
-    ops->linear_forward(ctx, s ? a->y : x, f, w, b, s ? NULL : x, n);
-    if (s) ops->layerscale_forward(ctx, x, x, a->y, s, n, w->rows);
+static float vit_scale(const vlm_vit_config *c) { return (float)(1 / sqrt((double)(c->D / c->H))); }
+
+/* Row r of a buffer (rows, C) of a block, of which only some rows are there at a time if nothing is kept. */
+static act *row_of(const vlm_vit_acts *a, act *x, int64_t r, int64_t C) { return a->save ? act_at(x, r * C) : x; }
+
+/* out = in + s * (b + f w'), n rows; y: room for what s multiplies. Without LayerScale: out = in + b + f w'. */
+static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, act *out, const act *in, const act *f, const vlm_mat *w, const real *b,
+                       const real *s, act *y, int64_t n) {
+    ops->linear_forward(ctx, s ? y : out, f, w, b, s ? NULL : in, n);
+    if (s && out) ops->layerscale_forward(ctx, out, in, y, s, n, w->rows);
 }
 
-static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, const vlm_vit_block *b, vlm_vit_acts *a) {
-    int64_t D = c->D, Dh = D / c->H, F = c->F, N = a->rows;
-    ops->layernorm_forward(ctx, a->h, NULL, NULL, a->x, b->ln1_w, b->ln1_b, N, D, c->eps);
-    ops->linear_forward(ctx, a->qkv, a->h, &b->qkv, b->qkv_b, NULL, N);
-    if (c->rope_theta > 0) ops->rope_forward(ctx, a->qkv, a->qkv, a->cos, a->sin, N, 2 * c->H, Dh, 3 * D);
-    ops->attention_forward(ctx, a->h, NULL, a->qkv, a->spans, a->n, c->H, c->H, Dh, 3 * D, 3 * D, 0, 0, (float)(1 / sqrt((double)Dh)));
-    for (int64_t r = 0, n; r < N; r += n) {
-        n = N - r < PART_ROWS ? N - r : PART_ROWS;
-        add_branch(ctx, ops, r, n, act_at(a->h, r * D), &b->out, b->out_b, b->ls1, a);
+/* From s->in to out. Without out: all that the backward reads, and no more. */
+static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, const vlm_vit_block *b, const vlm_vit_layer *s, act *out,
+                  vlm_vit_acts *a) {
+    int64_t D = c->D, Dh = D / c->H, F = c->F, U = c->gated ? 2 * F : F, N = a->rows;
+    ops->layernorm_forward(ctx, a->h, s->mean1, s->rstd1, s->in, b->ln1_w, b->ln1_b, N, D, c->eps);
+    ops->linear_forward(ctx, s->qkv, a->h, &b->qkv, b->qkv_b, NULL, N);
+    if (c->rope_theta > 0) ops->rope_forward(ctx, s->qkv, s->qkv, a->cos, a->sin, N, 2 * c->H, Dh, 3 * D);
+    for (int64_t i = 0; i < a->n; i++) {
+        const act *qkv = act_at(s->qkv, a->spans[i].row * 3 * D);
+        a->spans[i].k = act_at(qkv, D), a->spans[i].v = act_at(qkv, 2 * D);
     }
-    ops->layernorm_forward(ctx, a->h, NULL, NULL, a->x, b->ln2_w, b->ln2_b, N, D, c->eps);
+    ops->attention_forward(ctx, s->att, s->lse, s->qkv, a->spans, a->n, c->H, c->H, Dh, 3 * D, 3 * D, 0, 0, vit_scale(c));
     for (int64_t r = 0, n; r < N; r += n) {
         n = N - r < PART_ROWS ? N - r : PART_ROWS;
-        act *f = c->gated ? a->gate : a->up;
-        ops->linear_forward(ctx, a->up, act_at(a->h, r * D), &b->up, b->up_b, NULL, n);
-        ops->activation_forward(ctx, f, a->up, c->gated ? act_at(a->up, F) : NULL, c->act, n, F, c->gated ? 2 * F : F);
-        add_branch(ctx, ops, r, n, f, &b->down, b->down_b, b->ls2, a);
+        add_branch(ctx, ops, act_at(s->mid, r * D), act_at(s->in, r * D), act_at(s->att, r * D), &b->out, b->out_b, b->ls1,
+                   row_of(a, s->y1, r, D), n);
+    }
+    ops->layernorm_forward(ctx, a->h, s->mean2, s->rstd2, s->mid, b->ln2_w, b->ln2_b, N, D, c->eps);
+    for (int64_t r = 0, n; r < N; r += n) {
+        n = N - r < PART_ROWS ? N - r : PART_ROWS;
+        act *up = row_of(a, s->up, r, U);
+        ops->linear_forward(ctx, up, act_at(a->h, r * D), &b->up, b->up_b, NULL, n);
+        if (!out && !b->ls2) continue;
+        ops->activation_forward(ctx, a->f, up, c->gated ? act_at(up, F) : NULL, c->act, n, F, U);
+        add_branch(ctx, ops, out ? act_at(out, r * D) : NULL, act_at(s->mid, r * D), a->f, &b->down, b->down_b, b->ls2,
+                   row_of(a, s->y2, r, D), n);
     }
 }
+/* The stream behind block l. */
+static act *out_of(const vlm_vit_config *c, const vlm_vit_acts *a, int64_t l) {
+    return a->save && l + 1 < c->L ? a->layer[l + 1].in : a->last;
+}
 
-vlm_status vlm_vit_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, const vlm_grid *grid, const float *const *pixels,
+vlm_status vlm_vit_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, const vlm_grid *grid, int64_t n, const float *const *pixels,
                            vlm_vit_acts *a) {
     const vlm_vit_config *c = &v->cfg;
-    int64_t D = c->D;
-    for (int64_t i = 0, row = 0; i < a->n; i++) {
+    int64_t D = c->D, row = 0;
+    for (int64_t i = 0; i < n; i++) {
         int64_t N = vlm_vit_prefix(c) + grid[i].h * grid[i].w;
-        const act *qkv = act_at(a->qkv, row * 3 * D);
-        embed(ctx, ops, v, grid[i], pixels[i], act_at(a->x, row * D), a);
-        a->spans[i] = (vlm_span){ .row = row, .rows = N, .keys = N, .k = act_at(qkv, D), .v = act_at(qkv, 2 * D) };
+        embed(ctx, ops, v, grid[i], pixels[i], act_at(a->layer[0].in, row * D), a);
+        a->spans[i] = (vlm_span){ .row = row, .rows = N, .keys = N };
         row += N;
     }
+    a->n = n;
+    a->rows = row;
     if (c->rope_theta > 0) {
         size_t bytes = (size_t)(a->rows * (D / c->H / 2)) * sizeof(real);
         rope_tables(c, grid, a->n, a);
@@ -172,11 +237,89 @@ vlm_status vlm_vit_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, c
         ops->upload(ctx, a->sin, a->host_sin, bytes);
     }
     for (int64_t l = 0; l < c->L; l++) {
-        block(ctx, ops, c, &v->block[l], a);
-        TRY(vlm_progress("layers", l + 1, c->L));
+        block(ctx, ops, c, &v->block[l], &a->layer[a->save ? l : 0], out_of(c, a, l), a);
+        if (!a->save) TRY(vlm_progress("layers", l + 1, c->L));
     }
-    ops->layernorm_forward(ctx, a->x, NULL, NULL, a->x, v->norm_w, v->norm_b, a->rows, D, c->eps);
+    ops->layernorm_forward(ctx, a->x, a->mean, a->rstd, a->last, v->norm_w, v->norm_b, a->rows, D, c->eps);
     return VLM_OK;
+}
+
+/* ---- Backward: each step quotes the line of the forward that it differentiates ---- */
+
+/* dx: the gradient by out, becomes that by s->in. */
+static void block_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, const vlm_vit_block *b, const vlm_vit_block *g,
+                           const vlm_vit_layer *s, act *dx, vlm_vit_acts *a) {
+    int64_t D = c->D, Dh = D / c->H, F = c->F, U = c->gated ? 2 * F : F, N = a->rows;
+    /* out = mid + ls2 * (b + f down'),  f = act(up) */
+    ops->layernorm_forward(ctx, a->h, NULL, NULL, s->mid, b->ln2_w, b->ln2_b, N, D, c->eps);
+    for (int64_t r = 0, n; r < N; r += n) {
+        n = N - r < PART_ROWS ? N - r : PART_ROWS;
+        act *up = act_at(s->up, r * U), *h = act_at(a->h, r * D), *dy = act_at(dx, r * D), *gate = c->gated ? act_at(up, F) : NULL;
+        if (b->ls2) {
+            ops->layerscale_backward(ctx, a->dy, g->ls2, dy, act_at(s->y2, r * D), b->ls2, n, D);
+            dy = a->dy;
+        }
+        ops->activation_forward(ctx, a->f, up, gate, c->act, n, F, U);
+        ops->linear_backward_weight(ctx, &g->down, g->down_b, dy, a->f, n);
+        ops->linear_backward_input(ctx, a->df, dy, &b->down, NULL, n);
+        ops->activation_backward(ctx, up, gate, a->df, up, gate, c->act, n, F, U);     /* up is now its own gradient */
+        ops->linear_backward_weight(ctx, &g->up, g->up_b, up, h, n);
+        ops->linear_backward_input(ctx, h, up, &b->up, NULL, n);                       /* and so is h */
+    }
+    ops->layernorm_backward(ctx, dx, g->ln2_w, g->ln2_b, a->h, s->mid, b->ln2_w, s->mean2, s->rstd2, dx, N, D);
+    /* mid = in + ls1 * (b + att out') */
+    for (int64_t r = 0, n; r < N; r += n) {
+        n = N - r < PART_ROWS ? N - r : PART_ROWS;
+        act *dy = act_at(dx, r * D);
+        if (b->ls1) {
+            ops->layerscale_backward(ctx, a->dy, g->ls1, dy, act_at(s->y1, r * D), b->ls1, n, D);
+            dy = a->dy;
+        }
+        ops->linear_backward_weight(ctx, &g->out, g->out_b, dy, act_at(s->att, r * D), n);
+        ops->linear_backward_input(ctx, act_at(a->datt, r * D), dy, &b->out, NULL, n);
+    }
+    /* att = attention(rope(qkv)),  qkv = b + ln1(in) qkv' */
+    ops->attention_backward(ctx, a->dqkv, act_at(a->dqkv, D), act_at(a->dqkv, 2 * D), a->datt, s->att, s->lse, s->qkv, act_at(s->qkv, D),
+                            act_at(s->qkv, 2 * D), a->spans, a->n, c->H, c->H, Dh, 3 * D, 0, 0, vit_scale(c));
+    if (c->rope_theta > 0) ops->rope_backward(ctx, a->dqkv, a->dqkv, a->cos, a->sin, N, 2 * c->H, Dh, 3 * D);
+    ops->layernorm_forward(ctx, a->h, NULL, NULL, s->in, b->ln1_w, b->ln1_b, N, D, c->eps);
+    ops->linear_backward_weight(ctx, &g->qkv, g->qkv_b, a->dqkv, a->h, N);
+    const bool has[3] = { c->q_bias, c->k_bias, c->v_bias };
+    for (int i = 0; i < 3; i++) if (!has[i]) ops->zero(ctx, act_at(g->qkv_b, i * D), (size_t)D * sizeof(real));       /* absent */
+    ops->linear_backward_input(ctx, a->h, a->dqkv, &b->qkv, NULL, N);
+    ops->layernorm_backward(ctx, dx, g->ln1_w, g->ln1_b, a->h, s->in, b->ln1_w, s->mean1, s->rstd1, dx, N, D);
+}
+
+/* The backward of embed: x = [CLS, registers, b + patches w' + positions]. */
+static void embed_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, const vlm_vit *g, vlm_grid grid, const float *pixels,
+                           const act *dx, vlm_vit_acts *a) {
+    const vlm_vit_config *c = &v->cfg;
+    int64_t D = c->D, N = grid.h * grid.w;
+    const act *dpatches = act_at(dx, vlm_vit_prefix(c) * D);
+    if (c->cls) ops->add_forward(ctx, g->cls, g->cls, dx, D);
+    if (c->cls && c->pos_cls) ops->add_forward(ctx, g->pos, g->pos, dx, D);
+    if (c->R) ops->add_forward(ctx, g->registers, g->registers, act_at(dx, c->cls * D), c->R * D);
+    if (c->pos_h)
+        ops->posresize_backward(ctx, act_at(g->pos, c->pos_cls * D), dpatches, grid.h, grid.w, c->pos_h, c->pos_w, D, c->pos_antialias);
+    ops->upload(ctx, a->pixels, pixels, (size_t)(N * 3 * c->P * c->P) * sizeof(float));
+    ops->patches_forward(ctx, a->patches, a->pixels, grid.h, grid.w, c->P);
+    ops->linear_backward_weight(ctx, &g->patch, g->patch_b, dpatches, a->patches, N);
+}
+
+void vlm_vit_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, const vlm_vit *g, const vlm_grid *grid, int64_t n,
+                      const float *const *pixels, vlm_vit_acts *a) {
+    const vlm_vit_config *c = &v->cfg;
+    int64_t D = c->D;
+    if (!n) return;
+    ops->layernorm_backward(ctx, a->x, g->norm_w, g->norm_b, a->x, a->last, v->norm_w, a->mean, a->rstd, NULL, a->rows, D);
+    for (int64_t l = c->L - 1; l >= 0; l--) {
+        if (a->save == VLM_SAVE_STREAM) block(ctx, ops, c, &v->block[l], &a->layer[l], NULL, a);
+        block_backward(ctx, ops, c, &v->block[l], &g->block[l], &a->layer[l], a->x, a);
+    }
+    for (int64_t i = 0, row = 0; i < n; i++) {
+        embed_backward(ctx, ops, v, g, grid[i], pixels[i], act_at(a->x, row * D), a);
+        row += vlm_vit_prefix(c) + grid[i].h * grid[i].w;
+    }
 }
 
 double vlm_vit_flop(const vlm_vit_config *c, vlm_grid g) {

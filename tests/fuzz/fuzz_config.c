@@ -26,7 +26,7 @@ static void measure(const vlm_net *net) {
         PROMISE(!vlm_vit_init(&v, c));
         vlm_vit_params(&v, &ps);
         count(&ps, c->L);
-        vlm_vit_take(&dev, &host, c, (const vlm_grid[]){ { 2, 2 }, { 1, 64 }, { 3, 1 } }, 3, &a);
+        vlm_vit_take(&dev, &host, c, (const vlm_grid[]){ { 2, 2 }, { 1, 64 }, { 3, 1 } }, 3, VLM_SAVE_ALL, &a);
         PROMISE(!dev.overflow && !host.overflow && a.rows == 71 + 3 * vlm_vit_prefix(c) && vlm_vit_flop(c, (vlm_grid){ 4, 4 }) > 0);
         vlm_params_free(&ps);
         vlm_vit_free(&v);
@@ -41,7 +41,7 @@ static void measure(const vlm_net *net) {
         PROMISE(!vlm_lm_init(&m, c));
         vlm_lm_params(&m, &ps);
         count(&ps, c->L);
-        vlm_lm_take(&dev, &host, c, 512, 1, &a);
+        vlm_lm_take(&dev, &host, c, 512, 1, VLM_SAVE_ALL, &a);
         vlm_kvcache_take(&dev, &host, c, c->context, 512, &kv);
         PROMISE(!dev.overflow && !host.overflow && vlm_lm_flop(c, 2, 3) > 0);
         vlm_params_free(&ps);

@@ -171,10 +171,10 @@ static void segments(void **state) {
         vlm_lm_acts a;
         int64_t D = net->lm.cfg.D;
         some_ids(m);
-        vlm_lm_take(&dev, &host, &net->lm.cfg, 108, 3, &a);
+        vlm_lm_take(&dev, &host, &net->lm.cfg, 108, 3, VLM_SAVE_NOTHING, &a);
         dev = (vlm_arena){ .base = net->ops.alloc(dev.peak), .size = dev.peak };
         host = (vlm_arena){ .base = aligned_alloc(64, host.peak), .size = host.peak };
-        vlm_lm_take(&dev, &host, &net->lm.cfg, 108, 3, &a);
+        vlm_lm_take(&dev, &host, &net->lm.cfg, 108, 3, VLM_SAVE_NOTHING, &a);
         assert_false(dev.overflow || host.overflow);
         vlm_session *s = session_of(m, 2, 0);
         vlm_lm_embed(s->ctx, &net->ops, &net->lm, ids, 108, &a);
