@@ -109,6 +109,38 @@ void check_bits(check *k, const char *what, const void *want, const void *got, i
     for (int64_t i = 0; i < n; i++, k->compared++)
         if (memcmp(w + i, g + i, sizeof *w)) wrong(k, what, i, w[i], g[i]);
 }
+
+/* Of loss as a sum in out's order; size: the sum of its terms' magnitudes. */
+static double loss_of(const check *k, const slope *s, double *size) {
+    long double sum = 0;
+    s->forward(k, s->arg);
+    *size = 0;
+    for (int64_t i = 0; i < s->out.n; i++) sum += (long double)s->dout.d[i] * s->out.d[i], *size += fabs(s->dout.d[i] * s->out.d[i]);
+    return (double)sum;
+}
+void check_slope(check *k, const char *what, const slope *s, buf x, buf dx, const double *from, double tol) {
+    enum { MOST = 64 };
+    int64_t n = x.n < MOST ? x.n : MOST, at[MOST];
+    double top = 0, h = 1e-5;
+    if (k->fast || k->ctx->threads > 1) return;
+    for (int64_t j = 0; j < n; j++) {
+        int64_t part = x.n / n * j;                    /* one of each part, not always at the same place in it */
+        at[j] = j == n - 1 ? x.n - 1 : j ? part + j * 7919 % (x.n / n) : 0;
+        double d = dx.d[at[j]] - (from ? from[at[j]] : 0);
+        if (!(fabs(d) <= top)) top = fabs(d);
+    }
+    for (int64_t j = 0; j < n; j++, k->compared++, k->sloped++) {
+        double *v = x.d + at[j], was = *v, up = was + h, down = was - h, d = dx.d[at[j]] - (from ? from[at[j]] : 0), size, size2;
+        *v = up;
+        double loss = loss_of(k, s, &size);
+        *v = down;
+        double slope = (loss - loss_of(k, s, &size2)) / (up - down);
+        *v = was;
+        double e = slope == d ? 0 : fabs(slope - d) / (tol * (fabs(d) + top) + 1e-15 * (size + size2) / h);
+        if (!(e <= 1)) wrong(k, what, at[j], slope, d);
+        if (!(e <= k->slope)) k->slope = e;
+    }
+}
 void check_true(check *k, const char *what, bool yes) { k->compared++; if (!yes) wrong(k, what, 0, 1, 0); }
 void check_free(check *k) {
     for (int i = 0; i < nkept; i++)
@@ -192,19 +224,21 @@ static bool passes(check k, int isa, int op, const vlm_ops *ref, vlm_ctx *const 
     const char *why = NULL;
     for (int t = 0; t < 3 && ctx[t] && !why; t++) {
         k.fast = memcmp((const char *)k.op + ops[op].field, (const char *)ref + ops[op].field, sizeof(void (*)(void)));
-        k.ctx = ctx[t], k.bench = t == 2, k.compared = k.bits = 0;
+        k.ctx = ctx[t], k.bench = t == 2, k.compared = k.sloped = 0, k.bits = 0;
         vlm_parallel(ctx[t], ctx[t]->threads, 1, poison_part, &ctx[t]->scratch_bytes);
         rng = 88172645463325252u;
         ops[op].run(&k);
         check_free(&k);
         if (k.bad) why = "wrong values";
         else if (!k.compared) why = "compared nothing";
+        else if (!t && !k.fast && strstr(ops[op].name, "_backward") && !k.sloped) why = "no gradient compared with differences";
         else if (t && k.bits != *bits) why = "bits depend on the number of threads";
         else if (k.fast && *bits && k.bits != *bits) why = "bits depend on the instruction set";
         *bits = k.bits;
     }
     printf("%-7s %-20s %-4s %lld compared, worst %.2f of tolerance",
            isas[isa].name, ops[op].name, why ? "FAIL" : "ok", (long long)k.compared, k.worst);
+    if (!k.fast && k.slope > 0) printf(", of differences %.2f", k.slope);
     if (why) printf(": %s, %d thread%s", why, k.ctx->threads, k.ctx->threads > 1 ? "s" : "");
     printf("\n");
     return !why;

@@ -1,5 +1,6 @@
 /* The harness. An op's check makes buffers, calls k->op (the table under test) and k->want (the oracle: ref/ in double)
-   on the same numbers, and compares. Unasked, the harness tests the reference itself, then each instruction set of this machine;
+   on the same numbers, and compares. A backward op's check also holds the oracle against differences of the forward (check_slope);
+   the harness fails it otherwise. Unasked, the harness tests the reference itself, then each instruction set of this machine;
    fills outputs and scratch with NaN; puts guard bands round every buffer; demands that inputs come back unchanged and that the
    bits are the same with 1 and 3 threads and under every fast ISA; fails a check that compared nothing. */
 #ifndef CHECKOPS_H
@@ -28,6 +29,8 @@ typedef struct check {
     double peak, read;         /* GFLOP/s and GB/s of this ISA on all threads, when bench */
     int64_t compared, bad;
     double worst;              /* largest error seen, in units of the allowed error */
+    int64_t sloped;            /* elements compared with differences; their largest error, likewise */
+    double slope;
     uint64_t bits;             /* hash of all compared outputs */
 } check;
 typedef struct buf { float *f; double *d; int64_t n; } buf;            /* the same buffer for op, for want */
@@ -45,6 +48,13 @@ uint16_t check_bf16(float f);          /* nearest, ties to even; finite, |f| < 6
 uint16_t check_f16(float f);
 void  check_same(check *k, const char *what, buf b, double tol);       /* |f - d| <= tol (1 + |d|), NaN fails; inf equals itself */
 void  check_bits(check *k, const char *what, const void *want, const void *got, int64_t floats);
+/* An oracle's gradient against central differences. loss = Σ dout out; forward makes out.d anew from the buffers that arg names, of
+   which check_slope moves one element at a time and puts it back; statistics it saves go elsewhere than where backward read them.
+   x: what was differentiated by, dx: what backward answered, from: what was in dx before, where it adds (NULL: 0). Only .d of any buffer
+   is used. Allowed: tol (|d| + the largest |d| looked at), and rounding. Up to 64 elements of x, its first and last among them.
+   Done once, with the reference on one thread: the oracle is the same for all. */
+typedef struct slope { void (*forward)(const check *k, const void *arg); const void *arg; buf out, dout; } slope;
+void  check_slope(check *k, const char *what, const slope *s, buf x, buf dx, const double *from, double tol);
 void  check_true(check *k, const char *what, bool yes);
 void  check_free(check *k);            /* ends a case: guard bands, inputs unchanged */
 void  check_rate(check *k, const char *what, double ns, double flop);

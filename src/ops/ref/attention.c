@@ -40,3 +40,41 @@ void REF(attention_forward)(vlm_ctx *ctx, act *out, real *lse, const act *q, con
             if (lse) lse[r * H + h] = (real)(a.lo < a.hi ? m + log(sum) : -INFINITY);
         }
 }
+
+/* One pair of a query and a key that it sees: a head's vectors, and what the pair contributes. */
+typedef struct pair { double p, ds; } pair;
+static pair pair_of(const act *q, const act *k, const act *v, const act *dout, const act *out, double lse, int64_t D, double scale) {
+    double dot = 0, dp = 0, delta = 0;
+    for (int64_t d = 0; d < D; d++) dot += (double)q[d] * k[d], dp += (double)dout[d] * v[d], delta += (double)dout[d] * out[d];
+    double p = lse > -INFINITY ? exp(dot * scale - lse) : 0;
+    return (pair){ p, scale * p * (dp - delta) };
+}
+
+void REF(attention_backward)(vlm_ctx *ctx, act *dq, act *dk, act *dv, const act *dout, const act *out, const real *lse,
+                             const act *q, const act *k, const act *v, const vlm_span *spans, int64_t nspans,
+                             int64_t H, int64_t G, int64_t D, int64_t S, int causal, int64_t window, float scale) {
+    (void)ctx;
+    int64_t group = H / G;
+    for (const vlm_span *s = spans; s < spans + nspans; s++)
+        for (int64_t i = 0; i < s->rows * (H + G); i++) {      /* a query head's dq, or a key head's dk and dv, of one row */
+            int64_t t = i / (H + G), h = i % (H + G), g = h < H ? h / group : h - H;
+            for (int64_t d0 = 0; d0 < D; d0 += PART) {         /* as above */
+                int64_t n = D - d0 < PART ? D - d0 : PART;
+                double a[PART] = { 0 }, b[PART] = { 0 };
+                int64_t h0 = h < H ? h : g * group, h1 = h < H ? h + 1 : h0 + group;
+                for (int64_t j = h0; j < h1; j++)
+                    for (int64_t o = 0; o < s->rows; o++) {
+                        int64_t query = h < H ? t : o, key = h < H ? o : t, r = s->row + query, c = s->row + key, at = (r * H + j) * D;
+                        if (causal && (key > query || (window > 0 && key <= query - window))) continue;
+                        pair x = pair_of(q + r * S + j * D, k + c * S + g * D, v + c * S + g * D, dout + at, out + at, lse[r * H + j],
+                                         D, scale);
+                        for (int64_t d = 0; d < n; d++)
+                            if (h < H) a[d] += x.ds * k[c * S + g * D + d0 + d];
+                            else a[d] += x.ds * q[r * S + j * D + d0 + d], b[d] += x.p * dout[at + d0 + d];
+                    }
+                act *to = (h < H ? dq + h * D : dk + g * D) + (s->row + t) * S + d0;
+                for (int64_t d = 0; d < n; d++) to[d] = (act)a[d];
+                if (h >= H) for (int64_t d = 0; d < n; d++) dv[(s->row + t) * S + g * D + d0 + d] = (act)b[d];
+            }
+        }
+}

@@ -18,9 +18,27 @@ void REF(shuffle_forward)(vlm_ctx *ctx, act *out, const act *x, int64_t Hp, int6
                     for (int64_t c = 0; c < C; c++)
                         out[((gy * (Wp / s) + gx) * s * s + dy * s + dx) * C + c] = x[((gy * s + dy) * Wp + gx * s + dx) * C + c];
 }
+/* out is x in another order: back to where each element came from. */
+void REF(shuffle_backward)(vlm_ctx *ctx, act *dx, const act *dout, int64_t Hp, int64_t Wp, int64_t s, int64_t C) {
+    (void)ctx;
+    for (int64_t y = 0; y < Hp; y++)
+        for (int64_t x = 0; x < Wp; x++)
+            for (int64_t c = 0; c < C; c++)
+                dx[(y * Wp + x) * C + c] = dout[((y / s * (Wp / s) + x / s) * s * s + y % s * s + x % s) * C + c];
+}
 
 void REF(embed_forward)(vlm_ctx *ctx, act *out, const int64_t *ids, const vlm_mat *table, float scale, int64_t R) {
     (void)ctx;
     for (int64_t r = 0; r < R; r++)
         for (int64_t c = 0; c < table->cols; c++) out[r * table->cols + c] = (act)(weight_at(table, ids[r], c) * scale);
+}
+/* out[r] = scale table[ids[r]]: a row of the table gets back from every r that took it. */
+void REF(embed_backward)(vlm_ctx *ctx, const vlm_mat *dtable, const int64_t *ids, const act *dout, float scale, int64_t R) {
+    (void)ctx;
+    real *d = dtable->data;
+    for (int64_t r = 0; r < R; r++)
+        for (int64_t c = 0; ids[r] >= 0 && c < dtable->cols; c++) {
+            int64_t at = vlm_mat_at(dtable, ids[r], c);
+            d[at] = (real)(d[at] + (double)scale * dout[r * dtable->cols + c]);
+        }
 }

@@ -26,3 +26,30 @@ void REF(linear_forward)(vlm_ctx *ctx, act *out, const act *x, const vlm_mat *w,
             out[r * C + c] = (act)(s + (res ? res[r * C + c] : 0));
         }
 }
+
+void REF(linear_backward_input)(vlm_ctx *ctx, act *dx, const act *dout, const vlm_mat *w, const act *res, int64_t R) {
+    (void)ctx;
+    int64_t C = w->rows, K = w->cols;
+    for (int64_t r = 0; r < R; r++)
+        for (int64_t k = 0; k < K; k++) {
+            double s = 0;
+            for (int64_t c = 0; c < C; c++) s += (double)dout[r * C + c] * weight_at(w, c, k);
+            dx[r * K + k] = (act)(s + (res ? res[r * K + k] : 0));
+        }
+}
+
+void REF(linear_backward_weight)(vlm_ctx *ctx, const vlm_mat *dw, real *db, const act *dout, const act *x, int64_t R) {
+    (void)ctx;
+    int64_t C = dw->rows, K = dw->cols;
+    real *g = dw->data;
+    for (int64_t c = 0; c < C; c++) {
+        for (int64_t k = 0; g && k < K; k++) {
+            double s = g[vlm_mat_at(dw, c, k)];
+            for (int64_t r = 0; r < R; r++) s += (double)x[r * K + k] * dout[r * C + c];
+            g[vlm_mat_at(dw, c, k)] = (real)s;
+        }
+        double s = db ? db[c] : 0;
+        for (int64_t r = 0; db && r < R; r++) s += dout[r * C + c];
+        if (db) db[c] = (real)s;
+    }
+}
