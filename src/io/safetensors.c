@@ -328,8 +328,8 @@ vlm_status vlm_safetensors_writer_put_float(vlm_safetensors_writer *w, const cha
             if (bad == m && !(y - y == 0)) bad = k;
         }
         if (bad < m && x[i + bad] - x[i + bad] == 0)
-            return vlm_fail(VLM_EFORMAT, w->file.path, "tensor %s has the value %g, more than %s can hold; choose a dtype with a wider range, "
-                            "bf16 or f32", name, (double)x[i + bad], dtype);
+            return vlm_fail(VLM_EFORMAT, w->file.path, "tensor %s has the value %g, more than %s can hold; choose bf16 or f32",
+                            name, (double)x[i + bad], dtype);
         if (bad < m) return vlm_fail(VLM_EFORMAT, w->file.path, "tensor %s has NaN or infinite values; they are not written", name);
         TRY(vlm_safetensors_writer_put(w, name, bf16 || f16 ? (const void *)half : x + i, (size_t)m * (bf16 || f16 ? 2 : 4)));
     }

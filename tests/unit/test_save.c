@@ -1,5 +1,5 @@
 /* Weights out of memory and back: the values that a net holds are those it was given, in any range of rows and any type of memory; a model
-   that is saved and opened again is the same model; rounding is to the nearest, ties to even; what a type cannot hold is refused by name. */
+   that is saved and opened again is the same; rounding is to the nearest, ties to even; what a type cannot hold is refused by name. */
 #include "folder.h"
 #include "model/save.h"
 #include "ops/ops.h"
