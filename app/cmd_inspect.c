@@ -214,7 +214,7 @@ vlm_status vlm_cmd_inspect(vlm_args *a) {
     count c[VLM_GROUPS + 1];
     char text[64], bytes[32];
     vlm_status status;
-    TRY(vlm_model_open_as(a->arg[0], &o, true, &m));
+    TRY(vlm_model_open_as(a->arg[0], &o, VLM_OPEN_STRUCTURE, &m));
     const vlm_net *net = m->net;
     count_groups(net, c);
     if (a->json) {

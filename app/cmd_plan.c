@@ -138,7 +138,7 @@ vlm_status vlm_cmd_plan(vlm_args *a) {
     json_t *images = json_array();
     vlm_status status;
     TRY_DONE(vlm_check_stdin(a));
-    TRY_DONE(vlm_model_open_as(a->arg[0], &o, true, &m));
+    TRY_DONE(vlm_model_open_as(a->arg[0], &o, VLM_OPEN_STRUCTURE, &m));
     if (a->args > 1) TRY_DONE(vlm_need_vision(a, m));
     vlm_table_row(&t, "image\t>size WxH\t>EXIF\t>resized WxH\t>patches HxW\t>grid HxW\t>tokens\t>stretch\t>GFLOP\t>memory");
     for (int i = 1; i < a->args; i++) {

@@ -13,7 +13,7 @@ vlm_status vlm_cmd_preprocess(vlm_args *a) {
     TRY(vlm_need_output(a));
     TRY(vlm_check_ending("--output", a->output, ".npy"));
     TRY(vlm_check_output(a, a->output));
-    TRY_DONE(vlm_model_open_as(a->arg[0], &o, true, &m));
+    TRY_DONE(vlm_model_open_as(a->arg[0], &o, VLM_OPEN_STRUCTURE, &m));
     TRY_DONE(vlm_need_vision(a, m));
     TRY_DONE(vlm_bitmap_open(a->arg[1], &m->limits, &b));
     TRY_DONE(vlm_image_plan_make(&m->rule, b.w, b.h, a->arg[1], &p));

@@ -91,7 +91,7 @@ vlm_status vlm_cmd_tokenize(vlm_args *a) {
         if (a->no_special) return vlm_usage("--no-special", "does not go with --chat, whose template has its own; leave it out");
         vlm_model_options o = vlm_options_of(a);
         vlm_model *m;
-        TRY(vlm_model_open_as(a->arg[0], &o, true, &m));
+        TRY(vlm_model_open_as(a->arg[0], &o, VLM_OPEN_STRUCTURE, &m));
         vlm_status status = m->tok ? encode(a, m->tok, m) : vlm_fail(VLM_EARG, a->arg[0], "has no tokenizer.json; it takes no text");
         vlm_model_close(m);
         return status;

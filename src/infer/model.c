@@ -161,14 +161,15 @@ static vlm_status open_language(vlm_model *m, const vlm_model_options *o) {
     return known_ids(m);
 }
 
-vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, bool structure, vlm_model **out) {
+vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, int how, vlm_model **out) {
     static const vlm_model_options none;
     const vlm_model_options *o = options ? options : &none;
     if (!dir || !out) return vlm_fail(VLM_EARG, "vlm_model_open", "dir or out is NULL; give both");
     if (o->threads < 0 || o->threads > VLM_MAX_THREADS || o->max_size_px < 0 || o->max_image_tokens < 0 || o->context < 0 ||
         o->max_pixels < 0 || o->max_side_px < 0 || o->max_file_bytes < 0)
         return vlm_fail(VLM_EARG, "vlm_model_open", "an option is negative or out of range; 0 means the default");
-    vlm_net_options n = { .threads = o->threads > 0 ? o->threads : vlm_cores(), .fork_maths = o->fork_maths, .structure_only = structure };
+    vlm_net_options n = { .threads = o->threads > 0 ? o->threads : vlm_cores(), .fork_maths = o->fork_maths,
+                          .f32 = how & VLM_OPEN_F32, .structure_only = how & VLM_OPEN_STRUCTURE };
     TRY(vlm_isa_flags(o->isa, &n.cpu));
     vlm_model *m = calloc(1, sizeof *m);
     if (!m) return vlm_fail_memory(dir, sizeof *m);
@@ -192,7 +193,7 @@ done:
     return status;
 }
 vlm_status vlm_model_open(const char *dir, const vlm_model_options *options, vlm_model **out) {
-    return vlm_model_open_as(dir, options, false, out);
+    return vlm_model_open_as(dir, options, 0, out);
 }
 
 void vlm_model_close(vlm_model *m) {

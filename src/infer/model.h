@@ -20,8 +20,9 @@ struct vlm_model {
     int64_t *tile_token;               /* (tile_rows, tile_cols) of <row_i_col_j>, 0: none */
     int64_t tile_rows, tile_cols;
 };
-/* As vlm_model_open; structure: no weights in memory, for inspect and plan. */
-vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, bool structure, vlm_model **out);
+/* As vlm_model_open; STRUCTURE: no weights in memory, for inspect, plan and convert; F32: every matrix in F32, for training. */
+enum { VLM_OPEN_STRUCTURE = 1, VLM_OPEN_F32 = 2 };
+vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, int how, vlm_model **out);
 /* "ref", "avx2", "avx512", NULL (the best) → flags; VLM_EARG if this machine lacks it. */
 vlm_status vlm_isa_flags(const char *isa, unsigned *cpu);
 const char *vlm_isa_name(unsigned cpu);

@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "data/rule.h"
 #include "infer/model.h"
+#include "model/save.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,7 @@ typedef struct maker {
     int64_t base_vocab, extra;         /* rows before and after */
     const char *chat;
     bool preset;
+    vlm_rng rng;                       /* of the parameter that is being drawn */
 } maker;
 
 static void seed_for(vlm_rng *r, uint64_t seed, const char *name) {    /* FNV-1a of the name: the order of parameters does not matter */
@@ -62,93 +64,47 @@ static void seed_for(vlm_rng *r, uint64_t seed, const char *name) {    /* FNV-1a
 static bool ends(const char *s, const char *tail) { size_t n = strlen(s), m = strlen(tail); return n >= m && !strcmp(s + n - m, tail); }
 
 /* nanoVLM's initialisation: weights N(0, 0.02), biases 0, norms neutral, CLS and registers 0, positions U(0,1), LayerScale 1. */
-static void draw(const maker *k, const vlm_param *p, float *out, int64_t n) {
-    vlm_rng r;
-    seed_for(&r, k->o->seed, p->name);
+static void draw(maker *k, const vlm_param *p, int64_t row, int64_t n, float *out) {
+    if (!row) seed_for(&k->rng, k->o->seed, p->name);          /* rows are asked for in order */
     bool norm = strstr(p->name, "norm") || strstr(p->name, ".ln"), lm_norm = norm && p->group == VLM_LANGUAGE;
     for (int64_t i = 0; i < n; i++) {
         if (ends(p->name, ".bias") || strstr(p->name, "cls_token") || strstr(p->name, "register_tokens")) out[i] = 0;
         else if (lm_norm) out[i] = 1 - k->net->lm.cfg.norm_offset;
         else if (norm || strstr(p->name, "lambda_param")) out[i] = 1;
-        else if (strstr(p->name, "position_embedding")) out[i] = (float)vlm_rng_uniform(&r);
-        else out[i] = (float)(0.02 * vlm_rng_normal(&r));
+        else if (strstr(p->name, "position_embedding")) out[i] = (float)vlm_rng_uniform(&k->rng);
+        else out[i] = (float)(0.02 * vlm_rng_normal(&k->rng));
     }
 }
 
-/* All of p as floats. */
-static vlm_status values(const maker *k, const vlm_param *p, float *out) {
+/* Rows of p as floats. What a backbone has fewer rows of has grown: its new rows are the mean of the old ones. */
+static vlm_status values(void *user, const vlm_param *p, int64_t row, int64_t rows, float *out) {
+    maker *k = user;
     const vlm_net *from = p->group == VLM_VISION ? k->vision : k->language;
-    int64_t n = vlm_param_len(p), at = 0, rows = 0;
-    if (k->preset || p->group == VLM_PROJECTOR) { draw(k, p, out, n); return VLM_OK; }
+    int64_t C = vlm_param_len(p) / p->shape[0];
+    if (k->preset || p->group == VLM_PROJECTOR) { draw(k, p, row, rows * C, out); return VLM_OK; }
     const vlm_param *src = vlm_params_find(&from->params, p->name);
-    for (int j = 0; j < src->parts; j++) {
-        int64_t len = vlm_param_len(src) / src->parts;
-        if (src->part[j]) {
-            TRY(vlm_tensor_to_float(src->part[j], src->first * len / (src->shape[0] / src->parts), len, out + at));
-            for (int64_t i = 0; i < len; i++)
-                if (!isfinite(out[at + i]))
-                    return vlm_fail(VLM_EFORMAT, vlm_weights_file(from->weights, src->part[j]),
-                                    "tensor %s holds NaN or infinite values; get the weights again", src->part[j]->name);
-            vlm_weights_forget(from->weights, src->part[j]);
-        } else memset(out + at, 0, (size_t)len * sizeof *out);
-        at += len;
+    int64_t old = src->shape[0], had = row + rows < old ? rows : row < old ? old - row : 0;
+    if (had) TRY(vlm_params_source(src, from->weights, row, had, out));
+    if (had < rows) {
+        double *sum = calloc((size_t)C, sizeof *sum);
+        float *one = malloc((size_t)C * sizeof *one);
+        vlm_status status = sum && one ? VLM_OK : vlm_fail_memory(p->name, (size_t)C * (sizeof *sum + sizeof *one));
+        for (int64_t r = 0; !status && r < old; r++) {
+            status = vlm_params_source(src, from->weights, r, 1, one);
+            for (int64_t c = 0; !status && c < C; c++) sum[c] += one[c];
+        }
+        for (int64_t i = had * C; !status && i < rows * C; i++) out[i] = (float)(sum[i % C] / (double)old);
+        free(sum);
+        free(one);
+        TRY(status);
     }
-    for (int64_t c = 0, C = p->shape[p->ndim - 1]; at < n && c < C; c++) {      /* new rows: the mean of the old ones */
-        double sum = 0;
-        rows = at / C;
-        for (int64_t r = 0; r < rows; r++) sum += out[r * C + c];
-        for (int64_t r = rows; r < p->shape[0]; r++) out[r * C + c] = (float)(sum / (double)rows);
-    }
+    for (int j = 0; row + rows == p->shape[0] && j < src->parts; j++)
+        if (src->part[j]) vlm_weights_forget(from->weights, src->part[j]);
     return VLM_OK;
 }
-static void to_bf16(const float *x, int64_t n, uint16_t *out) {        /* nearest, ties to even; values are finite */
-    for (int64_t i = 0; i < n; i++) {
-        union { float f; uint32_t u; } b = { x[i] };
-        out[i] = (uint16_t)((b.u + 0x7FFF + (b.u >> 16 & 1)) >> 16);
-    }
-}
-
-static vlm_status write_weights(const maker *k, const char *path) {
-    const vlm_params *ps = &k->net->params;
-    const vlm_lm_config *c = &k->net->lm.cfg;
-    vlm_safetensors_writer *w = NULL;
-    float *f = NULL;
-    uint16_t *h = NULL;
-    int64_t most = 0, half = c->Dh / 2;
-    vlm_status status = VLM_OK;
-    vlm_tensor_dtype dtype = k->o->bf16 ? VLM_T_BF16 : VLM_T_F32;
-    for (int i = 0; i < ps->n; i++) if (most < vlm_param_len(&ps->p[i])) most = vlm_param_len(&ps->p[i]);
-    f = malloc((size_t)most * sizeof *f);
-    h = malloc((size_t)most * sizeof *h);
-    if (!f || !h) { status = vlm_fail_memory(path, (size_t)most * (sizeof *f + sizeof *h)); goto done; }
-    TRY_DONE(vlm_safetensors_writer_open(path, &w));
-    TRY_DONE(vlm_safetensors_writer_metadata(w, "format", "pt"));
-    /* as safetensors' save_model: of a tied pair the name that sorts first is stored, the metadata tells of the other */
-    if (c->tied) TRY_DONE(vlm_safetensors_writer_metadata(w, "decoder.token_embedding.weight", "decoder.head.weight"));
-    for (int pass = 0; pass < 2; pass++) {
-        for (int i = 0; i < ps->n; i++) {
-            const vlm_param *p = &ps->p[i];
-            const char *name = c->tied && !strcmp(p->name, "decoder.token_embedding.weight") ? "decoder.head.weight" : p->name;
-            int64_t n = vlm_param_len(p);
-            if (p->tied) continue;
-            if (!pass) { TRY_DONE(vlm_safetensors_writer_declare(w, name, dtype, p->ndim, p->shape)); continue; }
-            TRY_DONE(values(k, p, f));
-            if (k->o->bf16) to_bf16(f, n, h);
-            TRY_DONE(vlm_safetensors_writer_put(w, name, k->o->bf16 ? (void *)h : f, (size_t)n * vlm_tensor_dtype_bytes(dtype)));
-            TRY_DONE(vlm_progress("tensors", i + 1, ps->n));
-        }
-        /* a buffer that Python wants */
-        if (!pass) TRY_DONE(vlm_safetensors_writer_declare(w, "decoder.rotary_embd.inv_freq", VLM_T_F32, 1, &half));
-    }
-    for (int64_t i = 0; i < half; i++) f[i] = (float)pow(c->rope_theta, -2.0 * (double)i / (double)c->Dh);
-    TRY_DONE(vlm_safetensors_writer_put(w, "decoder.rotary_embd.inv_freq", f, (size_t)half * sizeof *f));
-    status = vlm_safetensors_writer_commit(w);
-    w = NULL;
-done:
-    vlm_safetensors_writer_cancel(w);
-    free(f);
-    free(h);
-    return status;
+static vlm_tensor_dtype dtype(void *user, const vlm_param *p) {
+    (void)p;
+    return ((const maker *)user)->o->bf16 ? VLM_T_BF16 : VLM_T_F32;
 }
 
 /* ---- The two configs ---- */
@@ -355,7 +311,7 @@ static vlm_status make(maker *k) {
     TRY_DONE(write_json(out.temp, "vlm.json", own_config(k)));
     TRY_DONE(copy_generation_config(k, out.temp));
     if (!(weights = vlm_join(out.temp, "model.safetensors"))) { status = vlm_fail_memory(k->o->out, 256); goto done; }
-    TRY_DONE(write_weights(k, weights));
+    TRY_DONE(vlm_net_store(weights, k->net, &(vlm_source){ values, dtype, k }));
     status = vlm_dir_writer_commit(&out);
 done:
     vlm_dir_writer_cancel(&out);

@@ -314,6 +314,27 @@ vlm_status vlm_safetensors_writer_put(vlm_safetensors_writer *w, const char *nam
     skip_complete(w);
     return VLM_OK;
 }
+vlm_status vlm_safetensors_writer_put_float(vlm_safetensors_writer *w, const char *name, const float *x, int64_t n) {
+    enum { CHUNK = 4096 };
+    uint16_t half[CHUNK];
+    const char *dtype = json_string_value(json_object_get(json_object_get(w->tensors, name), "dtype"));
+    bool bf16 = dtype && !strcmp(dtype, "BF16"), f16 = dtype && !strcmp(dtype, "F16");
+    if (!bf16 && !f16 && (!dtype || strcmp(dtype, "F32"))) return misuse(w, name, "floats for a tensor that is not F32, BF16 or F16");
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        int64_t m = n - i < CHUNK ? n - i : CHUNK, bad = m;
+        for (int64_t k = 0; k < m; k++) {
+            if (bf16 || f16) half[k] = bf16 ? vlm_float_bf16(x[i + k]) : vlm_float_f16(x[i + k]);
+            float y = bf16 ? vlm_bf16_float(half[k]) : f16 ? vlm_f16_float(half[k]) : x[i + k];
+            if (bad == m && !(y - y == 0)) bad = k;
+        }
+        if (bad < m && x[i + bad] - x[i + bad] == 0)
+            return vlm_fail(VLM_EFORMAT, w->file.path, "tensor %s has the value %g, more than %s can hold; choose bf16 or f32",
+                            name, (double)x[i + bad], dtype);
+        if (bad < m) return vlm_fail(VLM_EFORMAT, w->file.path, "tensor %s has NaN or infinite values; they are not written", name);
+        TRY(vlm_safetensors_writer_put(w, name, bf16 || f16 ? (const void *)half : x + i, (size_t)m * (bf16 || f16 ? 2 : 4)));
+    }
+    return VLM_OK;
+}
 vlm_status vlm_safetensors_writer_commit(vlm_safetensors_writer *w) {
     vlm_status status = w->begun ? VLM_OK : begin(w);
     if (!status && w->next)

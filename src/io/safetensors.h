@@ -61,6 +61,9 @@ vlm_status vlm_safetensors_writer_metadata(vlm_safetensors_writer *w, const char
 vlm_status vlm_safetensors_writer_declare(vlm_safetensors_writer *w, const char *name, vlm_tensor_dtype dtype,
                                           int ndim, const int64_t *shape);
 vlm_status vlm_safetensors_writer_put(vlm_safetensors_writer *w, const char *name, const void *data, size_t bytes);
+/* n more elements of an F32, BF16 or F16 tensor, given as floats: the nearest, ties to even. VLM_EFORMAT names a tensor with NaN, with
+   infinity, or with a value that is larger than its dtype can hold. */
+vlm_status vlm_safetensors_writer_put_float(vlm_safetensors_writer *w, const char *name, const float *x, int64_t n);
 vlm_status vlm_safetensors_writer_commit(vlm_safetensors_writer *w);
 void       vlm_safetensors_writer_cancel(vlm_safetensors_writer *w);   /* NULL is fine */
 #endif

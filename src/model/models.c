@@ -209,13 +209,13 @@ static vlm_status check_unused(const vlm_net *net) {
 }
 
 static vlm_dtype mat_dtype(const vlm_tensor *t) { return t->dtype == VLM_T_BF16 ? VLM_BF16 : t->dtype == VLM_T_F16 ? VLM_F16 : VLM_F32; }
-/* A fused operand has one type: that of its parts, or f32 if they differ. */
-static void set_dtypes(vlm_params *ps) {
+/* A fused operand has one type: that of its parts, or f32 if they differ or if all is to be f32. */
+static void set_dtypes(vlm_params *ps, bool f32) {
     for (int i = 0; i < ps->n; i++) {
         vlm_param *p = &ps->p[i];
         if (!p->mat || p->tied) continue;
         for (int j = 0; j < p->parts; j++) {
-            vlm_dtype d = mat_dtype(p->part[j]);
+            vlm_dtype d = f32 ? VLM_F32 : mat_dtype(p->part[j]);
             if (p->row == 0 && j == 0) p->mat->dtype = d;
             else if (p->mat->dtype != d) p->mat->dtype = VLM_F32;
         }
@@ -344,7 +344,7 @@ done:
     return status;
 }
 
-static vlm_status bind(vlm_net *net) {
+static vlm_status bind(vlm_net *net, bool f32) {
     for (int i = 0; i < net->params.n; i++) {
         vlm_param *p = &net->params.p[i];
         bool embed = !strcmp(p->name, "decoder.token_embedding.weight");
@@ -353,7 +353,7 @@ static vlm_status bind(vlm_net *net) {
         } else if (net->nanovlm) TRY(bind_own(net, p));
         else TRY(bind_family(net, p->group == VLM_VISION ? net->vision : net->language, p));
     }
-    set_dtypes(&net->params);
+    set_dtypes(&net->params, f32);
     if (net->language) net->lm.cfg.embed_scale = round_to(net->lm.embed.dtype, net->lm.cfg.embed_scale);
     return check_unused(net);
 }
@@ -389,7 +389,7 @@ vlm_status vlm_net_open(const char *dir, const vlm_net_options *options, vlm_net
     TRY_DONE(vlm_weights_open(dir, &net->weights));
     TRY_DONE(open_configs(net));
     TRY_DONE(vlm_net_params(net));
-    TRY_DONE(bind(net));
+    TRY_DONE(bind(net, options->f32));
     if (!options->structure_only) {
         TRY_DONE(load(net, options->threads));
         vlm_weights_close(net->weights);

@@ -8,6 +8,7 @@ typedef struct vlm_net_options {
     unsigned cpu;                      /* VLM_CPU_* that the ops may use */
     int threads;                       /* for loading */
     bool fork_maths;                   /* as nanoVLM's fork trained: tanh-GELU in plain DINOv3, K bias */
+    bool f32;                          /* every matrix as F32, whatever is stored (for training); Gemma's embedding factor too */
     bool structure_only;               /* names, shapes and sources, but no memory and no values: for inspect and plan */
 } vlm_net_options;
 

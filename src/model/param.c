@@ -146,3 +146,47 @@ vlm_status vlm_params_load(vlm_params *ps, vlm_ctx *ctx, const vlm_ops *ops, con
     }
     return VLM_OK;
 }
+
+/* ---- Out again ---- */
+
+vlm_status vlm_params_source(const vlm_param *p, const vlm_weights *w, int64_t row, int64_t rows, float *out) {
+    int64_t each = p->shape[0] / p->parts, cols = vlm_param_len(p) / p->shape[0];
+    for (int j = 0; j < p->parts; j++) {
+        int64_t from = row > j * each ? row : j * each, to = row + rows < (j + 1) * each ? row + rows : (j + 1) * each;
+        if (from >= to) continue;
+        float *o = out + (from - row) * cols;
+        int64_t n = (to - from) * cols, bad = 0;
+        if (!p->part[j]) { memset(o, 0, (size_t)n * sizeof *o); continue; }
+        TRY(vlm_tensor_to_float(p->part[j], (p->first + from - j * each) * cols, n, o));
+        for (int64_t i = 0; i < n; i++) bad += !(o[i] - o[i] == 0);
+        if (bad) return wrong_values(w, p->part[j], bad);
+    }
+    return VLM_OK;
+}
+
+static float element(const void *data, vlm_dtype t, int64_t i) {
+    return t == VLM_F32 ? ((const float *)data)[i] : t == VLM_BF16 ? vlm_bf16_float(((const uint16_t *)data)[i])
+                                                                   : vlm_f16_float(((const uint16_t *)data)[i]);
+}
+vlm_status vlm_params_values(const vlm_param *p, vlm_ctx *ctx, const vlm_ops *ops, int64_t row, int64_t rows, float *out) {
+    if (!p->mat) {
+        int64_t cols = vlm_param_len(p) / p->shape[0];
+        ops->download(ctx, out, act_at(*p->vec, p->row + row * cols), (size_t)(rows * cols) * sizeof *out);
+        ops->sync(ctx);
+        return VLM_OK;
+    }
+    const vlm_mat *m = p->mat;
+    int64_t K = m->cols, first = p->row + row, end = first + rows;
+    size_t bytes = (size_t)(VLM_PANEL * K) * vlm_dtype_bytes(m->dtype);
+    void *panel = malloc(bytes + 1);
+    if (!panel) return vlm_fail_memory(p->name, bytes);
+    for (int64_t i = first / VLM_PANEL; i * VLM_PANEL < end; i++) {    /* one panel is [K][32] */
+        ops->download(ctx, panel, (const char *)m->data + (size_t)i * bytes, bytes);
+        ops->sync(ctx);
+        int64_t from = i * VLM_PANEL > first ? i * VLM_PANEL : first, to = (i + 1) * VLM_PANEL < end ? (i + 1) * VLM_PANEL : end;
+        for (int64_t r = from; r < to; r++)
+            for (int64_t k = 0; k < K; k++) out[(r - first) * K + k] = element(panel, m->dtype, k * VLM_PANEL + r % VLM_PANEL);
+    }
+    free(panel);
+    return VLM_OK;
+}

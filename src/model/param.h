@@ -53,4 +53,10 @@ bool vlm_params_operand(const vlm_params *ps, int i, void **data, int64_t *n);
 /* Fills them from their parts: matrices are packed in panels, vectors become float. NaN, infinity or a wrong shape is an error that
    names the tensor; pages of the source are let go as they are done with. */
 vlm_status vlm_params_load(vlm_params *ps, vlm_ctx *ctx, const vlm_ops *ops, const vlm_weights *w);
+/* Rows [row, row + rows) (of shape[0]) of one parameter as floats, from its parts in the files: what loading would give it. The same
+   failures; memory for nothing but out. A parameter with parts. */
+vlm_status vlm_params_source(const vlm_param *p, const vlm_weights *w, int64_t row, int64_t rows, float *out);
+/* The same of its current values in memory, whatever they have become: the inverse of vlm_params_load. A parameter that has been placed;
+   a tied one gives what it shares. Reads only. */
+vlm_status vlm_params_values(const vlm_param *p, vlm_ctx *ctx, const vlm_ops *ops, int64_t row, int64_t rows, float *out);
 #endif

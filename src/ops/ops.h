@@ -38,6 +38,22 @@ static inline float vlm_f16_float(uint16_t h) {                /* exact; subnorm
     return b.f;
 }
 
+/* The nearest, ties to even. Infinite where x is not finite or rounds past the largest value. */
+static inline uint16_t vlm_float_bf16(float x) {
+    union { float f; uint32_t u; } b = { x };
+    if ((b.u & 0x7F800000u) == 0x7F800000u) return (uint16_t)(b.u >> 16 & 0xFF80);
+    return (uint16_t)((b.u + 0x7FFF + (b.u >> 16 & 1)) >> 16);
+}
+static inline uint16_t vlm_float_f16(float x) {
+    union { float f; uint32_t u; } b = { x };
+    uint16_t sign = (uint16_t)(b.u >> 16 & 0x8000);
+    b.u &= 0x7FFFFFFFu;
+    if (b.u >= 0x477FF000u) return sign | 0x7C00;              /* 65520, half-way to 65536, and all above */
+    if (b.u >= 0x38800000u) return sign | (uint16_t)((b.u - 0x38000000u + 0xFFF + (b.u >> 13 & 1)) >> 13);
+    b.f += 0.5f;                                               /* subnormal: this addition rounds to its unit, 2^-24 */
+    return sign | (uint16_t)(b.u - 0x3F000000u);
+}
+
 typedef enum vlm_activation { VLM_GELU_ERF, VLM_GELU_TANH, VLM_SILU } vlm_activation;
 
 /* One sample, or one image, in attention: its query rows, and where its keys and values lie. */

@@ -161,7 +161,7 @@ static void model_tokens(void **state) {
     snprintf(cmd, sizeof cmd, "cp -r tests/golden/models/vlm_siglip_up %s/m && chmod -R u+w %s/m && "
                               "sed -i 's/\"special\": *true/\"special\":false/g' %s/m/tokenizer.json", temp_dir, temp_dir, temp_dir);
     assert_int_equal(system(cmd), 0);
-    assert_ok(vlm_model_open_as(temp("m"), NULL, true, &m));
+    assert_ok(vlm_model_open_as(temp("m"), NULL, VLM_OPEN_STRUCTURE, &m));
     assert_ok(vlm_tokenizer_encode(m->tok, text, sizeof text - 1, 0, &plain));
     static const int64_t as_written[] = { 320, 321, 322 };
     assert_int_equal(plain.n, 3);
