@@ -175,3 +175,9 @@ void vlm_process(vlm_ctx *ctx, const vlm_image_rule *r, const vlm_image_plan *p,
     if (ctx) vlm_parallel(ctx, tiles * p->tile_h, 16, cut_part, &k);
     else cut_part(&k, 0, tiles * p->tile_h, NULL);
 }
+
+void vlm_process_crop(const vlm_image_plan *p, int64_t P, const float *from, float *to) {
+    int64_t h = p->patches.h * P, w = p->patches.w * P;
+    for (int64_t c = 0; c < p->n * 3; c++)
+        for (int64_t y = 0; y < h; y++) memmove(to + (c * h + y) * w, from + (c * p->tile_h + y) * p->tile_w, (size_t)w * sizeof *to);
+}

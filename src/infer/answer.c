@@ -32,7 +32,7 @@ static vlm_status add_image(vlm_chat *c, const vlm_model *m, const vlm_image_pla
         }
     return VLM_OK;
 }
-static vlm_status add_turn(vlm_chat *c, const vlm_model *m, const char *system, const vlm_features *images, const char *text) {
+vlm_status vlm_turn_add(vlm_chat *c, const vlm_model *m, const char *system, const vlm_seen *images, int64_t n, const char *text) {
     char name[32];
     if (system) {
         TRY(vlm_chat_begin(c, VLM_ROLE_SYSTEM));
@@ -40,24 +40,27 @@ static vlm_status add_turn(vlm_chat *c, const vlm_model *m, const char *system, 
         TRY(vlm_chat_end(c));
     }
     TRY(vlm_chat_begin(c, VLM_ROLE_USER));
-    for (int64_t i = 0; images && i < images->n; i++) {
+    for (int64_t i = 0; i < n; i++) {
         snprintf(name, sizeof name, "<image: %" PRId64 ">", i);
-        if (images->n > 1) TRY(vlm_chat_text(c, name, strlen(name)));
-        TRY(add_image(c, m, &images->image[i].plan));
+        if (n > 1) TRY(vlm_chat_text(c, name, strlen(name)));
+        TRY(add_image(c, m, &images[i].plan));
     }
     TRY(vlm_chat_text(c, text, strlen(text)));
-    TRY(vlm_chat_end(c));
+    return vlm_chat_end(c);
+}
+static vlm_status add_question(vlm_chat *c, const vlm_model *m, const char *system, const vlm_features *images, const char *text) {
+    TRY(vlm_turn_add(c, m, system, images ? images->image : NULL, images ? images->n : 0, text));
     return vlm_chat_prompt(c);
 }
-static vlm_status open_chat(const vlm_model *m, vlm_chat **out) {
+vlm_status vlm_turn_open(const vlm_model *m, vlm_chat **out) {
     if (!m->tok) return vlm_fail(VLM_EARG, m->net->dir, "has no tokenizer.json; it takes no text");
     return vlm_chat_open(m->tok, m->chat, out);
 }
 
 vlm_status vlm_turn_ids(const vlm_model *m, const char *system, const vlm_features *images, const char *text, vlm_ids *out) {
     vlm_chat *c;
-    TRY(open_chat(m, &c));
-    vlm_status status = add_turn(c, m, system, images, text);
+    TRY(vlm_turn_open(m, &c));
+    vlm_status status = add_question(c, m, system, images, text);
     for (size_t i = 0; !status && i < vlm_chat_out(c)->n; i++) status = vlm_ids_push(out, vlm_chat_out(c)->id[i]);
     vlm_chat_close(c);
     return status;
@@ -78,8 +81,8 @@ vlm_status vlm_say(vlm_session *s, const char *system, const vlm_features *image
     vlm_chat *before = NULL;
     vlm_status status = VLM_OK;
     if (s->chat) TRY(vlm_chat_copy(s->chat, &before));
-    else TRY(open_chat(s->m, &s->chat));
-    status = add_turn(s->chat, s->m, system, images, text);
+    else TRY(vlm_turn_open(s->m, &s->chat));
+    status = add_question(s->chat, s->m, system, images, text);
     if (!status) status = make_room(s, (int64_t)(vlm_chat_out(s->chat)->n - s->fed));
     if (!status) status = vlm_prefill(s, vlm_chat_out(s->chat)->id + s->fed, vlm_chat_out(s->chat)->n - s->fed, images);
     if (!status) s->fed = vlm_chat_out(s->chat)->n, s->asked = true;

@@ -173,17 +173,6 @@ static vlm_status make_room(const vlm_model *m, int keep, vlm_seen *seen) {
     return VLM_OK;
 }
 
-/* Where a tile's side is no multiple of the patch, the encoder's convolution leaves the rest out: pixels (tiles,3,H,W) without it. */
-static vlm_status crop(const vlm_image_plan *p, int64_t P, const float *from, float **out) {
-    int64_t h = p->patches.h * P, w = p->patches.w * P;
-    float *to = malloc((size_t)(p->n * 3 * h * w) * sizeof *to);
-    if (!to) return vlm_fail_memory("the image", (size_t)(p->n * 3 * h * w) * sizeof *to);
-    for (int64_t c = 0; c < p->n * 3; c++)
-        for (int64_t y = 0; y < h; y++) memcpy(to + (c * h + y) * w, from + (c * p->tile_h + y) * p->tile_w, (size_t)w * sizeof *to);
-    *out = to;
-    return VLM_OK;
-}
-
 /* What overflowed must not go on as features. */
 static vlm_status check_finite(const vlm_model *m, const char *name, const float *x, int64_t n) {
     int64_t bad = 0;
@@ -210,7 +199,11 @@ static vlm_status encode_group(vlm_session *s, const vlm_image *const *images, i
         const vlm_image_plan *p = &seen[i].plan;
         TRY_DONE(process(s, images[i], keep, &seen[i], &pixels[i]));
         int64_t P = net->vit.cfg.P, h = p->patches.h * P, w = p->patches.w * P;
-        if (h != p->tile_h || w != p->tile_w) TRY_DONE(crop(p, P, pixels[i], &cropped[i]));
+        if (h != p->tile_h || w != p->tile_w) {
+            size_t bytes = (size_t)(p->n * 3 * h * w) * sizeof(float);
+            if (!(cropped[i] = malloc(bytes))) { status = vlm_fail_memory("the image", bytes); goto done; }
+            vlm_process_crop(p, P, pixels[i], cropped[i]);
+        }
         for (int64_t t = 0; t < p->n; t++, u++) grid[u] = p->patches, px[u] = (cropped[i] ? cropped[i] : pixels[i]) + t * 3 * h * w;
     }
     take(&dev, &host, net, grid, units, &wk);

@@ -59,6 +59,10 @@ vlm_status vlm_encode_bytes(const vlm_model *m, const vlm_seen *images, int64_t 
 /* A turn whose answer is given, not drawn: the conversation goes on behind it, as after vlm_say and vlm_answer.
    A user's text that is refused is as if never said; an answer that is refused leaves the conversation lost (vlm_session_reset). */
 vlm_status vlm_session_told(vlm_session *s, const char *system, const vlm_features *images, const char *user, const char *answer);
+/* A model's conversation as ids, and a user's turn in it: system (NULL: none) only at the start; images with these plans (the only member
+   that is read); text literal. What the answers of a training sample are put between. */
+vlm_status vlm_turn_open(const vlm_model *m, vlm_chat **out);
+vlm_status vlm_turn_add(vlm_chat *c, const vlm_model *m, const char *system, const vlm_seen *images, int64_t n, const char *text);
 /* The ids of one user turn with these images and the generation prompt, in a conversation of its own:
    what `ask` and `trace --prompt` send. */
 vlm_status vlm_turn_ids(const vlm_model *m, const char *system, const vlm_features *images, const char *text, vlm_ids *out);

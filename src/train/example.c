@@ -1,0 +1,183 @@
+#include "train/example.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Images ---- */
+
+static uint64_t key_of(const vlm_bitmap *b) {          /* FNV-1a over words of the decoded picture and its sides */
+    uint64_t h = 0xCBF29CE484222325u;
+    size_t n = (size_t)b->w * (size_t)b->h * 3, i = 0;
+    for (uint64_t v; i + 8 <= n; i += 8) memcpy(&v, b->rgb + i, 8), h = (h ^ v) * 0x100000001B3u, h ^= h >> 29;
+    for (; i < n; i++) h = (h ^ b->rgb[i]) * 0x100000001B3u;
+    h = (h ^ (uint64_t)b->w) * 0x100000001B3u;
+    h = (h ^ (uint64_t)b->h) * 0x100000001B3u;
+    return h ^ h >> 32;
+}
+
+static vlm_status pixels_of(const vlm_model *m, const vlm_bitmap *b, vlm_seen *seen, const char *where) {
+    const vlm_image_plan *p = &seen->plan;
+    size_t work_bytes = vlm_process_bytes(&m->rule, p), bytes = (size_t)(p->n * 3 * p->tile_h * p->tile_w) * sizeof(float);
+    void *work = work_bytes < SIZE_MAX - 64 ? aligned_alloc(64, (work_bytes + 64) & ~(size_t)63) : NULL;
+    seen->pixels = malloc(bytes);
+    vlm_status status = VLM_OK;
+    if (!work || !seen->pixels) status = vlm_fail_memory(where, work_bytes + bytes);
+    else {
+        vlm_process(NULL, &m->rule, p, b->rgb, NULL, seen->pixels, work);
+        vlm_process_crop(p, m->net->vit.cfg.P, seen->pixels, seen->pixels);
+    }
+    free(work);
+    return status;
+}
+
+/* Plans of all images under a budget of tokens for each (0: the rule's own). */
+static vlm_status plan_images(const vlm_example_rule *r, const struct vlm_sample *s, const vlm_bitmap *size, int64_t budget, vlm_example *e) {
+    vlm_image_rule rule = r->m->rule;
+    if (budget && (!rule.max_tokens || rule.max_tokens > budget)) rule.max_tokens = budget;
+    e->units = e->patches = 0;
+    for (int64_t i = 0; i < e->images; i++) {
+        vlm_image_plan *p = &e->image[i].plan;
+        TRY(vlm_image_plan_make(&rule, size[i].w, size[i].h, s->where, p));
+        e->units += p->n;
+        e->patches += p->n * p->patches.h * p->patches.w;
+    }
+    return VLM_OK;
+}
+
+/* ---- Ids ---- */
+
+static vlm_status make_ids(const vlm_example_rule *r, const struct vlm_sample *s, vlm_example *e) {
+    vlm_chat *c;
+    vlm_status status = VLM_OK;
+    size_t from = 0, *answer = calloc((size_t)s->turns * 2 + 1, sizeof *answer);
+    if (!answer) return vlm_fail_memory(s->where, (size_t)s->turns * sizeof *answer);
+    if ((status = vlm_turn_open(r->m, &c))) { free(answer); return status; }
+    for (int64_t t = 0, i = 0; t < s->turns; t++) {
+        const struct vlm_sample_turn *turn = &s->turn[t];
+        TRY_DONE(vlm_turn_add(c, r->m, t ? NULL : s->system, e->image + i, turn->images, turn->user));
+        TRY_DONE(vlm_chat_prompt(c));
+        i += turn->images;
+        answer[2 * t] = answer[2 * t + 1] = vlm_chat_out(c)->n;
+        if (!turn->assistant) continue;        /* the last turn's question */
+        TRY_DONE(vlm_chat_text(c, turn->assistant, strlen(turn->assistant)));
+        TRY_DONE(vlm_chat_end(c));
+        TRY_DONE(vlm_chat_flush(c));
+        answer[2 * t + 1] = vlm_chat_out(c)->n;
+    }
+    e->ids.n = 0;
+    for (size_t i = 0; i < vlm_chat_out(c)->n; i++) TRY_DONE(vlm_ids_push(&e->ids, vlm_chat_out(c)->id[i]));
+    free(e->learnt);
+    if (!(e->learnt = calloc(e->ids.n + 1, 1))) { status = vlm_fail_memory(s->where, e->ids.n); goto done; }
+    e->labels = 0;
+    for (int64_t t = 0; t < s->turns; t++)
+        for (from = answer[2 * t]; from < answer[2 * t + 1]; from++)
+            if (from) e->learnt[from] = 1, e->labels++;
+done:
+    vlm_chat_close(c);
+    free(answer);
+    return status;
+}
+
+/* ---- Fitting ---- */
+
+static vlm_status too_long(const vlm_example_rule *r, const struct vlm_sample *s, const vlm_example *e, vlm_bad *why) {
+    *why = VLM_BAD_TOO_LONG;
+    if (r->max_patches && e->patches > r->max_patches)
+        return vlm_fail(VLM_ELIMIT, s->where, "has %" PRId64 " patches, over the %" PRId64 " of a batch; raise --batch-patches, lower "
+                        "--max-image-tokens or give --shrink-images", e->patches, r->max_patches);
+    return vlm_fail(VLM_ELIMIT, s->where, "has %zu tokens, over the %" PRId64 " of %s; raise %s, lower --max-image-tokens or give "
+                    "--shrink-images", e->ids.n, r->max_tokens, r->tokens_flag ? "a batch" : "the context",
+                    r->tokens_flag ? r->tokens_flag : "--context");
+}
+static bool fits(const vlm_example_rule *r, const vlm_example *e) {
+    return !(r->max_tokens && (int64_t)e->ids.n > r->max_tokens) && !(r->max_patches && e->patches > r->max_patches);
+}
+/* Plans and ids; with shrink the largest budget of tokens an image, the same for all, under which the sample fits. */
+static vlm_status fit(const vlm_example_rule *r, const struct vlm_sample *s, const vlm_bitmap *size, vlm_example *e, vlm_bad *why) {
+    TRY(plan_images(r, s, size, 0, e));
+    TRY(make_ids(r, s, e));
+    if (fits(r, e)) return VLM_OK;
+    int64_t most = 0, low = 1;
+    for (int64_t i = 0; i < e->images; i++) if (most < e->image[i].plan.image_tokens) most = e->image[i].plan.image_tokens;
+    if (!r->shrink || !e->images) return too_long(r, s, e, why);
+    vlm_status status = VLM_OK;
+    for (int64_t high = most; low < high;) {           /* the smallest budget that does not fit is high; ids only grow with it */
+        int64_t mid = low + (high - low) / 2;
+        status = plan_images(r, s, size, mid, e);
+        if (!status) status = make_ids(r, s, e);
+        if (status && status != VLM_ELIMIT) return status;     /* a budget below one block is a limit, and too small */
+        if (status || fits(r, e)) low = mid + 1;
+        else high = mid;
+    }
+    if (low > 1) status = plan_images(r, s, size, low - 1, e);
+    if (low == 1 || status == VLM_ELIMIT) {
+        TRY(plan_images(r, s, size, 0, e));
+        TRY(make_ids(r, s, e));
+        return too_long(r, s, e, why);
+    }
+    TRY(status);
+    TRY(make_ids(r, s, e));
+    return fits(r, e) ? VLM_OK : too_long(r, s, e, why);
+}
+
+vlm_status vlm_example_make(const vlm_example_rule *r, const struct vlm_sample *s, bool pixels, vlm_example *out, vlm_bad *why) {
+    const vlm_model *m = r->m;
+    vlm_example e = { .images = s->images };
+    vlm_bitmap *b = calloc((size_t)s->images + 1, sizeof *b);
+    vlm_status status = VLM_OK;
+    *why = VLM_BAD_NONE;
+    e.image = calloc((size_t)s->images + 1, sizeof *e.image);
+    e.key = calloc((size_t)s->images + 1, sizeof *e.key);
+    if (!b || !e.image || !e.key) { status = vlm_fail_memory(s->where, (size_t)s->images * sizeof *e.image); goto done; }
+    for (int64_t i = 0; i < s->images; i++) {
+        vlm_image_info info;
+        if (pixels) TRY_DONE(vlm_sample_image_load(s, i, &m->limits, &b[i], why));
+        else {
+            TRY_DONE(vlm_sample_image_probe(s, i, &m->limits, &info, why));
+            b[i].w = info.w, b[i].h = info.h;
+        }
+    }
+    *why = VLM_BAD_TOO_LARGE;          /* what the rule refuses: more tiles than names, one block over --max-image-tokens */
+    status = fit(r, s, b, &e, why);
+    if (status == VLM_EFORMAT) *why = VLM_BAD_JSON;            /* text that the tokenizer cannot take */
+    else if (status && status != VLM_ELIMIT) *why = VLM_BAD_NONE;
+    if (status) goto done;
+    *why = VLM_BAD_NONE;
+    if (!e.labels) {
+        *why = VLM_BAD_NO_ASSISTANT;
+        status = vlm_fail(VLM_EFORMAT, s->where, "has no assistant's text to learn; give it an answer");
+        goto done;
+    }
+    for (int64_t i = 0; pixels && i < s->images; i++) {
+        const vlm_image_plan *p = &e.image[i].plan;
+        e.key[i] = key_of(&b[i]);
+        TRY_DONE(pixels_of(m, &b[i], &e.image[i], s->where));
+        vlm_bitmap_close(&b[i]);
+        e.bytes += (size_t)(p->n * 3 * p->tile_h * p->tile_w) * sizeof(float);
+    }
+    *out = e;
+    e = (vlm_example){ 0 };
+done:
+    for (int64_t i = 0; b && i < s->images; i++) if (b[i].rgb) vlm_bitmap_close(&b[i]);
+    free(b);
+    vlm_example_free(&e);
+    return status;
+}
+void vlm_example_free(vlm_example *e) {
+    for (int64_t i = 0; e->image && i < e->images; i++) free(e->image[i].pixels);
+    free(e->image);
+    free(e->key);
+    free(e->learnt);
+    vlm_ids_free(&e->ids);
+    *e = (vlm_example){ 0 };
+}
+vlm_extent vlm_example_extent(const vlm_model *m, const vlm_example *e) {
+    vlm_extent x = { .tokens = (int64_t)e->ids.n, .labels = e->labels, .images = e->images, .units = e->units, .patches = e->patches };
+    x.rows = x.patches + x.units * vlm_vit_prefix(&m->net->vit.cfg);
+    for (int64_t i = 0; i < e->images; i++) {
+        const vlm_image_plan *p = &e->image[i].plan;
+        if (x.most < p->patches.h * p->patches.w) x.most = p->patches.h * p->patches.w;
+        x.image_tokens += p->image_tokens;
+    }
+    return x;
+}

@@ -1,0 +1,34 @@
+/* A sample as a model learns it: the images' plans and pixels, the conversation's ids, and which of them are learnt. */
+#ifndef VLM_EXAMPLE_H
+#define VLM_EXAMPLE_H
+#include "data/dataset.h"
+#include "infer/session.h"
+
+typedef struct vlm_example_rule {
+    const vlm_model *m;
+    int64_t max_tokens, max_patches;   /* of a sample: the context and a batch's caps; 0: no cap */
+    const char *tokens_flag;           /* what to raise for more tokens: "--batch-tokens", NULL: the context is full */
+    bool shrink;                       /* images of a sample that is too long get fewer tokens, instead of a refusal */
+    int64_t max_images;
+} vlm_example_rule;
+
+typedef struct vlm_example {
+    int64_t images;
+    vlm_seen *image;                   /* plan; pixels (tiles, 3, Hp·P, Wp·P), NULL where they were not asked for */
+    uint64_t *key;                     /* of each image's bytes, where pixels were asked for: names it in a cache of features */
+    vlm_ids ids;
+    unsigned char *learnt;             /* (ids.n): this id is a label, predicted by the position before it */
+    int64_t labels;                    /* how many */
+    int64_t units, patches;            /* encoder images (tiles are), their patches */
+    size_t bytes;                      /* of pixels */
+} vlm_example;
+/* What a sample is in a batch, for planning: of one made without pixels. */
+typedef struct vlm_extent { int64_t tokens, labels, images, units, patches, rows, most, image_tokens; } vlm_extent;
+
+/* ids: turn by turn as vlm_say and vlm_answer put them; learnt: every id of an assistant's turn behind its header, the end of the turn and
+   the line's end after it too. pixels: decodes the images; without, their headers are read. No threads of its own. A bad sample fails with
+   *why; VLM_BAD_NONE: the machine's fault. */
+vlm_status vlm_example_make(const vlm_example_rule *r, const struct vlm_sample *s, bool pixels, vlm_example *out, vlm_bad *why);
+void       vlm_example_free(vlm_example *e);           /* zeroed is fine */
+vlm_extent vlm_example_extent(const vlm_model *m, const vlm_example *e);
+#endif

@@ -1,0 +1,54 @@
+/* One batch through the whole model and back: encoder → shuffle → projector → into the text → decoder → loss on labelled rows, and the
+   gradients of whatever is not frozen. Flat rows and offsets throughout: nothing is padded, no sample sees another.
+
+       vlm_pass_open (measured for the caps) → vlm_batch_add … → vlm_pass_forward → vlm_pass_backward → vlm_batch_reset */
+#ifndef VLM_PASS_H
+#define VLM_PASS_H
+#include "train/example.h"
+
+/* ---- A batch: whole samples, one after another ---- */
+typedef struct vlm_run { int64_t row, from, rows; } vlm_run;           /* rows of one array that are those from `from` on of another */
+typedef struct vlm_batch {
+    int64_t units, samples, T, labels, images, patches, image_tokens, rows, most, runs;
+    vlm_grid *grid;                    /* (units) */
+    const float **pixels;              /* (units) the examples': they must live as long as the batch */
+    const float **features;            /* (units) patch features from a cache, (h·w, D); NULL: the encoder makes them */
+    vlm_segment *segment;              /* (samples) rows of T */
+    int64_t *ids;                      /* (T) */
+    vlm_run *run;                      /* (runs) rows of T that take rows of the projected tokens */
+    int64_t *label_row, *label;        /* (labels) ascending rows of T, and the id that each predicts */
+    int64_t *label_end;                /* (samples) labels of samples 0..i: where sample i's end */
+    int64_t room[5];                   /* of units, samples, T, runs, labels */
+} vlm_batch;
+vlm_status vlm_batch_add(vlm_batch *b, const vlm_model *m, const vlm_example *e);      /* VLM_ENOMEM: the batch is as before */
+void       vlm_batch_reset(vlm_batch *b);              /* empty; keeps its memory */
+void       vlm_batch_free(vlm_batch *b);               /* zeroed is fine */
+
+/* ---- The pass ---- */
+/* The most that a batch holds. */
+typedef struct vlm_caps { int64_t units, rows, most, tokens, image_tokens, samples, labels; } vlm_caps;
+typedef struct vlm_pass_options {
+    vlm_caps caps;
+    unsigned trained;                  /* groups that are (1 << vlm_group); 0: losses only */
+    bool recompute;
+    bool features;                     /* images may come as features: the frozen encoder is left out where they do */
+} vlm_pass_options;
+typedef struct vlm_pass vlm_pass;
+/* Bytes that a pass takes, of device and host memory; SIZE_MAX if they overflow. */
+size_t     vlm_pass_bytes(const vlm_net *net, const vlm_pass_options *o);
+/* grads: a vlm_net_zeros of the trained groups, NULL if there are none; it, net and ctx outlive the pass. VLM_ENOMEM. */
+vlm_status vlm_pass_open(const vlm_net *net, const vlm_net *grads, vlm_ctx *ctx, const vlm_pass_options *o, vlm_pass **out);
+void       vlm_pass_close(vlm_pass *p);                /* NULL is fine */
+
+/* Loss of each label: nll[i], i < b->labels, valid until the next call. The batch is within the caps (VLM_ELIMIT otherwise).
+   train: the gradients by the hidden states are made in the same breath, times `scale`; the head's are added to the gradients. */
+vlm_status vlm_pass_forward(vlm_pass *p, const vlm_batch *b, bool train, float scale, const float **nll);
+/* Adds the gradients of Σ nll · scale. After vlm_pass_forward with train. */
+void       vlm_pass_backward(vlm_pass *p, const vlm_batch *b);
+/* Gradient by the embeddings (T, D) after vlm_pass_backward, where the ops run; for tests. */
+const act *vlm_pass_embedding_gradient(const vlm_pass *p);
+/* Patch features of the batch's images, after a forward without features: unit i's (h·w, D) to out, host memory. */
+void       vlm_pass_features(vlm_pass *p, const vlm_batch *b, int64_t unit, float *out);
+/* Multiplications and additions of linear layers and attention in a forward pass, head on labelled rows only. */
+double     vlm_batch_flop(const vlm_net *net, const vlm_batch *b);
+#endif
