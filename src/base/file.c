@@ -1,4 +1,6 @@
 #include "base/file.h"
+#include "base/log.h"
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -6,6 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 vlm_status vlm_map_open(const char *path, size_t limit, vlm_map *out) {
@@ -77,15 +81,21 @@ vlm_status vlm_read(const char *path, size_t limit, unsigned char **out, size_t 
     return VLM_OK;
 }
 
+/* The names in a folder reach the disk. `where` stands in the message. */
+static vlm_status sync_dir(const char *dir, const char *where, const char *doing) {
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    vlm_status status = VLM_OK;
+    if (fd < 0 || (fsync(fd) && errno != EINVAL)) status = vlm_fail_errno(where, doing);
+    if (fd >= 0) close(fd);
+    return status;
+}
 static vlm_status sync_parent(const char *path) {
     char *dir = strdup(path), *slash;
     if (!dir) return vlm_fail_memory(path, strlen(path));
+    for (size_t n = strlen(dir); n > 1 && dir[n - 1] == '/'; n--) dir[n - 1] = 0;
     slash = strrchr(dir, '/');
     if (slash) slash[slash == dir] = 0;
-    int fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    vlm_status status = VLM_OK;
-    if (fd < 0 || (fsync(fd) && errno != EINVAL)) status = vlm_fail_errno(path, "sync the folder of");
-    if (fd >= 0) close(fd);
+    vlm_status status = sync_dir(slash ? dir : ".", path, "sync the folder of");
     free(dir);
     return status;
 }
@@ -155,25 +165,34 @@ vlm_status vlm_write(const char *path, const void *data, size_t size) {
     return vlm_writer_commit(&w);
 }
 
-static void remove_dir(const char *path, int depth) {
+/* Everything in it, `depth` folders deep, and itself. Goes on after a failure; -1 and errno: the first one. */
+static int remove_dir(const char *path, int depth) {
     DIR *d = opendir(path);
     struct dirent *e;
-    if (!d) return;
-    while ((e = readdir(d))) {
+    int error = d ? 0 : errno;
+    while (d && (e = readdir(d))) {
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
         char *p = vlm_join(path, e->d_name);
         struct stat st;
-        if (p && !lstat(p, &st)) {
-            if (!S_ISDIR(st.st_mode)) unlink(p);
-            else if (depth > 0) remove_dir(p, depth - 1);
-        }
+        int failed = !p || lstat(p, &st);
+        if (!failed) failed = S_ISDIR(st.st_mode) && depth > 0 ? remove_dir(p, depth - 1) : unlink(p);
+        if (failed && !error) error = errno;
         free(p);
     }
-    closedir(d);
-    rmdir(path);
+    if (d) closedir(d);
+    if (rmdir(path) && !error) error = errno;
+    errno = error;
+    return error ? -1 : 0;
 }
-/* What a --force may take away: see file.h. `top`: tokenizer/ may be there, too. */
-static vlm_status check_replaceable(const char *path, bool top) {
+/* NAME.tmp-XXXXXX, as `beside` makes them. */
+static bool is_temp(const char *name) {
+    size_t n = strlen(name);
+    bool yes = n > 11 && !strncmp(name + n - 11, ".tmp-", 5);
+    for (size_t i = n - 6; yes && i < n; i++) yes = isalnum((unsigned char)name[i]);
+    return yes;
+}
+/* May this folder be taken away? See file.h. `top`: tokenizer/ may be there, too; `half`: files that were being written as well. */
+static vlm_status check_ours(const char *path, bool top, bool half, const char *todo) {
     static const char *const ours[] = { ".json", ".safetensors", ".npy", ".txt", ".jinja" };
     vlm_status status = VLM_OK;
     DIR *d = opendir(path);
@@ -186,27 +205,30 @@ static vlm_status check_replaceable(const char *path, bool top) {
         if (!strcmp(name, ".") || !strcmp(name, "..")) continue;
         char *p = vlm_join(path, name);
         if (!p || lstat(p, &st)) status = vlm_fail_errno(path, "replace");
-        else if (S_ISREG(st.st_mode))
+        else if (S_ISREG(st.st_mode)) {
+            ok = half && is_temp(name);
             for (size_t i = 0; dot && i < sizeof ours / sizeof *ours; i++) ok = ok || !strcmp(dot, ours[i]);
-        else if ((ok = top && S_ISDIR(st.st_mode) && !strcmp(name, "tokenizer"))) status = check_replaceable(p, false);
-        if (!status && !ok)
-            status = vlm_fail(VLM_EIO, path, "holds %s, which this program does not write; --force spares such a folder: remove it",
-                              name);
+        } else if ((ok = top && S_ISDIR(st.st_mode) && !strcmp(name, "tokenizer"))) status = check_ours(p, false, half, todo);
+        if (!status && !ok) status = vlm_fail(VLM_EIO, path, "holds %s, which this program does not write; %s", name, todo);
         free(p);
     }
     closedir(d);
     return status;
 }
+static const char spares[] = "--force spares such a folder: remove it";
+
 vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_writer *out) {
     if (!replace && vlm_exists(path)) return vlm_fail(VLM_EIO, path, "exists already; name another folder or give --force to replace it");
-    if (replace && vlm_exists(path)) TRY(check_replaceable(path, true));
+    if (replace && vlm_exists(path)) TRY(check_ours(path, true, false, spares));
     vlm_dir_writer w = { .path = strdup(path), .temp = beside(path), .replace = replace };
     if (!w.path || !w.temp) { free(w.path); free(w.temp); return vlm_fail_memory(path, strlen(path)); }
     for (size_t n = strlen(w.path); n > 1 && w.path[n - 1] == '/'; n--) w.path[n - 1] = 0;
     mode_t mask = umask(0);
     umask(mask);
-    if (!mkdtemp(w.temp) || chmod(w.temp, 0777 & ~mask)) {
+    bool made = mkdtemp(w.temp);
+    if (!made || chmod(w.temp, 0777 & ~mask)) {
         vlm_status status = vlm_fail_errno(path, "make the folder");
+        if (made) rmdir(w.temp);
         free(w.path);
         free(w.temp);
         return status;
@@ -214,20 +236,34 @@ vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_writer *o
     *out = w;
     return VLM_OK;
 }
+/* Two folders of one folder get each other's name, in one step where the system can. 0, or -1 and errno: they have their own. */
+static int exchange(const char *a, const char *b) {
+#ifdef SYS_renameat2
+    if (!syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 2u)) return 0;       /* 2: RENAME_EXCHANGE */
+    if (errno != ENOSYS && errno != EINVAL && errno != ENOTSUP) return -1;
+#endif
+    char *c = beside(b);
+    int error = 0;
+    if (!c) { errno = ENOMEM; return -1; }
+    if (!mkdtemp(c)) error = errno;
+    else if (rename(b, c)) { error = errno; rmdir(c); }
+    else if (rename(a, b)) { error = errno; rename(c, b); }
+    else if (rename(c, a)) { error = errno; rename(b, a); rename(c, b); }
+    free(c);
+    errno = error;
+    return error ? -1 : 0;
+}
 vlm_status vlm_dir_writer_commit(vlm_dir_writer *w) {
-    vlm_status status = VLM_OK;
-    char *old = NULL;
-    if (w->replace && vlm_exists(w->path)) {
-        if (!(old = beside(w->path)) || !mkdtemp(old) || rename(w->path, old)) status = vlm_fail_errno(w->path, "replace the folder");
-    }
-    if (!status && rename(w->temp, w->path)) {
-        status = vlm_fail_errno(w->path, errno == EEXIST || errno == ENOTEMPTY ? "make the folder (it exists now)" : "make the folder");
-        if (old) rename(old, w->path);         /* the old one back */
-    }
-    if (status) remove_dir(w->temp, 1);
-    else status = sync_parent(w->path);
-    if (old && !status) remove_dir(old, 1);
-    free(old);
+    vlm_status status = sync_dir(w->temp, w->path, "sync");    /* its names before its own: a whole folder has all its files */
+    bool old = w->replace && vlm_exists(w->path), moved = false;
+    if (!status && old) status = check_ours(w->path, true, false, spares);
+    if (!status && (old ? exchange(w->temp, w->path) : rename(w->temp, w->path)))
+        status = vlm_fail_errno(w->path, old ? "replace the folder"
+                                       : errno == EEXIST || errno == ENOTEMPTY ? "make the folder (it exists now)" : "make the folder");
+    else moved = !status;
+    if (moved) status = sync_parent(w->path);
+    if (moved && status) moved = old ? exchange(w->temp, w->path) : rename(w->path, w->temp);      /* what failed has changed nothing */
+    if (!moved || (old && !status)) remove_dir(w->temp, 1);    /* the new one that is not wanted, or the old one */
     free(w->path);
     free(w->temp);
     *w = (vlm_dir_writer){ 0 };
@@ -245,6 +281,71 @@ void vlm_dir_writer_cancel(vlm_dir_writer *w) {
     free(w->path);
     free(w->temp);
     *w = (vlm_dir_writer){ 0 };
+}
+
+vlm_status vlm_dir_remove(const char *path) {
+    struct stat st;
+    if (lstat(path, &st)) return vlm_fail_errno(path, "remove");
+    if (!S_ISDIR(st.st_mode)) return vlm_fail(VLM_EIO, path, "is no folder; name one");
+    TRY(check_ours(path, true, true, "such a folder stays: move that away"));
+    char *old = beside(path);
+    bool made = old && mkdtemp(old);
+    vlm_status status = VLM_OK;
+    if (!made || rename(path, old)) {
+        status = vlm_fail_errno(path, "remove");
+        if (made) rmdir(old);
+    } else {
+        status = sync_parent(path);            /* first the name is gone, then what it stood for */
+        if (remove_dir(old, 1) && !status) status = vlm_fail_errno(old, "remove");
+    }
+    free(old);
+    return status;
+}
+vlm_status vlm_sweep(const char *dir, int *removed) {
+    DIR *d = opendir(dir);
+    struct dirent *e;
+    vlm_status status = VLM_OK;
+    int n = 0;
+    if (!d) return vlm_fail_errno(dir, "open");
+    while (!status && (e = readdir(d))) {
+        struct stat st;
+        char *p;
+        if (!is_temp(e->d_name)) continue;
+        if (!(p = vlm_join(dir, e->d_name))) { status = vlm_fail_memory(dir, 1024); break; }
+        bool is_dir = !lstat(p, &st) && S_ISDIR(st.st_mode);
+        if (is_dir && check_ours(p, true, true, "it is left where it is")) vlm_warn(vlm_error_where(), "%s", vlm_error_message());
+        else if (is_dir ? remove_dir(p, 1) : unlink(p)) status = vlm_fail_errno(p, "remove");
+        else n++;
+        free(p);
+    }
+    closedir(d);
+    if (!status && removed) *removed = n;
+    return status;
+}
+
+vlm_status vlm_link_switch(const char *path, const char *target) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    struct stat st;
+    struct timespec t = { 0 };
+    if (!lstat(path, &st) && !S_ISLNK(st.st_mode))
+        return vlm_fail(VLM_EIO, path, "exists and is no link; move it away, this program makes a link there");
+    char *temp = beside(path);
+    if (!temp) return vlm_fail_memory(path, strlen(path));
+    vlm_status status = VLM_OK;
+    int failed = -1;
+    for (int tries = 0; failed && tries < 100; tries++) {      /* symlink never takes an existing name: mkstemp for links */
+        clock_gettime(CLOCK_REALTIME, &t);
+        uint64_t x = ((uint64_t)t.tv_nsec << 20 ^ (uint64_t)getpid()) + (uint64_t)tries * 7919;
+        for (char *p = temp + strlen(temp) - 6; *p; p++, x /= 36) *p = letters[x % 36];
+        if ((failed = symlink(target, temp)) && errno != EEXIST) break;
+    }
+    if (failed) status = vlm_fail_errno(path, "make the link");
+    else if (rename(temp, path)) {
+        status = vlm_fail_errno(path, "make the link");
+        unlink(temp);
+    } else status = sync_parent(path);
+    free(temp);
+    return status;
 }
 
 bool vlm_exists(const char *path) { struct stat st; return !lstat(path, &st); }

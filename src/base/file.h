@@ -26,14 +26,26 @@ vlm_status vlm_writer_commit(vlm_writer *w);
 void       vlm_writer_cancel(vlm_writer *w);           /* zeroed is fine */
 vlm_status vlm_write(const char *path, const void *data, size_t size);         /* all of it at once */
 
-/* A folder likewise: fill `temp`, then commit renames it to `path`. `replace`: an existing folder is set aside and removed after the
-   rename, but only if all it holds looks like a program's output (.json, .safetensors, .npy, .txt, .jinja, tokenizer/): nobody's work
-   dies of a --force. Without it an existing path is an error that names --force. */
+/* A folder likewise: fill `temp` with files of vlm_writer, then commit syncs it, renames it to `path` and syncs the folder of that. A
+   commit that fails has changed nothing. `replace`: an existing folder changes places with the new one in one step, where the system
+   can, and is removed, but only if all it holds looks like a program's output (.json, .safetensors, .npy, .txt, .jinja, tokenizer/):
+   nobody's work dies of a --force. Without it an existing path is an error that names --force. */
 typedef struct vlm_dir_writer { char *path, *temp; bool replace; } vlm_dir_writer;
 vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_writer *out);
 vlm_status vlm_dir_writer_commit(vlm_dir_writer *w);
 void       vlm_dir_writer_cancel(vlm_dir_writer *w);   /* removes what was written; zeroed is fine. An error that was
                                                           recorded about a file in `temp` now names it in `path` */
+
+/* Takes a folder of ours away: it loses its name first, so that half of it never looks like all of it. Killed in between, it leaves
+   PATH.tmp-XXXXXX. A folder that holds anything else (see above) stays, with an error that names what. */
+vlm_status vlm_dir_remove(const char *path);
+/* Removes what killed writers left in `dir`: files, links and folders called NAME.tmp-XXXXXX. Only for who knows that nobody is writing
+   there: the owner of its lock (base/lock.h). A folder that holds anything of another make stays, with a warning. *removed (NULL is
+   fine): how many. */
+vlm_status vlm_sweep(const char *dir, int *removed);
+/* `path` becomes a symbolic link to `target` (any text, not looked at): a new one, or in place of the link that is there, in one step:
+   a reader sees one or the other. Anything else that exists there is an error. */
+vlm_status vlm_link_switch(const char *path, const char *target);
 
 bool  vlm_exists(const char *path);
 bool  vlm_is_dir(const char *path);

@@ -39,6 +39,15 @@ __attribute__((unused)) static void temp_write(const char *name, const void *dat
     assert_int_equal(fwrite(data, 1, n, f), n);
     assert_int_equal(fclose(f), 0);
 }
+/* The whole of a file of at most 4095 bytes. */
+__attribute__((unused)) static void assert_file(const char *name, const char *want) {
+    char got[4096];
+    FILE *f = fopen(temp(name), "rb");
+    assert_non_null(f);
+    got[fread(got, 1, sizeof got - 1, f)] = 0;
+    fclose(f);
+    assert_string_equal(got, want);
+}
 /* Files in temp_dir, for "nothing is left behind". */
 __attribute__((unused)) static int temp_count(void) {
     char cmd[96];

@@ -325,13 +325,6 @@ static void reading(void **state) {
     close(old);
     close(fd);
 }
-static void assert_file(const char *name, const char *want) {
-    unsigned char *p;
-    size_t n;
-    assert_ok(vlm_read(temp(name), 1000000, &p, &n));
-    assert_string_equal((char *)p, want);
-    free(p);
-}
 static void writing(void **state) {
     (void)state;
     vlm_writer w = { 0 };
