@@ -16,16 +16,39 @@ void check_patches_forward(check *k) {
     }
 }
 
+/* Hp Wp s C */
+static const int64_t SHUFFLE[][4] = { {1, 1, 1, 1}, {2, 2, 2, 3}, {4, 6, 2, 5}, {4, 8, 4, 7}, {3, 6, 3, 16}, {8, 4, 4, 33}, {0, 4, 2, 3} };
+enum { SHUFFLES = sizeof SHUFFLE / sizeof *SHUFFLE };
+
 void check_shuffle_forward(check *k) {
-    /* Hp Wp s C */
-    static const int64_t S[][4] = { {1, 1, 1, 1}, {2, 2, 2, 3}, {4, 6, 2, 5}, {4, 8, 4, 7}, {3, 6, 3, 16}, {8, 4, 4, 33} };
-    for (int i = 0; i < 6; i++) {
-        int64_t Hp = S[i][0], Wp = S[i][1], s = S[i][2], C = S[i][3], n = Hp * Wp * C;
+    for (int i = 0; i < SHUFFLES; i++) {
+        int64_t Hp = SHUFFLE[i][0], Wp = SHUFFLE[i][1], s = SHUFFLE[i][2], C = SHUFFLE[i][3], n = Hp * Wp * C;
         buf x = check_in(k, n), out = check_out(k, n);
         k->op->shuffle_forward(k->ctx, out.f, x.f, Hp, Wp, s, C);
         k->want->shuffle_forward(k->ctx, out.d, x.d, Hp, Wp, s, C);
         check_same(k, "out", out, 1e-30);
-        check_bits(k, "token 0 has (s-1, 0) at channel (s-1) s C", x.f + (s - 1) * Wp * C, out.f + (s - 1) * s * C, C);
+        if (n) check_bits(k, "token 0 has (s-1, 0) at channel (s-1) s C", x.f + (s - 1) * Wp * C, out.f + (s - 1) * s * C, C);
+        check_free(k);
+    }
+}
+
+typedef struct shuffle { int64_t Hp, Wp, s, C; buf out, x; } shuffle;
+static void shuffled(const check *k, const void *arg) {
+    const shuffle *s = arg;
+    k->want->shuffle_forward(k->ctx, s->out.d, s->x.d, s->Hp, s->Wp, s->s, s->C);
+}
+void check_shuffle_backward(check *k) {
+    for (int i = 0; i < SHUFFLES; i++) {
+        int64_t Hp = SHUFFLE[i][0], Wp = SHUFFLE[i][1], s = SHUFFLE[i][2], C = SHUFFLE[i][3], n = Hp * Wp * C;
+        shuffle p = { Hp, Wp, s, C, check_out(k, n), check_in(k, n) };
+        buf dout = check_in(k, n), dx = check_out(k, n), out = check_out(k, n);
+        k->op->shuffle_backward(k->ctx, dx.f, dout.f, Hp, Wp, s, C);
+        k->want->shuffle_backward(k->ctx, dx.d, dout.d, Hp, Wp, s, C);
+        check_same(k, "dx", dx, 1e-30);
+        slope d = { shuffled, &p, p.out, dout };
+        check_slope(k, "dx", &d, p.x, dx, NULL, 1e-7);
+        k->op->shuffle_forward(k->ctx, out.f, dx.f, Hp, Wp, s, C);
+        check_bits(k, "there and back", dout.f, out.f, n);
         check_free(k);
     }
 }
@@ -61,5 +84,68 @@ void check_embed_forward(check *k) {
             if (i >> 15) v = -v;
             check_true(k, "every value of a type", isnan(v) ? isnan(out.f[i]) : (double)out.f[i] == v && !signbit(v) == !signbit(out.f[i]));
         }
+    }
+}
+
+typedef struct embed { int64_t R, C; const int64_t *ids; const vlm_mat *table; float scale; buf out; } embed;
+static void embedded(const check *k, const void *arg) {                /* row by row: none for a negative id */
+    const embed *e = arg;
+    for (int64_t r = 0; r < e->R; r++)
+        if (e->ids[r] >= 0) k->want->embed_forward(k->ctx, e->out.d + r * e->C, e->ids + r, e->table, e->scale, 1);
+}
+/* A table of gradients that holds random numbers: panels for op, their padding zero, and rows for want. */
+static mat gradients(check *k, int64_t V, int64_t C, const buf start) {
+    mat m = { .panels = { VLM_F32, VLM_PANELS, V, C, NULL }, .want = { VLM_F64, VLM_ROWS, V, C, check_copy(k, start).d } };
+    int64_t n = vlm_mat_len(&m.panels);
+    m.panels.data = memset(check_raw(k, (size_t)n * sizeof(float)), 0, (size_t)n * sizeof(float));
+    for (int64_t i = 0; i < V * C; i++) ((float *)m.panels.data)[vlm_mat_at(&m.panels, i / C, i % C)] = start.f[i];
+    return m;
+}
+void check_embed_backward(check *k) {
+    /* R V C */
+    static const int64_t S[][3] = { {1, 1, 1}, {3, 40, 7}, {5, 33, 17}, {9, 100, 64}, {60, 5, 33}, {200, 70, 16}, {0, 5, 3} };
+    for (int i = 0; i < 7; i++) {
+        int64_t R = S[i][0], V = S[i][1], C = S[i][2], ids[200];
+        for (int64_t r = 0; r < R; r++) ids[r] = r % 5 == 3 ? -1 - r : r ? r * 7919 % V : V - 1;
+        mat table = check_mat(k, VLM_F32, V, C);
+        buf g0 = check_in(k, V * C), g = check_out(k, V * C), dout = check_in(k, R * C), out = check_out(k, R * C);
+        mat d = gradients(k, V, C, g0);
+        for (int64_t j = 0; j < out.n; j++) out.d[j] = 0;
+        k->op->embed_backward(k->ctx, &d.panels, ids, dout.f, 25.25f, R);
+        k->want->embed_backward(k->ctx, &d.want, ids, dout.d, 25.25f, R);
+        for (int64_t j = 0; j < V * C; j++) g.f[j] = ((float *)d.panels.data)[vlm_mat_at(&d.panels, j / C, j % C)];
+        memcpy(g.d, d.want.data, (size_t)(V * C) * sizeof(double));
+        check_same(k, "dtable", g, 2e-6);
+        embed e = { R, C, ids, &table.want, 25.25f, out };
+        slope s = { embedded, &e, out, dout };
+        check_slope(k, "dtable", &s, (buf){ .d = table.want.data, .n = V * C }, g, g0.d, 1e-7);
+        for (int64_t j = 0; j < vlm_mat_len(&d.panels); j++) {
+            int64_t row = j / VLM_PANEL / C * VLM_PANEL + j % VLM_PANEL;
+            if (row >= V) check_true(k, "padding stays zero", ((float *)d.panels.data)[j] == 0);
+        }
+        if (k->fast && R > 1) {
+            mat two = gradients(k, V, C, g0);
+            k->op->embed_backward(k->ctx, &two.panels, ids, dout.f, 25.25f, R / 2);
+            k->op->embed_backward(k->ctx, &two.panels, ids + R / 2, dout.f + R / 2 * C, 25.25f, R - R / 2);
+            check_bits(k, "in two calls", d.panels.data, two.panels.data, vlm_mat_len(&d.panels));
+        }
+        check_free(k);
+    }
+    float panel[VLM_PANEL] = { 1, 1, 1 }, d[] = { 1, 2, 4, NAN };
+    vlm_mat t = { VLM_F32, VLM_PANELS, 3, 1, panel };
+    k->op->embed_backward(k->ctx, &t, (int64_t[]){ 2, 0, 2, 1 }, d, 0.5f, 4);
+    check_true(k, "by hand; NaN stays in its row", panel[0] == 2 && isnan(panel[1]) && panel[2] == 3.5f && panel[3] == 0);
+    if (k->bench) {
+        enum { R = 2048, V = 49152, C = 576 };
+        static int64_t ids[R];
+        double ns;
+        vlm_mat big = { VLM_F32, VLM_PANELS, V, C, k->op->alloc((size_t)V * C * 4) };
+        if (!big.data) return;
+        memset(big.data, 0, (size_t)V * C * 4);
+        buf dout = check_in(k, R * C);
+        for (int64_t r = 0; r < R; r++) ids[r] = r * 7919 % V;
+        CHECK_TIME(ns, k->op->embed_backward(k->ctx, &big, ids, dout.f, 1, R));
+        check_stream(k, "2048 of 49152x576", ns, 12.0 * R * C);
+        k->op->free(big.data, (size_t)V * C * 4);
     }
 }

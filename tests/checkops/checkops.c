@@ -60,6 +60,12 @@ buf check_like(check *k, const float *f, int64_t n) {
     return b;
 }
 buf check_in(check *k, int64_t n) { return check_like(k, NULL, n); }
+buf check_copy(check *k, buf b) {
+    buf c = check_out(k, b.n);
+    memcpy(c.f, b.f, (size_t)b.n * sizeof *b.f);
+    memcpy(c.d, b.d, (size_t)b.n * sizeof *b.d);
+    return c;
+}
 
 uint16_t check_bf16(float f) {
     uint32_t u;

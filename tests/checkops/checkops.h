@@ -41,6 +41,7 @@ float check_random(void);              /* in [-1, 1) */
 buf   check_in(check *k, int64_t n);   /* random in [-1, 1); must come back unchanged */
 buf   check_like(check *k, const float *f, int64_t n);                 /* the same, with these values */
 buf   check_out(check *k, int64_t n);  /* NaN: to be overwritten */
+buf   check_copy(check *k, buf b);     /* the same values, which may change: what an op adds to, or works in place on */
 void *check_raw(check *k, size_t bytes);                               /* guarded bytes */
 void  check_keep(check *k, const void *p, size_t bytes);               /* must stay as they are now */
 mat   check_mat(check *k, vlm_dtype t, int64_t rows, int64_t cols);    /* random, rounded to t */
