@@ -122,7 +122,7 @@ static void add_values(const attention *a, attention_scratch *z, int64_t i, int6
         float *o = z->o + (s * MQ + j) * STRIP;
         const void *w[4];
         for (int64_t c = 0; c < n; c++) w[c] = z->v + ((s + c) / SPLIT * KB + from) * VLM_PANEL + (s + c) % SPLIT * STRIP;
-        tile_any(VLM_F32, (int)m, (int)n, &(sums){ o, MQ * STRIP, o, MQ * STRIP, STRIP }, z->p + i * LD + from, w, to - from);
+        tile_any(VLM_F32, (int)m, (int)n, &(sums){ o, MQ * STRIP, STRIP, o, MQ * STRIP, STRIP }, z->p + i * LD + from, w, to - from);
     }
 }
 
@@ -148,7 +148,7 @@ static void run_task(const attention *a, const task *t, attention_scratch *z) {
                 n = strips_for(m, strips - s);
                 const void *w[4];
                 for (int64_t c = 0; c < n; c++) w[c] = z->k + (s + c) / SPLIT * D * VLM_PANEL + (s + c) % SPLIT * STRIP;
-                tile_any(VLM_F32, (int)m, (int)n, &(sums){ z->s + s * MR * STRIP, MR * STRIP, z->zero, 0, 0 }, z->q + j * LD, w, D);
+                tile_any(VLM_F32, (int)m, (int)n, &(sums){ z->s + s * MR * STRIP, MR * STRIP, STRIP, z->zero, 0, 0 }, z->q + j * LD, w, D);
             }
             for (int64_t i = 0; i < m; i++) {
                 int64_t row = t->i + (j + i) / heads;

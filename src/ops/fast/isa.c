@@ -23,6 +23,8 @@ void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
     o->rmsnorm_forward    = rmsnorm_forward;
     o->linear_pack        = linear_pack;
     o->linear_forward     = linear_forward;
+    o->linear_backward_input  = linear_backward_input;
+    o->linear_backward_weight = linear_backward_weight;
     o->activation_forward = activation_forward;
     o->layerscale_forward = layerscale_forward;
     o->add_forward        = add_forward;

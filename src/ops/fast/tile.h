@@ -14,17 +14,17 @@ enum {
 /* Strips in flight for m rows. */
 #define NS(m) (VF_N == 16 ? (m) <= 3 ? 4 : (m) <= 6 ? 2 : 1 : (m) == 1 ? 4 : (m) <= 3 ? 2 : 1)
 
-/* Sums are [strip][row][STRIP], strips sum_strip apart; they start from `from`: strips from_strip, rows step apart (0: a bias).
-   x: rows LD apart. w: for each strip its first row; rows are those of a panel. */
-typedef struct sums { float *sum; int64_t sum_strip; const float *from; int64_t from_strip, step; } sums;
+/* Sums lie in strips, sum_strip apart, of rows, sum_step apart; they start from `from`: strips from_strip, rows from_step apart (0: a
+   bias).   x: rows LD apart. w: for each strip its first row; rows are those of a panel. */
+typedef struct sums { float *sum; int64_t sum_strip, sum_step; const float *from; int64_t from_strip, from_step; } sums;
 
 INLINE void tile(vlm_dtype t, int m, int n, const sums *z, const float *x, const void *const *w, int64_t kc) {
     vf a[4][12][2];
     const float *from = z->from;
     float *sum = z->sum;
 #define LOAD(s, i) if (s < n && i < m) { \
-        a[s][i][0] = vf_load(from + s * z->from_strip + i * z->step); \
-        a[s][i][1] = vf_load(from + s * z->from_strip + i * z->step + VF_N); }
+        a[s][i][0] = vf_load(from + s * z->from_strip + i * z->from_step); \
+        a[s][i][1] = vf_load(from + s * z->from_strip + i * z->from_step + VF_N); }
 #define FMA(s, i) if (i < m) { \
         vf v = vf_set(x[i * LD + k]); \
         a[s][i][0] = vf_fma(v, w0, a[s][i][0]); \
@@ -33,8 +33,8 @@ INLINE void tile(vlm_dtype t, int m, int n, const sums *z, const float *x, const
         vf w0 = vf_weight(t, w[s], k * VLM_PANEL), w1 = vf_weight(t, w[s], k * VLM_PANEL + VF_N); \
         EACH12(FMA, s) }
 #define STORE(s, i) if (s < n && i < m) { \
-        vf_store(sum + s * z->sum_strip + i * STRIP, a[s][i][0]); \
-        vf_store(sum + s * z->sum_strip + i * STRIP + VF_N, a[s][i][1]); }
+        vf_store(sum + s * z->sum_strip + i * z->sum_step, a[s][i][0]); \
+        vf_store(sum + s * z->sum_strip + i * z->sum_step + VF_N, a[s][i][1]); }
     EACH12(LOAD, 0) EACH12(LOAD, 1) EACH12(LOAD, 2) EACH12(LOAD, 3)
     int64_t k = 0;
     for (; k < kc - 1; k++) { EACH4(INPUT) k++; EACH4(INPUT) }  /* two at a time: the loop's own adds want the FMA ports */
