@@ -308,6 +308,7 @@ static vlm_status from_config(vlm_args *a) {
 vlm_status vlm_args_parse(int argc, char **argv, vlm_args *out) {
     vlm_args a = { 0 };
     vlm_status status = VLM_OK;
+    a.word = argv, a.words = argc;
     TRY(vlm_command_find(argv[0], &a.command));
     if (!(a.arg = malloc((size_t)argc * sizeof *a.arg))) return vlm_fail_memory("arguments", (size_t)argc * sizeof *a.arg);
     for (int i = 0; i < VLM_OPTIONS; i++)

@@ -18,7 +18,8 @@ enum {
 #include "commands.def"
 #undef CMD
     C_ALL = (1 << VLM_COMMANDS) - 1,
-    C_IMAGES = C_inspect | C_plan | C_preprocess | C_features | C_trace | C_ask | C_chat,      /* they take what shapes images */
+    C_IMAGES = C_inspect | C_plan | C_preprocess | C_features | C_trace | C_ask | C_chat | C_train,    /* they take what shapes images */
+    C_DATA = C_train | C_plan,                                                                 /* they read data sets */
     C_MODELS = C_IMAGES | C_tokenize                                                           /* they open a model */
 };
 enum {
@@ -45,6 +46,8 @@ typedef struct vlm_args {
     int command;               /* N_name */
     const char **arg;          /* without options; MODEL first */
     int args;
+    char **word;               /* the command line as it was typed, the command first */
+    int words;
     json_t *settings;          /* the --config file: strings live there */
     bool reported, said;       /* stdout has the JSON of a failure already; stderr has its lines */
 } vlm_args;

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <utf8proc.h>
 
-static bool quiet, verbose, terminal, colour, bar;
+static bool quiet, verbose, terminal, colour, bar, training;
 
 double vlm_now_ms(void) {
     struct timespec t;
@@ -66,8 +66,23 @@ static void show_progress(const char *what, int64_t done, int64_t total) {
 
 static int on_progress(void *user, const char *what, int64_t done, int64_t total) {
     (void)user;
+    if (training && strcmp(what, "validation")) return 0;
     if (!quiet) show_progress(what, done, total);
-    return vlm_stopped();
+    return !training && vlm_stopped();
+}
+void vlm_term_training(bool on) { training = on; }
+bool vlm_term_is_terminal(void) { return terminal; }
+void vlm_term_live(const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    if (!quiet) {
+        if (terminal) fputs("\r\033[K", stderr);
+        vfprintf(stderr, fmt, args);
+        if (!terminal) fputc('\n', stderr);
+        bar = terminal;
+        fflush(stderr);
+    }
+    va_end(args);
 }
 
 void vlm_term_open(const vlm_args *a) {

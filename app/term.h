@@ -5,6 +5,11 @@
 
 /* Colours, the library's warnings and progress, --quiet and --verbose. */
 void vlm_term_open(const vlm_args *a);
+/* While the program trains: progress of single passes is nobody's business, and Ctrl-C waits for the update's end. */
+void vlm_term_training(bool on);
+bool vlm_term_is_terminal(void);
+/* A line that the next one takes the place of; on no terminal: an ordinary one. */
+void vlm_term_live(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The failure that this thread recorded: one line on standard error; with json an object on standard output. */
 void vlm_term_error(vlm_status status, bool json);
 void vlm_tell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));     /* a line on standard error, even with --quiet */

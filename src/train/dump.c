@@ -1,0 +1,42 @@
+#include "base/file.h"
+#include "io/npy.h"
+#include "train/train_impl.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static vlm_status dump(vlm_trainer *t, const vlm_param *p, const char *name, float scale) {
+    char file[160];
+    int64_t n = vlm_param_len(p);
+    snprintf(file, sizeof file, "%s.npy", name);
+    char *path = vlm_join(t->o->dump_grads, file);
+    float *g = malloc((size_t)n * sizeof *g + 1);
+    vlm_status status = !path || !g ? vlm_fail_memory(name, (size_t)n * sizeof *g) : VLM_OK;
+    if (!status) status = vlm_params_values(p, t->ctx, &t->m->net->ops, 0, p->shape[0], g);
+    for (int64_t i = 0; !status && i < n; i++) g[i] *= scale;
+    if (!status) status = vlm_npy_write(path, VLM_T_F32, p->ndim, p->shape, g);
+    free(path);
+    free(g);
+    return status;
+}
+vlm_status vlm_dump_grads(vlm_trainer *t) {
+    vlm_update u = { .step = t->at.step + 1 };
+    vlm_picks seen = { 0 };
+    bool any, tied = t->m->net->lm.cfg.tied;
+    vlm_status status = vlm_trainer_gradients(t, &u, &seen, &any);
+    free(seen.pick);
+    TRY(status);
+    if (!any || !u.labels) return vlm_fail(VLM_EFORMAT, t->o->data[0], "has no label in its first update; there is no gradient to write");
+    if (!vlm_is_dir(t->o->dump_grads) && mkdir(t->o->dump_grads, 0777)) return vlm_fail_errno(t->o->dump_grads, "make the folder");
+    float scale = t->o->mean_per_microbatch ? 1 / (float)t->o->accumulate : 1 / (float)u.labels;
+    const vlm_params *ps = &t->opt.grads->params;
+    for (int i = 0; i < ps->n; i++) {
+        const vlm_param *p = &ps->p[i];
+        bool head = tied && !strcmp(p->name, "decoder.token_embedding.weight");        /* as a checkpoint stores the pair */
+        if (!p->tied && t->trained & 1u << p->group) TRY(dump(t, p, head ? "decoder.head.weight" : p->name, scale));
+    }
+    TRY(vlm_run_metrics(&t->run, &u));
+    if (t->hooks.update) t->hooks.update(t->hooks.user, &u);
+    return VLM_OK;
+}
