@@ -81,6 +81,18 @@ vlm_status vlm_read(const char *path, size_t limit, unsigned char **out, size_t 
     return VLM_OK;
 }
 
+vlm_status vlm_read_at(int fd, const char *where, void *to, size_t n, int64_t at) {
+    for (size_t done = 0; done < n;) {
+        ssize_t got = pread(fd, (char *)to + done, n - done, at + (off_t)done);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return vlm_fail_errno(where, "read");
+        if (!got) return vlm_fail(VLM_EFORMAT, where, "ends at byte %lld; it was longer before: leave it alone while it is read",
+                                  (long long)(at + (int64_t)done));
+        done += (size_t)got;
+    }
+    return VLM_OK;
+}
+
 /* The names in a folder reach the disk. `where` stands in the message. */
 static vlm_status sync_dir(const char *dir, const char *where, const char *doing) {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -21,30 +21,14 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 #define CAT(a, b) CAT2(a, b)
 
 void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
-<<<<<<< HEAD
-    o->layernorm_forward  = layernorm_forward;
-    o->rmsnorm_forward    = rmsnorm_forward;
-    o->linear_pack        = linear_pack;
-    o->linear_forward     = linear_forward;
-    o->linear_backward_input  = linear_backward_input;
-    o->linear_backward_weight = linear_backward_weight;
-    o->activation_forward = activation_forward;
-    o->layerscale_forward = layerscale_forward;
-    o->add_forward        = add_forward;
-    o->copy_forward       = copy_forward;
-    o->rope_forward       = rope_forward;
-    o->posresize_forward  = posresize_forward;
-    o->patches_forward    = patches_forward;
-    o->shuffle_forward    = shuffle_forward;
-    o->embed_forward      = embed_forward;
-    o->attention_forward  = attention_forward;
-=======
     o->layernorm_forward      = layernorm_forward;
     o->layernorm_backward     = layernorm_backward;
     o->rmsnorm_forward        = rmsnorm_forward;
     o->rmsnorm_backward       = rmsnorm_backward;
     o->linear_pack            = linear_pack;
     o->linear_forward         = linear_forward;
+    o->linear_backward_input  = linear_backward_input;
+    o->linear_backward_weight = linear_backward_weight;
     o->activation_forward     = activation_forward;
     o->activation_backward    = activation_backward;
     o->layerscale_forward     = layerscale_forward;
@@ -65,7 +49,6 @@ void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
     o->crossentropy_backward  = crossentropy_backward;
     o->adamw_update           = adamw_update;
     o->square_sums            = square_sums;
->>>>>>> h-ops2
 }
 
 float CAT(vlm_peak_, ISA)(int64_t n) {
