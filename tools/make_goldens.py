@@ -10,7 +10,7 @@ from pathlib import Path
 os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="")
 sys.path.insert(0, str(Path(__file__).parent))
 
-from golden import check, common, images, resize, tokens, encoders, decoders, vlms, ours, training  # noqa: E402
+from golden import check, common, images, resize, tokens, encoders, decoders, vlms, ours, training, curves  # noqa: E402
 
 PARTS = {
     "images": images,
@@ -21,6 +21,7 @@ PARTS = {
     "vlms": vlms,
     "ours": ours,
     "training": training,
+    "curves": curves,
 }
 
 

@@ -1,4 +1,4 @@
-"""Compares two trees of golden files: ids, bytes and text exactly, floats to 1e-6 (relative above 1), gradients to 1e-6 of their largest."""
+"""Compares two trees of golden files: ids, bytes and text exactly, floats to 1e-6 (relative above 1; gradients: of the largest)."""
 
 import json
 

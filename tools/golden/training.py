@@ -163,12 +163,16 @@ class Net:
         labels, out = labels or sum(s.labels for s in batch), []
         for s in batch:
             nll = self.nll(s)
-            (nll * (share / labels)).backward()
+            if nll.requires_grad:  # not a text alone where all but the projector is frozen
+                (nll * (share / labels)).backward()
             out.append(float(nll.detach()))
         return out, labels
 
     def gradients(self):
         return self.stored({g: {k: p.grad for k, p in ps.items()} for g, ps in self.groups.items()})
+
+    def values(self):
+        return self.stored({g: {k: p.detach().clone() for k, p in ps.items()} for g, ps in self.groups.items()})
 
 
 # ---------------------------------------------------------------- Checks
@@ -219,11 +223,11 @@ def relative(a, b):
 
 
 # ---------------------------------------------------------------- Cases
-def write_case(out, name, head, rows):
-    """case.json with a line for each entry and each sample."""
+def write_case(out, name, head, what, rows):
+    """case.json with a line for each entry and each of the rows."""
     lines = [f'"{k}": {json.dumps(v, ensure_ascii=False)}' for k, v in head.items()]
     body = ",\n".join("  " + json.dumps(r, ensure_ascii=False) for r in rows)
-    out.bytes(f"training/{name}/case.json", ("{\n" + ",\n".join(lines) + f',\n"samples": [\n{body}\n]\n}}\n').encode())
+    out.bytes(f"training/{name}/case.json", ("{\n" + ",\n".join(lines) + f',\n"{what}": [\n{body}\n]\n}}\n').encode())
 
 
 def options_of(more):
@@ -257,7 +261,7 @@ def make_case(out, name, more):
     rows = [
         {"labels": s.labels, "nll": n, "grids": s.grids, "trained": s.trained, "ids": s.ids} for s, n in zip(batch, nll, strict=True)
     ]
-    write_case(out, name, head, rows)
+    write_case(out, name, head, "samples", rows)
     print(
         f"training/{name:24} loss {loss:.6f} of {labels} labels; differences {error:.2g}; PyTorch in float32: "
         f"loss {abs(low_loss - loss) / loss:.2g}, gradients {worst:.2g} ({where})"
