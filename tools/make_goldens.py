@@ -10,9 +10,19 @@ from pathlib import Path
 os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="")
 sys.path.insert(0, str(Path(__file__).parent))
 
-from golden import check, common, images, resize, tokens, encoders, decoders, vlms  # noqa: E402
+from golden import check, common, images, resize, tokens, encoders, decoders, vlms, ours, training, curves  # noqa: E402
 
-PARTS = {"images": images, "resize": resize, "tokens": tokens, "encoders": encoders, "decoders": decoders, "vlms": vlms}
+PARTS = {
+    "images": images,
+    "resize": resize,
+    "tokens": tokens,
+    "encoders": encoders,
+    "decoders": decoders,
+    "vlms": vlms,
+    "ours": ours,
+    "training": training,
+    "curves": curves,
+}
 
 
 def main():

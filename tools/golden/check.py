@@ -1,4 +1,4 @@
-"""Compares two trees of golden files: ids, bytes and text exactly, floats to 1e-6 (relative above 1)."""
+"""Compares two trees of golden files: ids, bytes and text exactly, floats to 1e-6 (relative above 1; gradients: of the largest)."""
 
 import json
 
@@ -22,6 +22,18 @@ def tensors(path):
     with safe_open(path, "pt") as f:
         names = sorted(f.keys())
         return f.metadata(), {n: f.get_tensor(n) for n in names}
+
+
+def gradient_difference(a, b):
+    """Relative to the tensor's largest element; what is rounding only (a K bias that the softmax cancels) to the file's largest."""
+    top = max(float(x.abs().max()) for x in b.values())
+
+    def one(x, y):
+        if x.shape != y.shape or x.dtype != y.dtype:
+            return float("inf")
+        return float((x - y).abs().max()) / max(float(y.abs().max()), 1e-6 * top)
+
+    return max(one(a[k], b[k]) for k in b)
 
 
 def bf16_difference(a, b):
@@ -55,13 +67,15 @@ def file_difference(a, b):
         (ma, ta), (mb, tb) = tensors(a), tensors(b)
         if ma != mb or ta.keys() != tb.keys():
             return float("inf")
+        if a.name == "grads.safetensors":
+            return gradient_difference(ta, tb)
         return 0.0 if all(ta[k].dtype == tb[k].dtype and torch.equal(ta[k], tb[k]) for k in ta) else float("inf")
     return float("inf")
 
 
 def compare(new, old):
     """Prints the largest difference of every file; 0 if all are within the limit and no file is missing or left over."""
-    parts = ("images", "models", "tokenizers", "cases")
+    parts = ("images", "models", "tokenizers", "cases", "training")
     made, kept = ({p.relative_to(root) for part in parts for p in (root / part).rglob("*") if p.is_file()} for root in (new, old))
     bad = 0
     for name in sorted(made | kept):

@@ -1,4 +1,7 @@
-"""Whole models in nanoVLM's layout (the fork's and upstream's), composed here of transformers' encoder and decoder in float64."""
+"""Whole models in nanoVLM's layout (the fork's and upstream's), composed here of transformers' encoder and decoder in float64.
+
+FOLDERS has a function for each folder, which gives (model, config.json) and writes nothing.
+"""
 
 import json
 import struct
@@ -79,7 +82,7 @@ def write_safetensors(out, name, tensors, metadata, dtype="f32"):
 
 
 def vit_names(state, dino, swiglu):
-    """Hugging Face's vision tensors under nanoVLM's names (docs/formats.md)."""
+    """Hugging Face's vision tensors (or their gradients) under nanoVLM's names (docs/formats.md)."""
     V, out = "vision_encoder.", {}
     emb = "embeddings.patch_embedding" + ("s" if dino else "")
     out[V + "patch_embedding.conv.weight"], out[V + "patch_embedding.conv.bias"] = state[emb + ".weight"], state[emb + ".bias"]
@@ -115,7 +118,7 @@ def vit_names(state, dino, swiglu):
 
 
 def lm_names(state, config, gemma, stored="decoder.head.weight"):
-    """Hugging Face's decoder tensors under nanoVLM's names (docs/formats.md); the tied table once, under the name `stored`."""
+    """Hugging Face's decoder tensors (or their gradients) under nanoVLM's names; a tied table once, under the name `stored`."""
     D, out = "decoder.", {}
     norms = {"input_layernorm": "norm1", "post_attention_layernorm": "norm2"}
     if gemma:
@@ -126,8 +129,10 @@ def lm_names(state, config, gemma, stored="decoder.head.weight"):
             "post_feedforward_layernorm": "post_ffn_norm",
         }
     out[stored], out[D + "norm.weight"] = state["model.embed_tokens.weight"], state["model.norm.weight"]
+    if not config.tie_word_embeddings:
+        out["decoder.token_embedding.weight"], out["decoder.head.weight"] = state["model.embed_tokens.weight"], state["lm_head.weight"]
     dh = config.head_dim
-    theta = 1e6 if gemma else config.rope_parameters["rope_theta"]
+    theta = (config.rope_parameters["full_attention"] if gemma else config.rope_parameters)["rope_theta"]
     out[D + "rotary_embd.inv_freq"] = 1.0 / theta ** (torch.arange(0, dh, 2).float() / dh)
     for i in range(config.num_hidden_layers):
         h, n = f"model.layers.{i}.", f"{D}blocks.{i}."
@@ -143,9 +148,9 @@ def lm_names(state, config, gemma, stored="decoder.head.weight"):
 
 
 def shuffle(x, hp, wp, s):
-    """Rectangular space-to-depth: (hp*wp, D) to (hp/s*wp/s, s*s*D)."""
+    """Rectangular space-to-depth of a tensor: (hp*wp, D) to (hp/s*wp/s, s*s*D)."""
     d = x.shape[-1]
-    x = x.reshape(hp // s, s, wp // s, s, d).transpose(0, 2, 1, 3, 4)
+    x = x.reshape(hp // s, s, wp // s, s, d).permute(0, 2, 1, 3, 4)
     return x.reshape(hp // s * (wp // s), s * s * d)
 
 
@@ -155,33 +160,48 @@ class VLM:
     def __init__(self, out, name, vit, lm, tok, rules):
         self.out, self.name, self.tok, self.lm_config = out, name, tok, lm[1]
         self.r = types.SimpleNamespace(
-            shuffle=2, dtype="f32", gemma=False, tiles=None, use_global=False, norm="imagenet", max_side=False, like=name
+            shuffle=2,
+            dtype="f32",
+            template="chatml",
+            stored="decoder.head.weight",
+            tiles=None,
+            use_global=False,
+            norm="imagenet",
+            max_side=False,
+            like=name,
+            names=None,
         )
         self.r.__dict__.update(rules)
+        self.gemma = self.r.template == "gemma"
         self.vit = self._pair(*vit, "vit")
         self.lm = self._pair(*lm, "lm")
         width = vit[1].hidden_size * self.r.shuffle**2
         mp = weights.draw(self.r.like, "MP.proj.weight", (lm[1].hidden_size, width)).to(weights.DTYPES[self.r.dtype])
         self.mp = (mp.double(), mp)
         self.patch = vit[1].patch_size
-        self.prefix = 1 + vit[1].num_register_tokens if not self.r.tiles else 0
+        self.prefix = 1 + getattr(vit[1], "num_register_tokens", 0) if not self.r.tiles else 0
 
     def _pair(self, cls, config, part):
         config._attn_implementation = "eager"
         torch.manual_seed(0)
         model = cls(config).eval()
-        state = weights.drawn(model, self.r.like + part, self.r.gemma and part == "lm")
+        state = weights.drawn(model, self.r.like + part, self.gemma and part == "lm")
         model = model.to(weights.DTYPES[self.r.dtype])
         model.load_state_dict(state)
         return weights.exact(cls, config, model.state_dict()), model
 
-    def save(self, config, stored="decoder.head.weight", tokenizer="tokenizer/", tok_config=None):
-        state = self.vit[1].state_dict()
-        state = {k.removeprefix("model.").removeprefix("vision_model."): v for k, v in state.items()}
-        tensors = vit_names(state, not self.r.tiles, config.get("vit_use_swiglu"))
-        tensors |= lm_names(self.lm[1].state_dict(), self.lm_config, self.r.gemma, stored)
-        tensors["MP.proj.weight"] = self.mp[1]
-        alias = {"decoder.token_embedding.weight": stored} if stored == "decoder.head.weight" else {}
+    def tensors(self, vit, lm, mp):
+        """All that is stored, under its names: of the parts' state dicts, or of the same names' gradients."""
+        vit = {k.removeprefix("model.").removeprefix("vision_model."): v for k, v in vit.items()}
+        gated = getattr(self.vit[1].config, "use_gated_mlp", False)
+        out = self.r.names(vit) if self.r.names else vit_names(vit, not self.r.tiles, gated)
+        return out | lm_names(lm, self.lm_config, self.gemma, self.r.stored) | {"MP.proj.weight": mp}
+
+    def save(self, config, tokenizer="tokenizer/", tok_config=None):
+        stored = self.r.stored
+        tensors = self.tensors(self.vit[1].state_dict(), self.lm[1].state_dict(), self.mp[1])
+        tied = stored == "decoder.head.weight" and self.lm_config.tie_word_embeddings
+        alias = {"decoder.token_embedding.weight": stored} if tied else {}
         folder = f"models/{self.name}"
         write_safetensors(self.out, f"{folder}/model.safetensors", tensors, {**alias, "format": "pt"}, self.r.dtype)
         self.out.json(f"{folder}/config.json", config, indent=4)
@@ -193,42 +213,49 @@ class VLM:
         self.out.json(f"{folder}/{tokenizer}special_tokens_map.json", {**special, **extra}, indent=2)
 
     # ------------------------------------------------------------ images
-    def image(self, u8, max_size, which):
-        """One image's stages and the special-token parts that stand for it."""
-        s, dtype = self.r.shuffle, "float64" if which == 0 else "stored"
-        q = self.r.tiles or self.patch * s
+    def views(self, u8, max_size):
+        """What the encoder sees of an image: (resized u8, pixels (views,3,H,W), grid of tiles or None)."""
+        q = self.r.tiles or self.patch * self.r.shuffle
         h, w = rule(u8.shape[1], u8.shape[0], q, max_size, max_side=self.r.max_side)
         u8 = resize(u8, h, w)
         pixels = normalise(u8, self.r.norm)
-        if self.r.tiles:
-            S = self.r.tiles
-            grid = (h // S, w // S)
-            tiles = pixels.reshape(3, grid[0], S, grid[1], S).transpose(1, 3, 0, 2, 4).reshape(-1, 3, S, S)
-            if self.r.use_global and grid != (1, 1):
-                whole = torch.nn.functional.interpolate(
-                    torch.from_numpy(pixels)[None], (S, S), mode="bilinear", antialias=True, align_corners=False
-                )
-                tiles = np.concatenate([whole.numpy(), tiles])
-            pixels = tiles
-        views = pixels if self.r.tiles else pixels[None]
+        if not self.r.tiles:
+            return u8, pixels[None], None
+        S = self.r.tiles
+        grid = (h // S, w // S)
+        tiles = pixels.reshape(3, grid[0], S, grid[1], S).transpose(1, 3, 0, 2, 4).reshape(-1, 3, S, S)
+        if self.r.use_global and grid != (1, 1):
+            whole = torch.nn.functional.interpolate(
+                torch.from_numpy(pixels)[None], (S, S), mode="bilinear", antialias=True, align_corners=False
+            )
+            tiles = np.concatenate([whole.numpy(), tiles])
+        return u8, tiles, grid
+
+    def parts(self, grid, count):
+        """The ids and texts that stand for an image whose views give `count` tokens each."""
+        t = self.tok.token_to_id
+        run = [t("<|image|>")] * count
+        if not grid:
+            return run
+        names = [f"<row_{i + 1}_col_{j + 1}>" for i in range(grid[0]) for j in range(grid[1])]
+        if self.r.use_global:
+            names = ["<|global_image|>"] + (names if grid != (1, 1) else [])
+        return [p for n in names for p in [t(n)] + run]
+
+    def image(self, u8, max_size, which):
+        """One image's stages and the parts that stand for it."""
+        u8, views, grid = self.views(u8, max_size)
         patches, rows, prefix = [], [], None
         for v in views:
             prefix, p = encoders.encode(self.vit[which], v, self.prefix)
-            x = shuffle(p, v.shape[1] // self.patch, v.shape[2] // self.patch, s)
-            x = torch.from_numpy(np.ascontiguousarray(x)).to(self.mp[which].dtype)
-            rows.append(x @ self.mp[which].T)
+            x = shuffle(torch.from_numpy(p), v.shape[1] // self.patch, v.shape[2] // self.patch, self.r.shuffle)
+            rows.append(x.to(self.mp[which].dtype) @ self.mp[which].T)
             patches.append(p)
+        pixels = views if self.r.tiles else views[0]
         stages = {"u8": u8, "pixels": pixels, "patches": np.concatenate(patches), "tokens": torch.cat(rows)}
         if self.prefix:
             stages["prefix"] = prefix
-        t, count = self.tok.token_to_id, len(rows[0])
-        parts = [t("<|image|>")] * count
-        if self.r.tiles:
-            names = [f"<row_{i + 1}_col_{j + 1}>" for i in range(grid[0]) for j in range(grid[1])]
-            if self.r.use_global:
-                names = ["<|global_image|>"] + (names if grid != (1, 1) else [])
-            parts = [p for n in names for p in [t(n)] + [t("<|image|>")] * count]
-        return stages, parts
+        return stages, self.parts(grid, len(rows[0]))
 
     def forward(self, images, prompt, max_size, which=0):
         """Every stage of one user turn with images, under the names of `vlm trace`; and the spliced rows."""
@@ -239,8 +266,7 @@ class VLM:
             stages["tokens"] = stages["tokens"].double().numpy()
             arrays |= {f"image.{k}.{n}": v for n, v in stages.items()}
             content += ([f"<image: {k}>"] if len(images) > 1 else []) + parts
-        template = "gemma" if self.r.gemma else "chatml"
-        ids = tokens.ids_of(self.tok, tokens.render(self.tok, template, [("user", content + [prompt])]))
+        ids = tokens.ids_of(self.tok, tokens.render(self.tok, self.r.template, [("user", content + [prompt])]))
         with torch.no_grad():
             embed = decoders.embed(self.lm[which], ids)
         if rows:
@@ -269,7 +295,7 @@ class VLM:
                 return [int(i) for i in arrays["ids"]], rows
 
             t = self.tok.token_to_id
-            stop = [t("<eos>"), t("<end_of_turn>")] if self.r.gemma else [t("<|im_end|>")]
+            stop = [t("<eos>"), t("<end_of_turn>")] if self.gemma else [t("<|im_end|>")]
             decoders.generate(self.out, name, self.name, self.tok, self.lm[0], prepare, answer, stop, options, case["images"])
 
 
@@ -308,9 +334,9 @@ def smol_with(extra):
     return tok
 
 
-def make_fork_dino(out):
+def fork_dino(out, name):
     """The fork's folders; lm_vocab_size rounded up to 128, vit_rope_base 10000 stored and (rightly) not used: the base is 100."""
-    extra = extra_tokens(4, False)
+    gated, extra = name in ("vlm_dino", "vlm_dino_bf16"), extra_tokens(4, False)
     lm = decoders.llama_config(
         vocab_size=384,
         hidden_size=24,
@@ -321,101 +347,74 @@ def make_fork_dino(out):
         rope_theta=100000.0,
         rms_norm_eps=1e-3,
     )
-    for name, gated, how in (
-        ("vlm_dino", True, {}),
-        ("vlm_dino_plain", False, {}),
-        ("vlm_dino_bf16", True, dict(dtype="bf16", like="vlm_dino")),
-        ("vlm_fork_maths", False, {}),
-    ):
-        vit = encoders.dinov3(
-            gated=gated,
-            patch_size=8,
-            intermediate_size=64 if gated else 96,
-            num_hidden_layers=2 if gated else 1,
-            layer_norm_eps=1e-3,
-        )
-        if name == "vlm_fork_maths":  # as the fork computed: tanh-GELU, and a K bias that has been trained
-            vit.hidden_act, vit.key_bias = "gelu_pytorch_tanh", True
-        m = VLM(out, name, (DINOv3ViTModel, vit), (LlamaForCausalLM, lm), smol_with(extra), how)
-        kind = "vits16plus" if gated else "vits16"
+    vit = encoders.dinov3(
+        gated=gated,
+        patch_size=8,
+        intermediate_size=64 if gated else 96,
+        num_hidden_layers=2 if gated else 1,
+        layer_norm_eps=1e-3,
+    )
+    if name == "vlm_fork_maths":  # as the fork computed: tanh-GELU, and a K bias that has been trained
+        vit.hidden_act, vit.key_bias = "gelu_pytorch_tanh", True
+    how = dict(dtype="bf16", like="vlm_dino") if name == "vlm_dino_bf16" else {}
+    m = VLM(out, name, (DINOv3ViTModel, vit), (LlamaForCausalLM, lm), smol_with(extra), how)
+    kind = "vits16plus" if gated else "vits16"
+    return m, {
+        **FORK_VIT,
+        **vit_fields(vit, True),
+        "vit_model_type": f"facebook/dinov3-{kind}-pretrain-lvd1689m",
+        **LM,
+        **lm_fields(
+            lm, 320, lm_model_type="HuggingFaceTB/SmolLM2-135M-Instruct", lm_tokenizer="HuggingFaceTB/SmolLM2-135M-Instruct"
+        ),
+        "lm_vocab_size": 384,
+        "lm_head_dim": 8 if gated else None,
+        "mp_pixel_shuffle_factor": 2,
+        "mp_image_token_length": 1,
+        "mp_handle_special_tokens": True,
+        "max_img_size": 64,
+        "vlm_extra_tokens": extra,
+        **TAIL,
+    }
+
+
+def siglip(out, name):
+    up = name.endswith("up")
+    extra = extra_tokens(8 if up else 4, up)
+    rows = 320 + 66 if up else 384
+    lm = decoders.llama_config(
+        vocab_size=rows, hidden_size=24, intermediate_size=48, num_attention_heads=2, num_key_value_heads=1, rope_theta=100000.0
+    )
+    vit = encoders.siglip_config(vision_use_head=False, image_size=16, patch_size=4, layer_norm_eps=1e-3)
+    rules = dict(tiles=16, use_global=up, norm="none" if up else "imagenet", max_side=up)
+    if not up:
+        rules["stored"] = "decoder.token_embedding.weight"
+    m = VLM(out, name, (SiglipVisionModel, vit), (LlamaForCausalLM, lm), smol_with(extra), rules)
+    config = {
+        **FORK_VIT,
+        "vit_architecture": "siglip",
+        **{k: False for k in FORK_VIT if FORK_VIT[k] is True},
+        "vit_num_registers": 0,
+        "vit_rope_augment": True,
+        **vit_fields(vit, False, vit_model_type="google/siglip2-base-patch16-512"),
+        **LM,
+        **lm_fields(lm, 320),
+        "lm_vocab_size": rows,
+    }
+    if up:
+        only = ("vit_channels", "vit_num_registers", "vit_architecture", "lm_architecture", "lm_head_dim")
         config = {
-            **FORK_VIT,
-            **vit_fields(vit, True),
-            "vit_model_type": f"facebook/dinov3-{kind}-pretrain-lvd1689m",
-            **LM,
-            **lm_fields(
-                lm, 320, lm_model_type="HuggingFaceTB/SmolLM2-135M-Instruct", lm_tokenizer="HuggingFaceTB/SmolLM2-135M-Instruct"
-            ),
-            "lm_vocab_size": 384,
-            "lm_head_dim": 8 if gated else None,
-            "mp_pixel_shuffle_factor": 2,
-            "mp_image_token_length": 1,
-            "mp_handle_special_tokens": True,
-            "max_img_size": 64,
-            "vlm_extra_tokens": extra,
-            **TAIL,
+            k: v
+            for k, v in config.items()
+            if k not in only and not k.startswith(("vit_use", "vit_rope", "vit_layer_scale", "vit_drop_path"))
         }
-        m.save(config, tok_config={**decoders.SMOL_CONFIG, "chat_template": tokens.CHATML})
-        if name == "vlm_dino":
-            m.case("", ["rgb_53x37.png"], "What is in this picture?", config, answer=16)
-            m.case("_two", ["rgb_150x9.png", "exif6.jpg"], "Which one is red?", config)
-            m.case("_text", [], "Is it 42? <|image|> <|im_end|>", config)
-            m.case("_small", ["rgb_7x120.png"], "Describe the image.", config, 32)
-        else:
-            m.case("", ["rgb_40x40.png"], "What is this?", config, options=["--fork-maths"] if name == "vlm_fork_maths" else [])
+        config["extra_token_amount"] = 66
+    config |= {"mp_pixel_shuffle_factor": 2, "mp_image_token_length": 4, "max_img_size": 32}
+    config |= {"resize_to_max_side_len": True} if up else {"mp_handle_special_tokens": False}
+    return m, config | {"vlm_extra_tokens": extra, **TAIL}
 
 
-def make_siglip(out):
-    for name in ("vlm_siglip_up", "vlm_siglip_fork"):
-        up = name.endswith("up")
-        extra = extra_tokens(8 if up else 4, up)
-        rows = 320 + 66 if up else 384
-        lm = decoders.llama_config(
-            vocab_size=rows, hidden_size=24, intermediate_size=48, num_attention_heads=2, num_key_value_heads=1, rope_theta=100000.0
-        )
-        vit = encoders.siglip_config(vision_use_head=False, image_size=16, patch_size=4, layer_norm_eps=1e-3)
-        m = VLM(
-            out,
-            name,
-            (SiglipVisionModel, vit),
-            (LlamaForCausalLM, lm),
-            smol_with(extra),
-            dict(tiles=16, use_global=up, norm="none" if up else "imagenet", max_side=up),
-        )
-        fields = vit_fields(vit, False, vit_model_type="google/siglip2-base-patch16-512")
-        config = {
-            **FORK_VIT,
-            "vit_architecture": "siglip",
-            **{k: False for k in FORK_VIT if FORK_VIT[k] is True},
-            "vit_num_registers": 0,
-            "vit_rope_augment": True,
-            **fields,
-            **LM,
-            **lm_fields(lm, 320),
-            "lm_vocab_size": rows,
-        }
-        if up:
-            only = ("vit_channels", "vit_num_registers", "vit_architecture", "lm_architecture", "lm_head_dim")
-            config = {
-                k: v
-                for k, v in config.items()
-                if k not in only and not k.startswith(("vit_use", "vit_rope", "vit_layer_scale", "vit_drop_path"))
-            }
-            config["extra_token_amount"] = 66
-        config |= {"mp_pixel_shuffle_factor": 2, "mp_image_token_length": 4, "max_img_size": 32}
-        config |= {"resize_to_max_side_len": True} if up else {"mp_handle_special_tokens": False}
-        config |= {"vlm_extra_tokens": extra, **TAIL}
-        stored = "decoder.head.weight" if up else "decoder.token_embedding.weight"
-        m.save(config, stored, "" if up else "tokenizer/", {**decoders.SMOL_CONFIG, "chat_template": tokens.CHATML})
-        if up:
-            m.case("", ["rgb_53x37.png"], "What is in this picture?", config, answer=16)
-            m.case("_two", ["rgb_33x31.png", "rgb_96x32.png"], "Which?", config, 48)
-            m.case("_one", ["rgb_1x1.png"], "What?", config, 16)
-        else:
-            m.case("", ["rgb_53x37.png", "rgb_7x120.png"], "What is in this picture?", config)
-
-
-def make_gemma(out):
+def gemma(out, name):
     """DINOv3 x Gemma with correct maths. As in the 270M files one token lies beyond the base table, and the new ones after it."""
     tok = tokens.gemma()
     extra = extra_tokens(4, False)
@@ -424,7 +423,7 @@ def make_gemma(out):
     rope = {k: {"rope_type": "default", "rope_theta": t} for k, t in (("full_attention", 1e6), ("sliding_attention", 1e4))}
     lm = decoders.gemma_config(vocab_size=512, hidden_size=24, sliding_window=512, query_pre_attn_scalar=16, rope_parameters=rope)
     vit = encoders.dinov3(gated=True, patch_size=8, intermediate_size=40, num_hidden_layers=1)
-    m = VLM(out, "vlm_gemma", (DINOv3ViTModel, vit), (Gemma3ForCausalLM, lm), tok, dict(gemma=True))
+    m = VLM(out, name, (DINOv3ViTModel, vit), (Gemma3ForCausalLM, lm), tok, dict(template="gemma"))
     gem = dict(
         lm_architecture="gemma",
         lm_model_type="google/gemma-3-270m-it",
@@ -432,7 +431,7 @@ def make_gemma(out):
         lm_re_base=1000000,
         lm_head_dim=16,
     )
-    config = {
+    return m, {
         **FORK_VIT,
         **vit_fields(vit, True),
         "vit_model_type": "facebook/dinov3-vits16plus-pretrain-lvd1689m",
@@ -446,12 +445,47 @@ def make_gemma(out):
         "vlm_extra_tokens": extra,
         **TAIL,
     }
-    m.save(config, tok_config={**decoders.GEMMA_CONFIG, "chat_template": tokens.GEMMA_TEMPLATE})
-    m.case("", ["rgb_53x37.png"], "What is in this picture?", config, answer=12)
-    m.case("_two", ["exif6.jpg", "rgb_96x32.png"], "Which one is red?", config)
+
+
+FOLDERS = {
+    "vlm_dino": fork_dino,
+    "vlm_dino_plain": fork_dino,
+    "vlm_dino_bf16": fork_dino,
+    "vlm_fork_maths": fork_dino,
+    "vlm_siglip_up": siglip,
+    "vlm_siglip_fork": siglip,
+    "vlm_gemma": gemma,
+}
+#  folder: (suffix of the case, images, prompt, what else)
+CASES = {
+    "vlm_dino": [
+        ("", ["rgb_53x37.png"], "What is in this picture?", dict(answer=16)),
+        ("_two", ["rgb_150x9.png", "exif6.jpg"], "Which one is red?", {}),
+        ("_text", [], "Is it 42? <|image|> <|im_end|>", {}),
+        ("_small", ["rgb_7x120.png"], "Describe the image.", dict(max_size=32)),
+    ],
+    "vlm_dino_plain": [("", ["rgb_40x40.png"], "What is this?", {})],
+    "vlm_dino_bf16": [("", ["rgb_40x40.png"], "What is this?", {})],
+    "vlm_fork_maths": [("", ["rgb_40x40.png"], "What is this?", dict(options=["--fork-maths"]))],
+    "vlm_siglip_up": [
+        ("", ["rgb_53x37.png"], "What is in this picture?", dict(answer=16)),
+        ("_two", ["rgb_33x31.png", "rgb_96x32.png"], "Which?", dict(max_size=48)),
+        ("_one", ["rgb_1x1.png"], "What?", dict(max_size=16)),
+    ],
+    "vlm_siglip_fork": [("", ["rgb_53x37.png", "rgb_7x120.png"], "What is in this picture?", {})],
+    "vlm_gemma": [
+        ("", ["rgb_53x37.png"], "What is in this picture?", dict(answer=12)),
+        ("_two", ["exif6.jpg", "rgb_96x32.png"], "Which one is red?", {}),
+    ],
+}
 
 
 def make(out):
-    make_fork_dino(out)
-    make_siglip(out)
-    make_gemma(out)
+    for name, cases in CASES.items():
+        m, config = FOLDERS[name](out, name)
+        speaks = {**decoders.SMOL_CONFIG, "chat_template": tokens.CHATML}
+        if m.gemma:
+            speaks = {**decoders.GEMMA_CONFIG, "chat_template": tokens.GEMMA_TEMPLATE}
+        m.save(config, "" if name == "vlm_siglip_up" else "tokenizer/", speaks)
+        for suffix, images, prompt, more in cases:
+            m.case(suffix, images, prompt, config, **more)
