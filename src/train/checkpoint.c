@@ -18,8 +18,8 @@ static json_t *state_json(const vlm_trainer *t) {
     const vlm_progress_state *a = &t->at;
     json_t *best = isfinite(a->best) ? json_pack("{s:f,s:I}", "val_loss", a->best, "step", (json_int_t)a->best_step) : json_null();
     /* the shuffle is a function of seed, epoch and index: they are its whole state, and that of every random number of a run */
-    return json_pack("{s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:O}", "format_version", 1, "step", (json_int_t)a->step, "updates",
-                     (json_int_t)a->updates, "seed", (json_int_t)t->o->seed, "epoch", (json_int_t)a->epoch, "index", (json_int_t)(a->index - t->has_pending),
+    return json_pack("{s:i,s:I,s:[I,I,I],s:I,s:I,s:I,s:I,s:I,s:o,s:O}", "format_version", 1, "step", (json_int_t)a->step, "updates",
+                     (json_int_t)a->updates[0], (json_int_t)a->updates[1], (json_int_t)a->updates[2], "seed", (json_int_t)t->o->seed, "epoch", (json_int_t)a->epoch, "index", (json_int_t)(a->index - t->has_pending),
                      "steps", (json_int_t)a->steps, "in_a_row", (json_int_t)a->in_a_row, "best", best, "settings", t->settings);
 }
 static vlm_status read_state(const json_t *j, const char *where, vlm_progress_state *out) {
@@ -28,7 +28,7 @@ static vlm_status read_state(const json_t *j, const char *where, vlm_progress_st
     const json_t *best = json_object_get(j, "best");
     TRY(vlm_json_need_int(j, where, "format_version", 1, 1, &version));
     TRY(vlm_json_need_int(j, where, "step", 0, INT64_MAX, &a.step));
-    TRY(vlm_json_need_int(j, where, "updates", 0, INT64_MAX, &a.updates));
+    for (int g = 0; g < VLM_GROUPS; g++) a.updates[g] = json_integer_value(json_array_get(json_object_get(j, "updates"), (size_t)g));
     TRY(vlm_json_need_int(j, where, "epoch", 0, INT64_MAX, &a.epoch));
     TRY(vlm_json_need_int(j, where, "index", 0, INT64_MAX, &a.index));
     TRY(vlm_json_need_int(j, where, "steps", 1, INT64_MAX, &a.steps));

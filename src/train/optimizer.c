@@ -55,18 +55,19 @@ double vlm_optimizer_norm(vlm_optimizer *o, vlm_ctx *ctx) {
     return sqrt(sum);
 }
 
-void vlm_optimizer_step(vlm_optimizer *o, vlm_ctx *ctx, int64_t t, float scale, const double lr[VLM_GROUPS], double decay) {
+void vlm_optimizer_step(vlm_optimizer *o, vlm_ctx *ctx, unsigned groups, const int64_t t[VLM_GROUPS], float scale,
+                        const double lr[VLM_GROUPS], double decay) {
     const vlm_params *ps = &o->net->params;
-    double c1 = 1 - pow(0.9, (double)(t + 1)), c2 = 1 - pow(0.999, (double)(t + 1));
     for (int i = 0; i < ps->n; i++) {
         void *p, *g, *m, *v;
         int64_t n;
         const vlm_param *row = &ps->p[i];
-        if (!(o->trained & 1u << row->group) || !vlm_params_operand(ps, i, &p, &n)) continue;
+        if (!(groups & 1u << row->group) || !vlm_params_operand(ps, i, &p, &n)) continue;
         vlm_params_operand(&o->grads->params, i, &g, &n);
         vlm_params_operand(&o->m->params, i, &m, &n);
         vlm_params_operand(&o->v->params, i, &v, &n);
         bool decays = o->decay_all || (row->mat && row->mat != &o->net->lm.embed);
+        double c1 = 1 - pow(0.9, (double)(t[row->group] + 1)), c2 = 1 - pow(0.999, (double)(t[row->group] + 1));
         o->net->ops.adamw_update(ctx, p, m, v, g, n, scale, (float)lr[row->group], decays ? (float)decay : 0, 0.9f, 0.999f, 1e-8f,
                                  (float)c1, (float)c2);
     }

@@ -24,7 +24,8 @@ void       vlm_optimizer_close(vlm_optimizer *o);      /* zeroed is fine */
 void       vlm_optimizer_zero(vlm_optimizer *o, vlm_ctx *ctx);         /* the gradients */
 /* L2 norm of all gradients as they stand; NaN or infinity shows in it. Blocks of VLM_SUM_BLOCK, added up in order. */
 double     vlm_optimizer_norm(vlm_optimizer *o, vlm_ctx *ctx);
-/* One update with the gradients times scale; t: updates made before. beta 0.9, 0.999, eps 1e-8. decay goes to matrices but the embedding;
-   with decay_all to everything. */
-void       vlm_optimizer_step(vlm_optimizer *o, vlm_ctx *ctx, int64_t t, float scale, const double lr[VLM_GROUPS], double decay);
+/* One update of these groups (bits) with the gradients times scale; t: updates made before, of each group. beta 0.9, 0.999, eps 1e-8. decay
+   goes to matrices but the embedding; with decay_all to everything. */
+void       vlm_optimizer_step(vlm_optimizer *o, vlm_ctx *ctx, unsigned groups, const int64_t t[VLM_GROUPS], float scale,
+                              const double lr[VLM_GROUPS], double decay);
 #endif

@@ -29,7 +29,8 @@ vlm_status vlm_run_quarantine(vlm_run_dir *r, int64_t step, const char *file, co
 
 /* ---- State ---- */
 typedef struct vlm_progress_state {    /* what a checkpoint holds besides weights and moments */
-    int64_t step, updates;             /* rows of metrics; of them those that changed weights (AdamW's t) */
+    int64_t step;                      /* rows of metrics */
+    int64_t updates[VLM_GROUPS];       /* of them those that changed this group's weights (AdamW's t) */
     int64_t epoch, index;              /* the next sample: an epoch's pick */
     int64_t steps;                     /* of the whole run */
     int64_t in_a_row;                  /* updates that were not finite, just before */

@@ -420,8 +420,10 @@ static vlm_status update(vlm_trainer *t, vlm_update *u, bool *any) {
     if (u->skipped) name_samples(t, seen.pick, seen.n);
     else {
         if (o->max_grad_norm > 0 && u->grad_norm > o->max_grad_norm) scale *= o->max_grad_norm / (u->grad_norm + 1e-6);
-        vlm_optimizer_step(&t->opt, t->ctx, t->at.updates, (float)scale, lr, o->weight_decay);
-        t->at.updates++;
+        /* without an image nothing came to vision and projector: as in PyTorch they rest, moments, decay and count of updates too */
+        unsigned groups = t->trained & (u->images ? VLM_ALL_GROUPS : 1u << VLM_LANGUAGE);
+        vlm_optimizer_step(&t->opt, t->ctx, groups, t->at.updates, (float)scale, lr, o->weight_decay);
+        for (int g = 0; g < VLM_GROUPS; g++) t->at.updates[g] += groups >> g & 1;
     }
     u->why = u->skipped ? t->why : NULL;
     t->at.step++;
