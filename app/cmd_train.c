@@ -13,7 +13,8 @@ vlm_status vlm_parse_parts(const char *text, unsigned *mask) {
         size_t n = strcspn(p, ",");
         int g = 0;
         while (g < VLM_GROUPS && (strlen(names[g]) != n || strncmp(names[g], p, n))) g++;
-        if (g == VLM_GROUPS) return vlm_usage("--freeze", "\"%.*s\" is no part; give vision, language, projector, parted by commas", (int)n, p);
+        if (g == VLM_GROUPS)
+            return vlm_usage("--freeze", "\"%.*s\" is no part; give vision, language, projector, parted by commas", (int)n, p);
         *mask |= 1u << g;
         p += n + (p[n] == ',');
     }
@@ -37,7 +38,8 @@ vlm_status vlm_parse_bytes(const char *where, const char *text, size_t *bytes) {
 }
 vlm_dataset_options vlm_dataset_options_of(const vlm_args *a) {
     return (vlm_dataset_options){ .data_root = a->data_root, .max_images = a->max_images,
-                                  .rating_min = { a->relevance_min, a->image_correspondence_min, a->visual_dependency_min, a->formatting_min } };
+                                  .rating_min = { a->relevance_min, a->image_correspondence_min, a->visual_dependency_min,
+                                                  a->formatting_min } };
 }
 
 /* ---- What is shown ---- */
@@ -78,7 +80,8 @@ static void on_update(void *user, const vlm_update *u) {
 }
 static void on_validation(void *user, int64_t step, double loss, int64_t labels, bool best) {
     (void)user;
-    vlm_note("vlm: step %lld: validation loss %.4f over %lld labels%s", (long long)step, loss, (long long)labels, best ? ", the best so far" : "");
+    vlm_note("vlm: step %lld: validation loss %.4f over %lld labels%s", (long long)step, loss, (long long)labels,
+             best ? ", the best so far" : "");
 }
 static void on_quarantine(void *user, const char *file, const char *row, const char *code, const char *reason) {
     view *v = user;
@@ -134,7 +137,8 @@ vlm_status vlm_cmd_train(vlm_args *a) {
     vlm_status stopped = vlm_release();
     free(command);
     if (status == VLM_ESTOPPED) vlm_note("vlm: stopped; --resume auto goes on");
-    if (v.quarantined) vlm_note("vlm: %lld samples were quarantined; %s/quarantine.jsonl says which and why", (long long)v.quarantined, a->output);
+    if (v.quarantined)
+        vlm_note("vlm: %lld samples were quarantined; %s/quarantine.jsonl says which and why", (long long)v.quarantined, a->output);
     if (!status) status = stopped;
     if (status) return status;
     if (a->json) return vlm_json_out(json_pack("{s:o}", "path", vlm_json_text(a->output)));

@@ -52,7 +52,7 @@ size_t vlm_process_bytes(const vlm_image_rule *rule, const vlm_image_plan *plan)
    rgb is the plan's picture, (h,w,3). work: 64-byte aligned. ctx as in resize.h. Allocates nothing, cannot fail. */
 void vlm_process(vlm_ctx *ctx, const vlm_image_rule *rule, const vlm_image_plan *plan, const uint8_t *rgb, uint8_t *u8, float *pixels,
                  void *work);
-/* Where a tile's side is no multiple of the patch P, the encoder's convolution leaves the rest out: to (n, 3, Hp·P, Wp·P) = from without it.
-   to may be from. */
+/* Where a tile's side is no multiple of the patch P, the encoder's convolution leaves the rest out: to (n, 3, Hp·P, Wp·P) = from without
+   it. to may be from. */
 void vlm_process_crop(const vlm_image_plan *plan, int64_t P, const float *from, float *to);
 #endif

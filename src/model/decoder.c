@@ -157,15 +157,16 @@ void vlm_lm_embed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const int64
     ops->embed_forward(ctx, a->x, a->ids, &m->embed, m->cfg.embed_scale, T);
 }
 
-static void norm(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, act *out, real *rstd, const act *x, const real *w, int64_t rows) {
+static void norm(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, act *out, real *rstd, const act *x, const real *w,
+                 int64_t rows) {
     ops->rmsnorm_forward(ctx, out, rstd, x, w, c->norm_offset, rows, 1, c->D, c->D, c->eps);
 }
 /* Row r of a buffer (T, C) of a block, of which only some rows are there at a time if nothing is kept. */
 static act *row_of(const vlm_lm_acts *a, act *x, int64_t r, int64_t C) { return a->save ? act_at(x, r * C) : x; }
 
 /* out = in + f w', or in + norm(f w') with sandwich norms; n rows from row r on; y: room for what the norm reads. */
-static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, act *out, const act *in, int64_t r, int64_t n, const act *f,
-                       const vlm_mat *w, const real *post, real *rstd, act *y, vlm_lm_acts *a) {
+static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, act *out, const act *in, int64_t r, int64_t n,
+                       const act *f, const vlm_mat *w, const real *post, real *rstd, act *y, vlm_lm_acts *a) {
     const act *from = act_at(in, r * c->D);
     act *to = out ? act_at(out, r * c->D) : NULL;
     ops->linear_forward(ctx, post ? y : to, f, w, NULL, post ? NULL : from, n);
@@ -307,7 +308,8 @@ static void block_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, in
     ops->rmsnorm_backward(ctx, dx, v->norm1, a->t, s->in, b->norm1, s->rstd1, dx, c->norm_offset, T, 1, D, D);
 }
 
-void vlm_lm_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vlm_lm *g, const vlm_segment *segs, int64_t n, vlm_lm_acts *a) {
+void vlm_lm_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vlm_lm *g, const vlm_segment *segs, int64_t n,
+                     vlm_lm_acts *a) {
     const vlm_lm_config *c = &m->cfg;
     call k = whole(segs, n);
     ops->rmsnorm_backward(ctx, a->h, g ? g->norm : NULL, a->h, a->last, m->norm, a->rstd, NULL, c->norm_offset, k.T, 1, c->D, c->D);

@@ -68,7 +68,8 @@ void vlm_lm_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vlm
 /* a->h: the gradient by the forward's output, becomes the gradient by the embeddings. Adds the gradients of all
    parameters but embedding and head to those in g: a vlm_lm of the same config whose parameters are gradients; NULL: the decoder is
    frozen and only passes gradients on. segs are the forward's. */
-void vlm_lm_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vlm_lm *g, const vlm_segment *segs, int64_t n, vlm_lm_acts *a);
+void vlm_lm_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vlm_lm *g, const vlm_segment *segs, int64_t n,
+                     vlm_lm_acts *a);
 /* logits (rows,V) = head of rows of hidden states. */
 void vlm_lm_logits(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, act *logits, const act *h, int64_t rows);
 double vlm_lm_flop(const vlm_lm_config *c, int64_t tokens, int64_t past);

@@ -127,7 +127,8 @@ done:
 }
 vlm_status vlm_copy_beside(const char *from, const char *to, const char *skip) {
     static const char *const files[] = { "config.json", "vlm.json", "generation_config.json", "preprocessor_config.json" };
-    static const char *const text[] = { "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    static const char *const text[] = { "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+                                       "vocab.json",
                                         "merges.txt", "chat_template.jinja" };
     char *a = vlm_join(from, "tokenizer"), *b = vlm_join(to, "tokenizer");
     vlm_status status = VLM_OK;

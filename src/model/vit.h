@@ -28,7 +28,7 @@ typedef struct vlm_vit_layer {
 typedef struct vlm_vit_acts {
     int64_t n, rows;
     vlm_save save;
-    act *x;                            /* (rows, D): after the forward, the final norm's output; then the caller puts the gradient by it here */
+    act *x;                            /* (rows, D): after the forward, the final norm's output; then the caller puts the gradient by it */
     act *last;                         /* (rows, D): the stream behind the last block */
     act *pixels, *patches, *pos;       /* of the largest image; they share bytes with what follows */
     act *h, *f;                        /* (rows,D) a norm's output, (PART_ROWS,F) the hidden layer */

@@ -19,7 +19,8 @@ static json_t *state_json(const vlm_trainer *t) {
     json_t *best = isfinite(a->best) ? json_pack("{s:f,s:I}", "val_loss", a->best, "step", (json_int_t)a->best_step) : json_null();
     /* the shuffle is a function of seed, epoch and index: they are its whole state, and that of every random number of a run */
     return json_pack("{s:i,s:I,s:[I,I,I],s:I,s:I,s:I,s:I,s:I,s:o,s:O}", "format_version", 1, "step", (json_int_t)a->step, "updates",
-                     (json_int_t)a->updates[0], (json_int_t)a->updates[1], (json_int_t)a->updates[2], "seed", (json_int_t)t->o->seed, "epoch", (json_int_t)a->epoch, "index", (json_int_t)(a->index - t->has_pending),
+                     (json_int_t)a->updates[0], (json_int_t)a->updates[1], (json_int_t)a->updates[2], "seed", (json_int_t)t->o->seed, "epoch",
+                     (json_int_t)a->epoch, "index", (json_int_t)(a->index - t->has_pending),
                      "steps", (json_int_t)a->steps, "in_a_row", (json_int_t)a->in_a_row, "best", best, "settings", t->settings);
 }
 static vlm_status read_state(const json_t *j, const char *where, vlm_progress_state *out) {
@@ -103,7 +104,10 @@ static vlm_status read_back(const vlm_trainer *t, const char *path, const vlm_pa
         snprintf(name, sizeof name, "%s%s", prefix, head ? "decoder.head.weight" : p->name);
         const vlm_tensor *on_disk = vlm_safetensors_find(&st, name);
         int64_t len = vlm_param_len(p), row = len / p->shape[0], step = ROWS / row < 1 ? 1 : ROWS / row;
-        if (!on_disk || vlm_tensor_len(on_disk) != len) { status = vlm_fail(VLM_EIO, path, "lacks tensor %s after writing", name); goto done; }
+        if (!on_disk || vlm_tensor_len(on_disk) != len) {
+            status = vlm_fail(VLM_EIO, path, "lacks tensor %s after writing; check the disk", name);
+            goto done;
+        }
         for (int64_t r = 0; r < p->shape[0]; r += step) {
             int64_t n = p->shape[0] - r < step ? p->shape[0] - r : step;
             free(want);
@@ -271,7 +275,8 @@ static vlm_status load_moment(const vlm_trainer *t, const vlm_safetensors *st, c
         return vlm_fail(VLM_EFORMAT, file, "tensor %s is %s %s; it is another run's", name, vlm_tensor_dtype_name(x->dtype),
                         vlm_shape_string(x->ndim, x->shape, have));
     if (p->mat) {
-        vlm_mat rows = { .dtype = VLM_F32, .layout = VLM_ROWS, .rows = p->shape[0], .cols = p->mat->cols, .data = (void *)(uintptr_t)x->data };
+        vlm_mat rows = { .dtype = VLM_F32, .layout = VLM_ROWS, .rows = p->shape[0], .cols = p->mat->cols,
+                         .data = (void *)(uintptr_t)x->data };
         ops->linear_pack(t->ctx, p->mat, p->row, &rows, &bad);
     } else ops->upload(t->ctx, act_at(*p->vec, p->row), x->data, (size_t)n * sizeof(float));
     ops->sync(t->ctx);

@@ -97,7 +97,8 @@ vlm_status vlm_corpus_hold_out(vlm_corpus *c, double share) {
         for (int64_t k = s->count - n; k < s->count && n < s->count; k++) s->role[order[k]] = VLM_SPLIT_HELD_OUT;
         free(order);
         if (n >= s->count)
-            return vlm_fail(VLM_EARG, "--val-fraction", "leaves no sample of the %lld in %s to train on; lower it or name other data with --val",
+            return vlm_fail(VLM_EARG, "--val-fraction", "leaves no sample of the %lld in %s to train on; lower it or name other data with "
+                            "--val",
                             (long long)s->count, vlm_dataset_path(s->data));
     }
     return VLM_OK;

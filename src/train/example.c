@@ -31,7 +31,8 @@ static vlm_status pixels_of(const vlm_model *m, const vlm_bitmap *b, vlm_seen *s
 }
 
 /* Plans of all images under a budget of tokens for each (0: the rule's own). */
-static vlm_status plan_images(const vlm_example_rule *r, const struct vlm_sample *s, const vlm_bitmap *size, int64_t budget, vlm_example *e) {
+static vlm_status plan_images(const vlm_example_rule *r, const struct vlm_sample *s, const vlm_bitmap *size, int64_t budget,
+                              vlm_example *e) {
     vlm_image_rule rule = r->m->rule;
     if (budget && (!rule.max_tokens || rule.max_tokens > budget)) rule.max_tokens = budget;
     e->units = e->patches = 0;

@@ -21,6 +21,7 @@ vlm_status vlm_loader_open(const vlm_corpus *corpus, const vlm_example_rule *rul
 void       vlm_loader_close(vlm_loader *l);            /* NULL is fine */
 /* From pick `from` of n on; picks live until the next start or close. What was ahead of an earlier start is dropped. */
 void       vlm_loader_start(vlm_loader *l, const vlm_pick *picks, int64_t n, int64_t from);
-/* The next one, waiting for it; *out is the caller's. VLM_EARG: there is none left; fails too where the machine, not a sample, is at fault. */
+/* The next one, waiting for it; *out is the caller's. VLM_EARG: there is none left. Fails too where the machine, not a sample, is at
+   fault. */
 vlm_status vlm_loader_next(vlm_loader *l, vlm_loaded *out);
 #endif

@@ -30,8 +30,8 @@ static vlm_status check_empty(const char *path) {
     if (!d) return vlm_fail_errno(path, "read");
     while (!status && (e = readdir(d)))
         if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, "lock"))
-            status = vlm_fail(VLM_EIO, path, "is not empty (it holds %s); give --resume auto to go on with that run, or name another folder",
-                              e->d_name);
+            status = vlm_fail(VLM_EIO, path, "is not empty (it holds %s); give --resume auto to go on with that run, or name another "
+                              "folder", e->d_name);
     closedir(d);
     return status;
 }
@@ -117,15 +117,16 @@ vlm_status vlm_run_metrics(vlm_run_dir *r, const vlm_update *u) {
     static const char *const names[VLM_GROUPS] = { "vision", "projector", "language" };
     json_t *lr = json_object();
     for (int g = 0; g < VLM_GROUPS; g++) if (u->lr[g] >= 0) json_object_set_new(lr, names[g], json_real(u->lr[g]));
-    json_t *j = json_pack("{s:I,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:o,s:b}", "step", (json_int_t)u->step, "loss", number(u->loss), "grad_norm",
-                          number(u->grad_norm), "lr", lr, "samples", (json_int_t)u->samples, "tokens", (json_int_t)u->tokens, "labels",
+    json_t *j = json_pack("{s:I,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:o,s:b}", "step", (json_int_t)u->step, "loss", number(u->loss),
+                          "grad_norm", number(u->grad_norm), "lr", lr, "samples", (json_int_t)u->samples, "tokens", (json_int_t)u->tokens, "labels",
                           (json_int_t)u->labels, "images", (json_int_t)u->images, "patches", (json_int_t)u->patches, "ms",
                           number(round(u->ms * 1e3) / 1e3), "skipped", u->skipped);
     if (j && u->why) json_object_set_new(j, "why", json_string(u->why));
     return add(&r->metrics, j);
 }
 vlm_status vlm_run_validation(vlm_run_dir *r, int64_t step, double loss, int64_t labels) {
-    return add(&r->metrics, json_pack("{s:I,s:o,s:I}", "step", (json_int_t)step, "val_loss", number(loss), "val_labels", (json_int_t)labels));
+    return add(&r->metrics, json_pack("{s:I,s:o,s:I}", "step", (json_int_t)step, "val_loss", number(loss), "val_labels",
+                                      (json_int_t)labels));
 }
 /* Names of files may be anything; JSON takes UTF-8. */
 static json_t *text(const char *s) {
@@ -145,6 +146,6 @@ vlm_status vlm_run_quarantine(vlm_run_dir *r, int64_t step, const char *file, co
     if (!*fresh) return VLM_OK;
     json_object_set_new_nocheck(r->bad, key, json_true());
     r->quarantined++;
-    return add(&r->quarantine, json_pack("{s:o,s:o,s:s,s:o,s:I}", "file", text(file), "row", text(row), "code", code, "reason", text(reason),
-                                         "step", (json_int_t)step));
+    return add(&r->quarantine, json_pack("{s:o,s:o,s:s,s:o,s:I}", "file", text(file), "row", text(row), "code", code, "reason",
+                                         text(reason), "step", (json_int_t)step));
 }

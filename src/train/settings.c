@@ -40,7 +40,8 @@ static vlm_status data_json(const vlm_corpus *c, json_t *list) {
     for (int i = 0; i < c->sets; i++) {
         uint64_t h;
         TRY(vlm_dataset_hash(c->set[i].data, &h));
-        json_array_append_new(list, json_pack("{s:f,s:I,s:o}", "weight", c->set[i].weight, "samples", (json_int_t)c->set[i].count, "hash", hex(h)));
+        json_array_append_new(list, json_pack("{s:f,s:I,s:o}", "weight", c->set[i].weight, "samples", (json_int_t)c->set[i].count, "hash",
+                                              hex(h)));
     }
     return VLM_OK;
 }
@@ -108,8 +109,8 @@ vlm_status vlm_settings_compare(const json_t *before, const json_t *now, const c
         if (same(old, v)) continue;
         char *a = old ? json_dumps(old, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)) : strdup("nothing");
         char *b = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
-        vlm_status status = vlm_fail(VLM_EARG, where, "was made with %s %.200s, this command has %.200s; give what it had, or --allow-change "
-                                     "to go on differently", key, a ? a : "?", b ? b : "?");
+        vlm_status status = vlm_fail(VLM_EARG, where, "was made with %s %.200s, this command has %.200s; give what it had, or "
+                                     "--allow-change to go on differently", key, a ? a : "?", b ? b : "?");
         free(a);
         free(b);
         return status;
@@ -162,9 +163,9 @@ vlm_status vlm_manifest_write(const vlm_trainer *t, const char *resumed) {
     if (start && resumed) json_object_set_new(start, "resumed", json_string(resumed));
     if (start && t->o->command) json_object_set_new(start, "command", json_string(t->o->command));
     json_array_append_new(starts, start);
-    j = json_pack("{s:s,s:o,s:o,s:I,s:b,s:O,s:o,s:O}", "model", t->o->model, "data", paths(&t->corpus), "val", paths(&t->held_out), "total_steps",
-                  (json_int_t)t->at.steps, "recompute", t->o->recompute, "settings", t->settings, "trained", group_list(t->trained), "starts",
-                  starts);
+    j = json_pack("{s:s,s:o,s:o,s:I,s:b,s:O,s:o,s:O}", "model", t->o->model, "data", paths(&t->corpus), "val", paths(&t->held_out),
+                  "total_steps", (json_int_t)t->at.steps, "recompute", t->o->recompute, "settings", t->settings, "trained",
+                  group_list(t->trained), "starts", starts);
     status = j ? vlm_json_write(path, j) : vlm_fail_memory(path, 4096);
 done:
     json_decref(starts);

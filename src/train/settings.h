@@ -1,4 +1,5 @@
-/* What the results of a run depend on, as JSON: written into its checkpoints, compared on resume; and run.json, which says it all to people. */
+/* What the results of a run depend on, as JSON: written into its checkpoints, compared on resume; and run.json, which says it all to
+   people. */
 #ifndef VLM_SETTINGS_H
 #define VLM_SETTINGS_H
 #include "train/train_impl.h"

@@ -71,8 +71,8 @@ vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, vlm_picks *seen,
 vlm_status vlm_dump_grads(vlm_trainer *t);
 
 /* ---- Checkpoints (checkpoint.c) ---- */
-/* RUN/step_N: a MODEL folder and train_state.safetensors, written beside, synced, read back, renamed; then `latest` points to it and old ones
-   go, but for the best. */
+/* RUN/step_N: a MODEL folder and train_state.safetensors, written beside, synced, read back, renamed; then `latest` points to it and old
+   ones go, but for the best. */
 vlm_status vlm_checkpoint_save(vlm_trainer *t);
 /* *path: the newest whole checkpoint in RUN, to be freed; NULL: none. */
 vlm_status vlm_checkpoint_newest(const char *run, char **path);

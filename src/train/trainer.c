@@ -174,7 +174,10 @@ static vlm_status open_data(vlm_trainer *t) {
     d.need_assistant = true;
     t->rule = (vlm_example_rule){ .m = t->m, .max_tokens = t->m->context, .max_patches = o->batch_patches, .shrink = o->shrink_images,
                                   .max_images = d.max_images };
-    if (o->batch_tokens && o->batch_tokens < t->rule.max_tokens) t->rule.max_tokens = o->batch_tokens, t->rule.tokens_flag = "--batch-tokens";
+    if (o->batch_tokens && o->batch_tokens < t->rule.max_tokens) {
+        t->rule.max_tokens = o->batch_tokens;
+        t->rule.tokens_flag = "--batch-tokens";
+    }
     TRY(vlm_corpus_open(o->data, o->datas, &d, o->seed, !o->no_shuffle, &t->corpus));
     if (o->vals) TRY(vlm_corpus_open(o->val, o->vals, &d, o->seed, false, &t->held_out));
     else if (o->val_fraction > 0) TRY(vlm_corpus_hold_out(&t->corpus, o->val_fraction));
@@ -225,8 +228,8 @@ static vlm_status check_memory(vlm_trainer *t, vlm_train_start *s) {
     if (all <= s->available_bytes) return VLM_OK;
     snprintf(need, sizeof need, "%.2f GB", (double)all / 1e9);
     snprintf(have, sizeof have, "%.2f GB", (double)s->available_bytes / 1e9);
-    return vlm_fail(VLM_ELIMIT, "training", "takes %s (%.2f GB of it weights and optimiser), %s are there; lower --batch-tokens, --batch-patches "
-                    "or --batch-samples, give --recompute or --freeze, or raise --memory", need,
+    return vlm_fail(VLM_ELIMIT, "training", "takes %s (%.2f GB of it weights and optimiser), %s are there; lower --batch-tokens, "
+                    "--batch-patches or --batch-samples, give --recompute or --freeze, or raise --memory", need,
                     (double)(s->weights_bytes + s->optimizer_bytes) / 1e9, have);
 }
 
@@ -509,8 +512,8 @@ static vlm_status run(vlm_trainer *t) {
         if (t->hooks.update) t->hooks.update(t->hooks.user, &u);
         if (u.skipped) vlm_warn(t->o->run, "update %" PRId64 " is skipped: %s", u.step, t->why);
         if (t->at.in_a_row >= MOST_IN_A_ROW)
-            return vlm_fail(VLM_EFORMAT, t->o->run, "%d updates in a row were not finite, the last at step %" PRId64 "; lower the rates, look at "
-                            "the samples named, and --resume auto from the last checkpoint", MOST_IN_A_ROW, u.step);
+            return vlm_fail(VLM_EFORMAT, t->o->run, "%d updates in a row were not finite, the last at step %" PRId64 "; lower the rates, "
+                            "look at the samples named, and --resume auto from the last checkpoint", MOST_IN_A_ROW, u.step);
         if (due(t->o->eval_every, t->at.step) || t->at.step == t->at.steps) {
             int64_t best = t->at.best_step;
             TRY(validation(t));
