@@ -19,8 +19,8 @@ static json_t *state_json(const vlm_trainer *t) {
     json_t *best = isfinite(a->best) ? json_pack("{s:f,s:I}", "val_loss", a->best, "step", (json_int_t)a->best_step) : json_null();
     /* the shuffle is a function of seed, epoch and index: they are its whole state, and that of every random number of a run */
     return json_pack("{s:i,s:I,s:[I,I,I],s:I,s:I,s:I,s:I,s:I,s:o,s:O}", "format_version", 1, "step", (json_int_t)a->step, "updates",
-                     (json_int_t)a->updates[0], (json_int_t)a->updates[1], (json_int_t)a->updates[2], "seed", (json_int_t)t->o->seed, "epoch",
-                     (json_int_t)a->epoch, "index", (json_int_t)(a->index - t->has_pending),
+                     (json_int_t)a->updates[0], (json_int_t)a->updates[1], (json_int_t)a->updates[2], "seed", (json_int_t)t->o->seed,
+                     "epoch", (json_int_t)a->epoch, "index", (json_int_t)(a->index - t->has_pending),
                      "steps", (json_int_t)a->steps, "in_a_row", (json_int_t)a->in_a_row, "best", best, "settings", t->settings);
 }
 static vlm_status read_state(const json_t *j, const char *where, vlm_progress_state *out) {
