@@ -35,6 +35,21 @@ static void shuffle_forward(vlm_ctx *ctx, act *out, const act *x, int64_t Hp, in
     vlm_parallel(ctx, Hp / s, 1 + 65536 / (Wp * s * C + 1), shuffle_rows, &m);
 }
 
+static void unshuffle_rows(void *arg, int64_t lo, int64_t hi, void *scratch) {          /* out: dx, x: dout */
+    (void)scratch;
+    const image *m = arg;
+    int64_t run = m->P * m->C;
+    for (int64_t gy = lo; gy < hi; gy++)
+        for (int64_t dy = 0; dy < m->P; dy++)
+            for (int64_t gx = 0; gx < m->Wp / m->P; gx++)
+                memcpy(m->out + (gy * m->P + dy) * m->Wp * m->C + gx * run, m->x + ((gy * (m->Wp / m->P) + gx) * m->P + dy) * run,
+                       (size_t)run * sizeof(float));
+}
+static void shuffle_backward(vlm_ctx *ctx, act *dx, const act *dout, int64_t Hp, int64_t Wp, int64_t s, int64_t C) {
+    image m = { .out = dx, .x = dout, .Hp = Hp, .Wp = Wp, .P = s, .C = C };
+    vlm_parallel(ctx, Hp / s, 1 + 65536 / (Wp * s * C + 1), unshuffle_rows, &m);
+}
+
 typedef struct embed { float *out; const int64_t *ids; const vlm_mat *table; float scale; } embed;
 
 static void embed_rows(void *arg, int64_t lo, int64_t hi, void *scratch) {
@@ -62,4 +77,22 @@ static void embed_rows(void *arg, int64_t lo, int64_t hi, void *scratch) {
 static void embed_forward(vlm_ctx *ctx, act *out, const int64_t *ids, const vlm_mat *table, float scale, int64_t R) {
     embed e = { .out = out, .ids = ids, .table = table, .scale = scale };
     vlm_parallel(ctx, R, 1 + 8192 / table->cols, embed_rows, &e);
+}
+
+/* Parts own columns: two rows may have the same id. */
+typedef struct embed_back { float *d; const int64_t *ids; const float *dout; int64_t R, C; float scale; } embed_back;
+
+static void embed_back_columns(void *arg, int64_t lo, int64_t hi, void *scratch) {
+    (void)scratch;
+    const embed_back *e = arg;
+    for (int64_t r = 0; r < e->R; r++) {
+        if (e->ids[r] < 0) continue;
+        float *d = e->d + e->ids[r] / VLM_PANEL * e->C * VLM_PANEL + e->ids[r] % VLM_PANEL;
+        const float *dout = e->dout + r * e->C;
+        for (int64_t c = lo; c < hi; c++) d[c * VLM_PANEL] = __builtin_fmaf(e->scale, dout[c], d[c * VLM_PANEL]);
+    }
+}
+static void embed_backward(vlm_ctx *ctx, const vlm_mat *dtable, const int64_t *ids, const act *dout, float scale, int64_t R) {
+    embed_back e = { dtable->data, ids, dout, R, dtable->cols, scale };
+    vlm_parallel(ctx, dtable->cols, 1 + 8192 / (R + 1), embed_back_columns, &e);
 }

@@ -15,26 +15,41 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 #include "position.c"
 #include "image.c"
 #include "attention.c"
+#include "loss.c"
+#include "optimizer.c"
 #define CAT2(a, b) a##b
 #define CAT(a, b) CAT2(a, b)
 
 void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
-    o->layernorm_forward  = layernorm_forward;
-    o->rmsnorm_forward    = rmsnorm_forward;
-    o->linear_pack        = linear_pack;
-    o->linear_forward     = linear_forward;
+    o->layernorm_forward      = layernorm_forward;
+    o->layernorm_backward     = layernorm_backward;
+    o->rmsnorm_forward        = rmsnorm_forward;
+    o->rmsnorm_backward       = rmsnorm_backward;
+    o->linear_pack            = linear_pack;
+    o->linear_forward         = linear_forward;
     o->linear_backward_input  = linear_backward_input;
     o->linear_backward_weight = linear_backward_weight;
-    o->activation_forward = activation_forward;
-    o->layerscale_forward = layerscale_forward;
-    o->add_forward        = add_forward;
-    o->copy_forward       = copy_forward;
-    o->rope_forward       = rope_forward;
-    o->posresize_forward  = posresize_forward;
-    o->patches_forward    = patches_forward;
-    o->shuffle_forward    = shuffle_forward;
-    o->embed_forward      = embed_forward;
-    o->attention_forward  = attention_forward;
+    o->activation_forward     = activation_forward;
+    o->activation_backward    = activation_backward;
+    o->layerscale_forward     = layerscale_forward;
+    o->layerscale_backward    = layerscale_backward;
+    o->add_forward            = add_forward;
+    o->copy_forward           = copy_forward;
+    o->rope_forward           = rope_forward;
+    o->rope_backward          = rope_backward;
+    o->posresize_forward      = posresize_forward;
+    o->posresize_backward     = posresize_backward;
+    o->patches_forward        = patches_forward;
+    o->shuffle_forward        = shuffle_forward;
+    o->shuffle_backward       = shuffle_backward;
+    o->embed_forward          = embed_forward;
+    o->embed_backward         = embed_backward;
+    o->attention_forward      = attention_forward;
+    o->attention_backward     = attention_backward;
+    o->crossentropy_forward   = crossentropy_forward;
+    o->crossentropy_backward  = crossentropy_backward;
+    o->adamw_update           = adamw_update;
+    o->square_sums            = square_sums;
 }
 
 float CAT(vlm_peak_, ISA)(int64_t n) {
