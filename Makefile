@@ -11,7 +11,7 @@ CC       = cc
 SAN      =
 WERROR   =
 B        = $(if $(SAN),build-asan,build)
-ROOMS    = base ops io model data infer
+ROOMS    = base ops io model data infer train
 PREFIX   = /usr/local
 LIBDIR   = $(PREFIX)/lib
 
