@@ -45,14 +45,15 @@ static void exact(void **state) {
     assert_failure(vlm_metric_vqa("a", 1, NULL, 0, &s, &c), VLM_EARG, "score", "no reference");
 }
 
-/* The challenge's own illustration (rrc.cvc.uab.es, ST-VQA and DocVQA, "Evaluation Metric"): references "Coca Cola" and "Coca Cola Company";
-   similarities 0.44, 0.89, 1.00, 0.44, 0.22 to the first, hence these scores. */
+/* The challenge's own illustration (rrc.cvc.uab.es, ST-VQA and DocVQA, "Evaluation Metric"): references "Coca Cola" and "Coca Cola
+   Company"; similarities 0.44, 0.89, 1.00, 0.44, 0.22 to the first, hence these scores. */
 static void anls(void **state) {
     (void)state;
     static const char *const references[] = { "Coca Cola", "Coca Cola Company" };
     static const struct { const char *answer; double want; } rows[] = { { "The Coca", 0 }, { "CocaCola", 0.89 }, { "Coca cola", 1 },
         { "Cola", 0 }, { "Cat", 0 } };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) near(score(vlm_metric_anls, rows[i].answer, 2, references), rows[i].want, 0.005);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        near(score(vlm_metric_anls, rows[i].answer, 2, references), rows[i].want, 0.005);
     near(one(vlm_metric_anls, "CocaCola", "Coca Cola"), 1 - 1 / 9., 1e-15);
     near(one(vlm_metric_anls, "kitten", "sitting"), 1 - 3 / 7., 1e-15);
     near(one(vlm_metric_anls, "ab", "ac"), 0.5, 0);                    /* at the threshold: the official script keeps it */
@@ -84,7 +85,8 @@ static void relaxed(void **state) {
         { "Yes", "yes", 1 }, { "2014 ", "2014", 1 }, { "1e400", "1e399", 0 }, { "nan", "nan", 1 }, { "inf", "5", 0 }, { "0x10", "16", 0 },
         { "12345678901234567890123", "12345678901234567890123", 1 }, { "0.000000000000000000000000001", "1e-27", 1 }, { ".", "0", 0 } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (one(vlm_metric_relaxed, rows[i].answer, rows[i].reference) != rows[i].want) fail_msg("%s, %s", rows[i].answer, rows[i].reference);
+        if (one(vlm_metric_relaxed, rows[i].answer, rows[i].reference) != rows[i].want)
+            fail_msg("%s, %s", rows[i].answer, rows[i].reference);
     assert_true(score(vlm_metric_relaxed, "3", 2, (const char *const[]){ "four", "3.1" }) == 1);
 }
 
@@ -94,7 +96,8 @@ static void vqa_words(void **state) {
     static const char *const rows[][2] = { { "dont", "don't" }, { "100,978", "100978" }, { "2:50 pm", "2:50 pm" }, { "girl's", "girl's" },
         { "The Cat", "cat" }, { "a  cat, an owl and the dog.", "cat owl and dog" }, { "Two", "2" }, { "none", "0" }, { "ten", "10" },
         { "eleven", "eleven" }, { "3.5 m.", "3.5 m" }, { "a.b", "ab" }, { "red/blue", "red blue" }, { "red / blue", "red blue" },
-        { "well-known", "well known" }, { "what? yes!", "what yes" }, { "(left)", "left" }, { "1,000-2", "10002" }, { "couldntve", "couldntve" },
+        { "well-known", "well known" }, { "what? yes!", "what yes" }, { "(left)", "left" }, { "1,000-2", "10002" },
+        { "couldntve", "couldntve" },
         { "couldnt've", "couldn't've" }, { "couldn'tve", "couldn't've" }, { "let's", "let's" }, { "lets", "lets" }, { "she's", "she's" },
         { "somebody'd", "somebodyd" }, { "ow's'at", "'ow's'at" }, { "Im", "im" }, { "yall'd've", "y'all'd've" }, { "", "" }, { "the", "" },
         { "Ünder THE", "ünder" }, { "a\nb\tc", "b c" }, { ".5", ".5" }, { "youre theyll", "you're they'll" } };
@@ -141,8 +144,10 @@ static void choices(void **state) {
     (void)state;
     static const char *const choice[] = { "A cat", "dog", "Bird", "not a dog" };
     static const struct { const char *text; int64_t want; } rows[] = {
-        { "B", 1 }, { "b", 1 }, { "(C)", 2 }, { "C) Bird", 2 }, { "D.", 3 }, { "a: it purrs", 0 }, { "a cat", 0 }, { "A cat.", 0 }, { "dog", 1 },
-        { "DOG ", 1 }, { "B dog", 1 }, { "B dog.", 1 }, { "B cat", -1 }, { "A dog", -1 }, { "A", 0 }, { "E", -1 }, { "(B", -1 }, { "Bird", 2 },
+        { "B", 1 }, { "b", 1 }, { "(C)", 2 }, { "C) Bird", 2 }, { "D.", 3 }, { "a: it purrs", 0 }, { "a cat", 0 }, { "A cat.", 0 },
+        { "dog", 1 },
+        { "DOG ", 1 }, { "B dog", 1 }, { "B dog.", 1 }, { "B cat", -1 }, { "A dog", -1 }, { "A", 0 }, { "E", -1 }, { "(B", -1 },
+        { "Bird", 2 },
         { "The answer is B.", 1 }, { "Answer: (C)", 2 }, { "the answer is: bird", 2 }, { "Answer: X. The answer is D", 3 },
         { "", -1 }, { "cat", -1 }, { "Because", -1 }, { "not a dog", 3 }, { "answer is", -1 }, { "\n B\n", 1 } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -184,7 +189,8 @@ static void bootstrap(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(pix2struct), cmocka_unit_test(exact), cmocka_unit_test(anls), cmocka_unit_test(relaxed),
-        cmocka_unit_test(vqa_words), cmocka_unit_test(vqa), cmocka_unit_test(digits), cmocka_unit_test(choices), cmocka_unit_test(bootstrap) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pix2struct), cmocka_unit_test(exact), cmocka_unit_test(anls), cmocka_unit_test(relaxed), cmocka_unit_test(vqa_words),
+        cmocka_unit_test(vqa), cmocka_unit_test(digits), cmocka_unit_test(choices), cmocka_unit_test(bootstrap) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
