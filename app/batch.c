@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_LIMIT = 64 << 20 };
-
 /* The next line, without its end; *line is NULL at the end of the file. */
 static vlm_status next_line(FILE *f, const char *where, char **line, size_t *size) {
     size_t n = 0, room = 0;
@@ -15,11 +13,11 @@ static vlm_status next_line(FILE *f, const char *where, char **line, size_t *siz
     for (;;) {
         if (n + 1 >= room) {
             size_t more = room ? room * 2 : 4096;
-            char *p = n > LINE_LIMIT ? NULL : realloc(data, more);
+            char *p = n > VLM_LINE_LIMIT ? NULL : realloc(data, more);
             if (!p) {
                 free(data);
-                return n > LINE_LIMIT ? vlm_fail(VLM_ELIMIT, where, "has a line of more than %d bytes; is it JSON Lines?", LINE_LIMIT)
-                                      : vlm_fail_memory(where, more);
+                return n <= VLM_LINE_LIMIT ? vlm_fail_memory(where, more)
+                     : vlm_fail(VLM_ELIMIT, where, "has a line of more than %d bytes; is it JSON Lines?", VLM_LINE_LIMIT);
             }
             data = p;
             room = more;
@@ -36,50 +34,40 @@ static vlm_status next_line(FILE *f, const char *where, char **line, size_t *siz
     return VLM_OK;
 }
 
-/* A line of JSON: the parser's own "line 1" would contradict the one in `where`. */
-static vlm_status parse(const char *line, size_t size, const char *where, json_t **out) {
-    vlm_status status = vlm_json_parse(line, size, where, out);
-    const char *message = vlm_error_message(), *at = status == VLM_EFORMAT ? strstr(message, ", line 1 column ") : NULL;
-    if (!at) return status;
-    int n = (int)(at - message), m = (int)strcspn(at + 9, ";");
-    char what[512];
-    snprintf(what, sizeof what, "%.*s, %.*s", n, message, m, at + 9);
-    return vlm_fail(status, where, "%s; mend the line", what);
-}
 /* *id: the sample's own name, to be freed; NULL if it has none, or none could be read. */
 static vlm_status answer_line(const vlm_args *a, const vlm_model *m, vlm_session *s, const char *line, size_t size, const char *where,
                               int64_t number, json_t **id) {
     json_t *j = NULL;
-    vlm_talk sample = { 0 };
+    vlm_talk talk = { 0 };
     vlm_question q = { 0 };
     double t0 = vlm_now_ms();
     bool loaded = false;
     vlm_status status;
     vlm_session_reset(s);
-    TRY_DONE(parse(line, size, where, &j));
+    TRY_DONE(vlm_sample_json(line, size, where, &j, NULL));
     *id = json_incref(json_object_get(j, "id"));
-    TRY_DONE(vlm_talk_read(j, where, &sample));
-    TRY_DONE(vlm_talk_load(&sample, a, m, where));
+    TRY_DONE(vlm_talk_read(j, a, where, &talk));
+    TRY_DONE(vlm_talk_load(&talk, a, m));
     q.preprocess_ms = vlm_now_ms() - t0;
     loaded = true;
-    const char *system = sample.system ? sample.system : a->system;
+    const char *system = talk.s.system ? talk.s.system : a->system;
     double t1 = vlm_now_ms(), context_ms, encode_ms;
-    TRY_DONE(vlm_talk_context(&sample, s, system, &encode_ms));
+    TRY_DONE(vlm_talk_context(&talk, s, system, &encode_ms));
     context_ms = vlm_now_ms() - t1;
-    vlm_turn *last = &sample.turn[sample.turns - 1];
-    q.system = sample.turns > 1 ? NULL : system;
-    q.text = last->user;
-    q.pictures = &last->pictures;
+    int64_t last = talk.s.turns - 1;
+    q.system = last ? NULL : system;
+    q.text = talk.s.turn[last].user;
+    q.pictures = &talk.pictures[last];
     TRY_DONE(vlm_answer_question(a, s, &q, false, NULL));
     q.encode_ms += encode_ms;          /* earlier turns and their images */
     q.prefill_ms += context_ms - encode_ms;
     json_t *out = vlm_question_json(m, &q);
     if (out) json_object_set_new(out, "line", json_integer(number));
     if (out && *id) json_object_set(out, "id", *id);
-    if (out && sample.turns > 1) {             /* the images of all turns, in order */
+    if (out && last) {                 /* the images of all turns, in order */
         json_t *all = json_array();
-        for (int64_t i = 0; i < sample.turns; i++) {
-            json_t *some = vlm_pictures_json(m, &sample.turn[i].pictures);
+        for (int64_t i = 0; i <= last; i++) {
+            json_t *some = vlm_pictures_json(m, &talk.pictures[i]);
             json_array_extend(all, some);
             json_decref(some);
         }
@@ -91,7 +79,7 @@ done:
     if (status && loaded && (!strcmp(vlm_error_where(), m->net->dir) || !strcmp(vlm_error_where(), "text")))
         vlm_fail(status, where, "%s", vlm_error_message());
     vlm_question_free(&q);
-    vlm_talk_free(&sample);
+    vlm_talk_free(&talk);
     json_decref(j);
     return status;
 }
@@ -114,9 +102,7 @@ vlm_status vlm_ask_batch(vlm_args *a) {
         TRY_DONE(next_line(f, name, &line, &size));
         if (!line) break;
         snprintf(where, sizeof where, "%s:%lld", name, (long long)++number);
-        size_t blank = 0;
-        while (blank < size && strchr(" \t\r", line[blank]) && line[blank]) blank++;
-        if (blank < size) {            /* empty lines are no samples */
+        if (!vlm_line_blank(line, size)) {
             asked++;
             json_t *id = NULL, *error;
             status = answer_line(a, m, s, line, size, where, number, &id);

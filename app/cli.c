@@ -1,5 +1,6 @@
 #include "cli.h"
 #include "base/log.h"
+#include "base/nearest.h"
 #include "io/json.h"
 #include <ctype.h>
 #include <errno.h>
@@ -67,37 +68,11 @@ size_t vlm_utf8_length(const char *text, size_t n) {
 }
 
 /* ---- the nearest known name --------------------------------------------------------------------------------------- */
-/* Insertions, deletions, substitutions and swaps of neighbours that lead from a to b (optimal string alignment). */
-static int distance(const char *a, const char *b) {
-    enum { MOST = 40 };
-    int n = (int)strlen(a), m = (int)strlen(b), d[MOST + 1][MOST + 1];
-    if (n > MOST || m > MOST) return MOST;
-    for (int i = 0; i <= n; i++) d[i][0] = i;
-    for (int j = 0; j <= m; j++) d[0][j] = j;
-    for (int i = 1; i <= n; i++)
-        for (int j = 1; j <= m; j++) {
-            int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            if (best > d[i - 1][j] + 1) best = d[i - 1][j] + 1;
-            if (best > d[i][j - 1] + 1) best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && best > d[i - 2][j - 2] + 1) best = d[i - 2][j - 2] + 1;
-            d[i][j] = best;
-        }
-    return d[n][m];
-}
-const char *vlm_nearest(const char *name, const char *const *names) {
-    const char *best = NULL;
-    int least = (int)strlen(name) / 2 + 1;
-    for (; *names; names++) {
-        int d = distance(name, *names);
-        if (d < least) { least = d; best = *names; }
-    }
-    return best;
-}
 static const char *nearest_option(const char *name, int command) {
     const char *best = NULL;
     int least = (int)strlen(name) / 2 + 1;
     for (int i = 0; i < VLM_OPTIONS; i++) {
-        int d = distance(name, vlm_options[i].name);
+        int d = vlm_name_distance(name, vlm_options[i].name);
         if (vlm_options[i].commands & command && d < least) { least = d; best = vlm_options[i].name; }
     }
     return best;
@@ -111,7 +86,7 @@ vlm_status vlm_command_find(const char *name, int *out) {
     char all[256] = "";
     int best = -1, least = (int)strlen(name) / 2 + 1;
     for (int i = 0; i < VLM_COMMANDS; i++) {
-        int d = distance(name, vlm_commands[i].name);
+        int d = vlm_name_distance(name, vlm_commands[i].name);
         if (!d) { *out = i; return VLM_OK; }
         if (d < least) { least = d; best = i; }
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", vlm_commands[i].name);
@@ -259,7 +234,7 @@ void vlm_args_check_environment(void) {
         if (strncmp(*e, "VLM_", 4) || n > 60) continue;
         for (size_t i = 4; i <= n; i++) option[i - 4] = i == n ? 0 : (*e)[i] == '_' ? '-' : (char)tolower((unsigned char)(*e)[i]);
         const char *best = find_option(option, n - 4) < 0 ? nearest_option(option, C_ALL) : NULL;
-        if (!best || distance(option, best) > 2) continue;     /* another program's */
+        if (!best || vlm_name_distance(option, best) > 2) continue;     /* another program's */
         env_name(best, name);
         vlm_warn(name, "is an option, but the environment has %.*s; is that meant?", (int)n, *e);
     }

@@ -89,8 +89,6 @@ vlm_status vlm_parse_int(const char *where, const char *text, int64_t lo, int64_
 vlm_status vlm_parse_real(const char *where, const char *text, double lo, double hi, double *out);
 /* Bytes up to the first that is not UTF-8; n if all is. */
 size_t     vlm_utf8_length(const char *text, size_t n);
-/* Of the names (NULL ends them) the nearest, NULL if none is near: for "did you mean". */
-const char *vlm_nearest(const char *name, const char *const *names);
 
 /* help.c: all from the tables. */
 void vlm_print_help(FILE *f, int command);     /* -1: the overview */

@@ -1,4 +1,5 @@
 #include "term.h"
+#include "base/nearest.h"
 #include "infer/new.h"
 #include <string.h>
 

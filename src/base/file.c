@@ -77,6 +77,18 @@ vlm_status vlm_read(const char *path, size_t limit, unsigned char **out, size_t 
     return VLM_OK;
 }
 
+vlm_status vlm_read_at(int fd, const char *where, void *to, size_t n, int64_t at) {
+    for (size_t done = 0; done < n;) {
+        ssize_t got = pread(fd, (char *)to + done, n - done, at + (off_t)done);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return vlm_fail_errno(where, "read");
+        if (!got) return vlm_fail(VLM_EFORMAT, where, "ends at byte %lld; it was longer before: leave it alone while it is read",
+                                  (long long)(at + (int64_t)done));
+        done += (size_t)got;
+    }
+    return VLM_OK;
+}
+
 static vlm_status sync_parent(const char *path) {
     char *dir = strdup(path), *slash;
     if (!dir) return vlm_fail_memory(path, strlen(path));

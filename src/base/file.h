@@ -17,6 +17,9 @@ void       vlm_map_forget(const void *p, size_t bytes);
 /* The whole file, with a NUL behind it; the caller frees. A regular file, or "-": standard input, whatever that is. */
 vlm_status vlm_read(const char *path, size_t limit, unsigned char **out, size_t *size);
 
+/* n bytes at `at` of an open file, all of them; fewer there: VLM_EFORMAT. Any thread: the file's own position is not used. */
+vlm_status vlm_read_at(int fd, const char *where, void *to, size_t n, int64_t at);
+
 /* Writes beside the target and takes its place only at commit: flush, fsync, rename, fsync of the folder.
    One of commit and cancel ends it; both free it. A regular file that exists is replaced. Opening asks for the umask,
    which is the whole process's: other threads that make files at that moment may see it as 0. */
