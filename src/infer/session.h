@@ -39,6 +39,9 @@ typedef struct vlm_observer {
     void *user;
 } vlm_observer;
 vlm_status vlm_prefill_observed(vlm_session *s, const int64_t *ids, size_t n, const vlm_features *features, const vlm_observer *o);
+/* logp[i] = ln p(ids[i]) if the n ids came next, one after another: log-softmax of raw logits, in double. No image tokens. Afterwards, a
+   failure included, the context is as before; but it is empty where the model has sliding layers and over a chunk of ids was taken. */
+vlm_status vlm_continuation(vlm_session *s, const int64_t *ids, size_t n, double *logp);
 
 /* ---- Features (infer/encode.c) ---- */
 typedef struct vlm_seen {              /* one image */
@@ -59,6 +62,10 @@ vlm_status vlm_encode_bytes(const vlm_model *m, const vlm_seen *images, int64_t 
 /* A turn whose answer is given, not drawn: the conversation goes on behind it, as after vlm_say and vlm_answer.
    A user's text that is refused is as if never said; an answer that is refused leaves the conversation lost (vlm_session_reset). */
 vlm_status vlm_session_told(vlm_session *s, const char *system, const vlm_features *images, const char *user, const char *answer);
+/* How likely an answer to the turn that was said (and waits for its answer) is: *nll = -Σ ln p over its labelled ids, *labels of them:
+   those behind the opening of the turn, up to what closes it and the line's end that follows (what training learns). The conversation
+   waits as before; but it is empty where vlm_continuation says so. */
+vlm_status vlm_session_score(vlm_session *s, const char *answer, double *nll, int64_t *labels);
 /* The ids of one user turn with these images and the generation prompt, in a conversation of its own:
    what `ask` and `trace --prompt` send. */
 vlm_status vlm_turn_ids(const vlm_model *m, const char *system, const vlm_features *images, const char *text, vlm_ids *out);

@@ -34,8 +34,8 @@ vlm_metric_fn vlm_metric_digits;
 vlm_status vlm_vqa_normalise(const char *text, size_t bytes, char **out);
 
 /* Which of n choices (the first 26 have letters) a text names, -1: none. In this order: it is a choice's text (plain forms, one period
-   behind it allowed); it begins with a letter: "B", "b)", "(B)", "B.", "B:", or the letter, a space and that choice's text; either after its last
-   "answer is" or "answer:". Nothing is guessed. */
+   behind it allowed); it begins with a letter: "B", "b)", "(B)", "B.", "B:", or the letter, a space and that choice's text; either after
+   its last "answer is" or "answer:". Nothing is guessed. */
 vlm_status vlm_choice_named(const char *text, size_t bytes, const char *const *choice, int64_t n, int64_t *index);
 /* Multiple choice by likelihood: the choice that as an answer has the highest mean log-likelihood a labelled token, which is the lowest
    loss; the first of equals. nll[i] over labels[i] >= 1 tokens. */

@@ -190,7 +190,8 @@ static void bootstrap(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pix2struct), cmocka_unit_test(exact), cmocka_unit_test(anls), cmocka_unit_test(relaxed), cmocka_unit_test(vqa_words),
-        cmocka_unit_test(vqa), cmocka_unit_test(digits), cmocka_unit_test(choices), cmocka_unit_test(bootstrap) };
+        cmocka_unit_test(pix2struct), cmocka_unit_test(exact), cmocka_unit_test(anls), cmocka_unit_test(relaxed),
+        cmocka_unit_test(vqa_words), cmocka_unit_test(vqa), cmocka_unit_test(digits), cmocka_unit_test(choices),
+        cmocka_unit_test(bootstrap) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
