@@ -19,7 +19,7 @@ CFLAGS   = -O2 -g
 ALL      = -std=c11 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -DVLM_VERSION='"$(VERSION)"' -Iinclude -Isrc -pthread -fPIC -fvisibility=hidden \
            -ffp-contract=off -fno-math-errno -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -MMD -MP \
            $(if $(WERROR),-Werror) $(if $(SAN),-fsanitize=address$(,)undefined -fno-sanitize-recover=all) $(CFLAGS) $(EXTRA)
-LIBS     = -ljpeg -lspng -lwebp -lpcre2-8 -lutf8proc -ljansson -lm -pthread
+LIBS     = -ljpeg -lspng -lwebp -larchive -lpcre2-8 -lutf8proc -ljansson -lm -pthread
 ,        = ,
 
 ARCH    := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))

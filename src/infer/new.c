@@ -1,5 +1,6 @@
 #include "infer/new.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "data/rule.h"
@@ -54,10 +55,8 @@ typedef struct maker {
     bool preset;
 } maker;
 
-static void seed_for(vlm_rng *r, uint64_t seed, const char *name) {    /* FNV-1a of the name: the order of parameters does not matter */
-    uint64_t h = 0xCBF29CE484222325u;
-    for (; *name; name++) h = (h ^ (unsigned char)*name) * 0x100000001B3u;
-    vlm_rng_seed(r, seed ^ h);
+static void seed_for(vlm_rng *r, uint64_t seed, const char *name) {    /* by the name: the order of parameters does not matter */
+    vlm_rng_seed(r, seed ^ vlm_hash(VLM_HASH, name, strlen(name)));
 }
 static bool ends(const char *s, const char *tail) { size_t n = strlen(s), m = strlen(tail); return n >= m && !strcmp(s + n - m, tail); }
 
