@@ -18,7 +18,7 @@ enum {
 #include "commands.def"
 #undef CMD
     C_ALL = (1 << VLM_COMMANDS) - 1,
-    C_IMAGES = C_inspect | C_plan | C_preprocess | C_features | C_trace | C_ask | C_chat,      /* they take what shapes images */
+    C_IMAGES = C_inspect | C_plan | C_preprocess | C_features | C_trace | C_ask | C_chat | C_eval,     /* they take what shapes images */
     C_MODELS = C_IMAGES | C_tokenize                                                           /* they open a model */
 };
 enum {

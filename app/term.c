@@ -64,9 +64,11 @@ static void show_progress(const char *what, int64_t done, int64_t total) {
     fflush(stderr);
 }
 
+static const char *only;
+void vlm_term_only(const char *what) { only = what; }
 static int on_progress(void *user, const char *what, int64_t done, int64_t total) {
     (void)user;
-    if (!quiet) show_progress(what, done, total);
+    if (!quiet && (!only || !strcmp(only, what))) show_progress(what, done, total);
     return vlm_stopped();
 }
 
