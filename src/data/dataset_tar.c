@@ -47,6 +47,7 @@ static vlm_status walk(vlm_dataset *d, const char *path, const unsigned char *ma
     struct archive *a = archive_read_new();
     struct archive_entry *e;
     vlm_status status = VLM_OK;
+    int64_t n = 0;
     int got;
     if (!a) return vlm_fail_memory(path, 1 << 16);
     /* archives that were joined by cat go on behind the first one's end */
@@ -55,9 +56,10 @@ static vlm_status walk(vlm_dataset *d, const char *path, const unsigned char *ma
         status = vlm_fail(VLM_EFORMAT, path, "cannot be read as tar: %s; get it again", archive_error_string(a));
     while (!status && (got = archive_read_next_header(a, &e)) != ARCHIVE_EOF) {
         if (got < ARCHIVE_WARN)
-            status = vlm_fail(VLM_EFORMAT, path, "is damaged or cut short at byte %lld, after %lld members: %s; get it again",
-                              (long long)archive_read_header_position(a), (long long)(d->members + d->others), archive_error_string(a));
+            status = vlm_fail(VLM_EFORMAT, path, "is damaged or cut short, in or after its member %lld: %s; get it again", (long long)n,
+                              archive_error_string(a));
         else status = add(d, path, a, e, map, size, shard);
+        n++;
     }
     archive_read_free(a);
     return status;
