@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static bool failed(int got) { return got != ARCHIVE_OK && got != ARCHIVE_EOF && got != ARCHIVE_WARN; }     /* RETRY, FAILED, FATAL */
 /* WebDataset: the path up to the first dot behind its last slash. 0: hidden, or without ending. */
 static size_t key_of(const char *name) {
     const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name, *dot = strchr(base, '.');
@@ -35,7 +36,7 @@ static vlm_status add(vlm_dataset *d, const char *path, struct archive *a, struc
         la_int64_t offset;
         int got = archive_read_data_block(a, &piece, &n, &offset);
         uintptr_t lo = (uintptr_t)map, p = (uintptr_t)piece;
-        if (got < ARCHIVE_WARN)
+        if (failed(got))
             return vlm_fail(VLM_EFORMAT, path, "is damaged in member %s: %s; get it again", name, archive_error_string(a));
         if (got == ARCHIVE_OK && !offset && n == (uint64_t)bytes && p >= lo && p - lo <= size && n <= size - (p - lo))
             m.at = (int64_t)(p - lo);
@@ -55,7 +56,7 @@ static vlm_status walk(vlm_dataset *d, const char *path, const unsigned char *ma
         || archive_read_open_memory(a, map, size))
         status = vlm_fail(VLM_EFORMAT, path, "cannot be read as tar: %s; get it again", archive_error_string(a));
     while (!status && (got = archive_read_next_header(a, &e)) != ARCHIVE_EOF) {
-        if (got < ARCHIVE_WARN)
+        if (failed(got))
             status = vlm_fail(VLM_EFORMAT, path, "is damaged or cut short, in or after its member %lld: %s; get it again", (long long)n,
                               archive_error_string(a));
         else status = add(d, path, a, e, map, size, shard);
