@@ -1,5 +1,5 @@
 /* How right an answer is: scores in [0,1] of texts against references, and how sure a mean of them is. Pure functions on UTF-8 strings (a
-   byte that is not UTF-8 counts as one character of its own); docs/formats.md says where each definition comes from.
+   byte that is not UTF-8 counts as one character of its own); docs/evaluation.md says where each definition comes from.
 
    Plain form of a text: Unicode lower case, outer white space gone, inner runs of white space one space. */
 #ifndef VLM_METRICS_H
