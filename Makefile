@@ -94,7 +94,7 @@ $(B)/golden: $(B)/tests/golden/golden.o $(B)/libvlm.a
 	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(B)/faults: $(B)/tests/fault/faults.o $(B)/libvlm.a
 	$(call say,CC)
-	$(run)$(CC) $(ALL) $(LDFLAGS) $(patsubst %,-Wl$(,)--wrap=%,malloc calloc realloc aligned_alloc strdup) -o $@ $^ $(LIBS)
+	$(run)$(CC) $(ALL) $(LDFLAGS) $(patsubst %,-Wl$(,)--wrap=%,malloc calloc realloc aligned_alloc strdup strndup) -o $@ $^ $(LIBS)
 $(B)/benchmark: $(B)/bench/bench.o $(B)/libvlm.a
 	$(call say,CC)
 	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ $(LIBS)

@@ -75,11 +75,12 @@ $ vlm --version | sed 's/ .*//'
 | vlm
 | isa:
 | libraries:
-$ vlm --version --json | grep -o '"libjpeg-turbo"\|"spng"\|"libwebp"\|"PCRE2"\|"utf8proc"\|"jansson"\|"isas":\["ref"'
+$ vlm --version --json | grep -o '"libjpeg-turbo"\|"spng"\|"libwebp"\|"libarchive"\|"PCRE2"\|"utf8proc"\|"jansson"\|"isas":\["ref"'
 | "isas":["ref"
 | "libjpeg-turbo"
 | "spng"
 | "libwebp"
+| "libarchive"
 | "PCRE2"
 | "utf8proc"
 | "jansson"

@@ -209,7 +209,8 @@ def tar(*members, format=tarfile.USTAR_FORMAT):
             info.size = len(data)
             if link: info.type, info.linkname = link
             t.addfile(info, io.BytesIO(data))
-    return out.getvalue().rstrip(b"\0") + bytes(1024)
+    data = out.getvalue().rstrip(b"\0")              # tarfile fills up to 10 kB
+    return data + bytes(-len(data) % 512 + 1024)
 
 
 def archive(name, *members, kind=b"T", **more):
