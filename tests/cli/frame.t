@@ -17,6 +17,7 @@ $ vlm help
 |   trace       write every stage of one forward pass, or compare with one
 |   ask         answer a question about images
 |   chat        hold a conversation about images
+|   plot        draw the curves of training runs
 |   help        say how a command is used
 | 
 | `vlm help COMMAND` says more, `vlm --version` what this program is made of. MODEL is a folder with config.json and
@@ -84,13 +85,13 @@ $ vlm --version --json | grep -o '"libjpeg-turbo"\|"spng"\|"libwebp"\|"PCRE2"\|"
 
 Unknown names: the nearest is said.
 $ vlm plna m
-! vlm: plna: unknown command; did you mean plan? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, help)
+! vlm: plna: unknown command; did you mean plan? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, plot, help)
 = 2
 $ vlm quantize m
-! vlm: quantize: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, help
+! vlm: quantize: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, plot, help
 = 2
 $ vlm help tokenise
-! vlm: tokenise: unknown command; did you mean tokenize? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, help)
+! vlm: tokenise: unknown command; did you mean tokenize? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, plot, help)
 = 2
 $ vlm --json ask
 ! vlm: --json: is not a command; options come behind it: vlm COMMAND [options]
@@ -184,7 +185,7 @@ $ vlm new m
 ! vlm: new: "m" is one argument too many; usage: vlm new
 = 2
 $ vlm version
-! vlm: version: unknown command; did you mean --version? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, help)
+! vlm: version: unknown command; did you mean --version? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, plot, help)
 = 2
 $ vlm -v
 ! vlm: -v: is not a command; did you mean --version?
@@ -219,7 +220,7 @@ $ vlm ask m p --config ''
 ! vlm: --config: is empty; give F or leave it out
 = 2
 $ vlm ''
-! vlm: COMMAND: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, help
+! vlm: COMMAND: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, plot, help
 = 2
 $ vlm ask m $'a\377'
 ! vlm: PROMPT: byte 1 is not UTF-8; convert the text
@@ -330,7 +331,7 @@ $ vlm help --completion fish
 ! vlm: --completion: "fish" is not known; give bash|zsh
 = 2
 $ vlm help --man | grep -c '^\.SS vlm '
-| 10
+| 11
 $ vlm help --man | grep '^\.B ' | sort | uniq -d
 ? command -v zsh # zsh is not installed: its completion is not parsed
 $ vlm help --completion zsh >vlm.zsh; zsh -n vlm.zsh
