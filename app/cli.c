@@ -200,17 +200,19 @@ static vlm_status from_line(int argc, char **argv, vlm_args *a) {
     }
     const vlm_command *c = &vlm_commands[a->command];
     if (a->args < c->min)
-        return vlm_usage(c->name, "%s is missing; usage: vlm %s %s", a->args ? "an argument" : "MODEL", c->name, c->args);
+        return vlm_usage(c->name, "%.*s is missing; usage: vlm %s %s", a->args ? 11 : (int)strcspn(c->args, " ."),
+                         a->args ? "an argument" : c->args, c->name, c->args);
     if (c->max >= 0 && a->args > c->max) {
         const char *image = a->image.n ? "; repeat -i for each image" : "";
         const char *text = strstr(c->args, "PROMPT") || strstr(c->args, "TEXT") ? "; a text with blanks needs quotes" : "";
         return vlm_usage(c->name, "\"%s\" is one argument too many; usage: vlm %s%s%s%s%s", a->arg[c->max], c->name, *c->args ? " " : "",
                          c->args, image, text);
     }
-    for (int k = 0; k < a->args; k++) {        /* MODEL, IMAGE and DATA are paths, the others may be empty */
-        bool model = !k && !strncmp(c->args, "MODEL", 5), data = strstr(c->args, "DATA");
-        if (!*a->arg[k] && (model || data || strstr(c->args, "IMAGE")))
-            return vlm_usage(c->name, "%s is empty; usage: vlm %s %s", model ? "MODEL" : data ? "DATA" : "IMAGE", c->name, c->args);
+    for (int k = 0; k < a->args; k++) {        /* MODEL, IMAGE, DATA and RUN are paths, the others may be empty */
+        static const char *const paths[] = { "IMAGE", "DATA", "RUN" };
+        const char *path = !k && !strncmp(c->args, "MODEL", 5) ? "MODEL" : NULL;
+        for (int i = 0; !path && i < 3; i++) if (strstr(c->args, paths[i])) path = paths[i];
+        if (!*a->arg[k] && path) return vlm_usage(c->name, "%s is empty; usage: vlm %s %s", path, c->name, c->args);
         if (k && strstr(c->args, "PROMPT")) TRY(check_text("PROMPT", a->arg[k]));
         if (k && strstr(c->args, "TEXT")) TRY(check_text("TEXT", a->arg[k]));
     }
