@@ -46,7 +46,7 @@ vlm_status vlm_cmd_new(vlm_args *a) {
                           .max_image_tokens = a->max_image_tokens,
                           .context = a->context,
                           .no_upscale = a->no_upscale,
-                          .bf16 = a->dtype && !strcmp(a->dtype, "bf16"),
+                          .dtype = a->dtype,
                           .chat_template = a->template_ };
     vlm_hold();
     vlm_status status = vlm_new(&o), stopped = vlm_release();

@@ -172,7 +172,7 @@ static void remove_dir(const char *path, int depth) {
     closedir(d);
     rmdir(path);
 }
-/* What a --force may take away: see file.h. `top`: tokenizer/ may be there, too. */
+/* What a --force may take away: see file.h. `top`: folders may be there, too. */
 static vlm_status check_replaceable(const char *path, bool top) {
     static const char *const ours[] = { ".json", ".safetensors", ".npy", ".txt", ".jinja" };
     vlm_status status = VLM_OK;
@@ -188,7 +188,8 @@ static vlm_status check_replaceable(const char *path, bool top) {
         if (!p || lstat(p, &st)) status = vlm_fail_errno(path, "replace");
         else if (S_ISREG(st.st_mode))
             for (size_t i = 0; dot && i < sizeof ours / sizeof *ours; i++) ok = ok || !strcmp(dot, ours[i]);
-        else if ((ok = top && S_ISDIR(st.st_mode) && !strcmp(name, "tokenizer"))) status = check_replaceable(p, false);
+        else if ((ok = top && S_ISDIR(st.st_mode) && (!strcmp(name, "tokenizer") || !strcmp(name, "vision") || !strcmp(name, "language"))))
+            status = check_replaceable(p, false);
         if (!status && !ok)
             status = vlm_fail(VLM_EIO, path, "holds %s, which this program does not write; --force spares such a folder: remove it",
                               name);

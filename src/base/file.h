@@ -27,8 +27,8 @@ void       vlm_writer_cancel(vlm_writer *w);           /* zeroed is fine */
 vlm_status vlm_write(const char *path, const void *data, size_t size);         /* all of it at once */
 
 /* A folder likewise: fill `temp`, then commit renames it to `path`. `replace`: an existing folder is set aside and removed after the
-   rename, but only if all it holds looks like a program's output (.json, .safetensors, .npy, .txt, .jinja, tokenizer/): nobody's work
-   dies of a --force. Without it an existing path is an error that names --force. */
+   rename, but only if all it holds looks like a program's output (.json, .safetensors, .npy, .txt, .jinja, and tokenizer/, vision/,
+   language/ of such files): nobody's work dies of a --force. Without it an existing path is an error that names --force. */
 typedef struct vlm_dir_writer { char *path, *temp; bool replace; } vlm_dir_writer;
 vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_writer *out);
 vlm_status vlm_dir_writer_commit(vlm_dir_writer *w);

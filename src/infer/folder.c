@@ -30,7 +30,8 @@ static json_t *keep(json_t *o, const vlm_folder *f) {
     static const char *const keys[] = {
         "vit_model_type", "vit_img_size", "vit_dropout", "vit_use_sincos_pos", "vit_rope_base", "vit_layer_scale_init",
         "vit_drop_path_rate", "vit_rope_augment", "lm_model_type", "lm_tokenizer", "lm_chat_template", "lm_dropout", "lm_use_tokens",
-        "lm_max_length", "mp_image_token_length", "vlm_max_image_tokens", "vlm_load_backbone_weights", "vlm_checkpoint_path", "hf_repo_name" };
+        "lm_max_length", "mp_image_token_length", "vlm_max_image_tokens", "vlm_load_backbone_weights", "vlm_checkpoint_path",
+        "hf_repo_name" };
     for (size_t i = 0; o && i < sizeof keys / sizeof *keys; i++) {
         json_t *v = json_object_get(f->flat, keys[i]);
         if (v && !json_is_null(v) && json_object_get(o, keys[i]) && json_object_set(o, keys[i], v)) {
@@ -59,7 +60,8 @@ static json_t *flat(const vlm_folder *f) {
         "lm_attn_scaling", vlm_json_decimal(l->rope_mul), "lm_max_length", (json_int_t)(f->context ? f->context : l->context),
         "lm_use_tokens", 0, "lm_tie_weights", l->tied, "lm_model_type", f->net->language->name, "lm_tokenizer", ".",
         "lm_chat_template", chatml, "mp_pixel_shuffle_factor", (json_int_t)f->net->shuffle,
-        "mp_image_token_length", (json_int_t)(side * side), "max_img_size", (json_int_t)f->rule->max_size, "resize_to_max_side_len", f->rule->fill_max, "vlm_extra_tokens", f->extra_tokens,
+        "mp_image_token_length", (json_int_t)(side * side), "max_img_size", (json_int_t)f->rule->max_size,
+        "resize_to_max_side_len", f->rule->fill_max, "vlm_extra_tokens", f->extra_tokens,
         "vlm_load_backbone_weights", 0, "vlm_checkpoint_path", "checkpoints", "hf_repo_name");
 }
 json_t *vlm_folder_flat(const vlm_folder *f) { return keep(flat(f), f); }

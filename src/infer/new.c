@@ -53,6 +53,7 @@ typedef struct maker {
     int64_t base_vocab, extra;         /* rows before and after */
     const char *chat;
     bool preset;
+    vlm_tensor_dtype dtype;
     vlm_rng rng;                       /* of the parameter that is being drawn */
 } maker;
 
@@ -91,7 +92,7 @@ static vlm_status values(void *user, const vlm_param *p, int64_t row, int64_t ro
 }
 static vlm_tensor_dtype dtype(void *user, const vlm_param *p) {
     (void)p;
-    return ((const maker *)user)->o->bf16 ? VLM_T_BF16 : VLM_T_F32;
+    return ((const maker *)user)->dtype;
 }
 
 static vlm_status write_configs(const maker *k, const char *dir) {
@@ -218,6 +219,7 @@ static vlm_status make(maker *k) {
     char *weights = NULL;
     vlm_status status = VLM_OK;
     if (!k->o->out) return vlm_fail(VLM_EARG, "-o", "is missing; name the folder to write");
+    TRY(vlm_store_dtype(k->o->dtype ? k->o->dtype : "f32", &k->dtype));
     TRY(open_sources(k));
     if (!k->preset && (vlm_same_file(k->o->out, k->o->vision) || vlm_same_file(k->o->out, k->o->language)))
         return vlm_fail(VLM_EARG, k->o->out, "is one of the folders that the model is made of; name another");

@@ -8,6 +8,20 @@
 
 enum { CHUNK = 1 << 20 };              /* values on their way at a time, unless one row has more */
 
+static const struct { const char *name, *torch; vlm_tensor_dtype dtype; } dtypes[] = {
+    { "f32", "float32", VLM_T_F32 }, { "bf16", "bfloat16", VLM_T_BF16 }, { "f16", "float16", VLM_T_F16 } };
+enum { DTYPES = sizeof dtypes / sizeof *dtypes };
+vlm_status vlm_store_dtype(const char *name, vlm_tensor_dtype *out) {
+    for (int i = 0; i < DTYPES; i++)
+        if (!strcmp(dtypes[i].name, name)) { *out = dtypes[i].dtype; return VLM_OK; }
+    return vlm_fail(VLM_EARG, "--dtype", "\"%s\" is not known; f32, bf16 and f16 are", name);
+}
+const char *vlm_torch_dtype(vlm_tensor_dtype t) {
+    int i = 0;
+    while (i < DTYPES - 1 && dtypes[i].dtype != t) i++;
+    return dtypes[i].torch;
+}
+
 /* ---- Tensors ---- */
 
 static int64_t row_len(const vlm_param *p) { return vlm_param_len(p) / p->shape[0]; }
@@ -178,7 +192,7 @@ vlm_status vlm_family_store(const char *path, const vlm_net *net, vlm_group grou
                              .own = zero };
         n++;
         if (three && !net->vit.cfg.R)
-            t[n++] = (vlm_stored){ .name = "embeddings.register_tokens", .dtype = t[0].dtype, .ndim = 3, .shape = { 1, 0, D }, .own = zero };
+            t[n++] = (vlm_stored){ .name = "embeddings.register_tokens", .dtype = t[0].dtype, .ndim = 3, .shape = { 1, 0, D } };
     }
     status = vlm_store(path, t, n, metadata, from);
 done:

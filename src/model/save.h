@@ -11,6 +11,10 @@ typedef struct vlm_source {
     void *user;
 } vlm_source;
 
+/* "f32", "bf16", "f16": the types that weights are written in. VLM_EARG for another name. */
+vlm_status vlm_store_dtype(const char *name, vlm_tensor_dtype *out);
+const char *vlm_torch_dtype(vlm_tensor_dtype t);       /* "float32", ...: as Hugging Face's configs name these three */
+
 /* A tensor of a file to be written: rows of one parameter, or of several, one after another; or none, and n values of its own. */
 typedef struct vlm_stored {
     char name[256];
