@@ -113,17 +113,22 @@ static vlm_status backbone_configs(job *k, bool hf) {
         if (bos >= 0) json_object_set_new(k->language, "bos_token_id", json_integer(bos));
         if (eos >= 0) json_object_set_new(k->language, "eos_token_id", json_integer(eos));
     }
-    if (hf && json_object_set_new(k->language, "vocab_size", json_integer(net->lm.cfg.V))) return vlm_fail_memory(net->dir, 1 << 10);
+    if (hf && (json_object_set_new(k->language, "vocab_size", json_integer(net->lm.cfg.V)) ||      /* SigLIP's pooling head is not here */
+               (net->vision == &vlm_siglip && json_object_set_new(k->vision, "vision_use_head", json_false()))))
+        return vlm_fail_memory(net->dir, 1 << 10);
     return VLM_OK;
 }
-/* "dtype", and "torch_dtype" where an older file has it, if the type was chosen. */
-static vlm_status set_dtype(const job *k, json_t *config) {
-    if (k->dtype == VLM_T_COUNT) return VLM_OK;
-    const char *name = vlm_torch_dtype(k->dtype);
-    if (json_object_set_new(config, "dtype", json_string(name)) ||
-        (json_object_get(config, "torch_dtype") && json_object_set_new(config, "torch_dtype", json_string(name))))
+/* "dtype", and "torch_dtype" where an older file has it: what the tensor `name` is stored in. */
+static vlm_status set_dtype(job *k, json_t *config, const char *name) {
+    const char *torch = vlm_torch_dtype(dtype(k, vlm_params_find(&k->net->params, name)));
+    if (json_object_set_new(config, "dtype", json_string(torch)) ||
+        (json_object_get(config, "torch_dtype") && json_object_set_new(config, "torch_dtype", json_string(torch))))
         return vlm_fail_memory(k->net->dir, 64);
     return VLM_OK;
+}
+static vlm_status set_dtypes(job *k) {
+    TRY(set_dtype(k, k->vision, "vision_encoder.blocks.0.attn.qkv_proj.weight"));
+    return set_dtype(k, k->language, "decoder.token_embedding.weight");
 }
 
 /* ---- Ours, and nanoVLM's ---- */
@@ -159,8 +164,7 @@ static vlm_status to_ours(job *k, const char *dir) {
     json_t *extra = NULL;
     vlm_status status = VLM_OK;
     TRY_DONE(backbone_configs(k, false));
-    TRY_DONE(set_dtype(k, k->vision));
-    TRY_DONE(set_dtype(k, k->language));
+    TRY_DONE(set_dtypes(k));
     TRY_DONE(describe(k, &f, &extra));
     TRY_DONE(vlm_folder_write(dir, "config.json", vlm_folder_flat(&f)));
     TRY_DONE(vlm_folder_write(dir, "vlm.json", vlm_folder_own(&f)));
@@ -306,8 +310,7 @@ static vlm_status to_hf(job *k, const char *dir) {
     vlm_status status = VLM_OK;
     if (!vision || !language) { status = vlm_fail_memory(dir, strlen(dir)); goto done; }
     TRY_DONE(backbone_configs(k, true));
-    TRY_DONE(set_dtype(k, k->vision));
-    TRY_DONE(set_dtype(k, k->language));
+    TRY_DONE(set_dtypes(k));
     if (mkdir(vision, 0777) || mkdir(language, 0777)) { status = vlm_fail_errno(dir, "make the folders in"); goto done; }
     TRY_DONE(vlm_folder_write(vision, "config.json", json_incref(k->vision)));
     TRY_DONE(vlm_folder_write(vision, "preprocessor_config.json", preprocessor(&k->m->rule)));
@@ -357,7 +360,7 @@ static vlm_status bare(job *k, const char *dir) {
         if (len) t[n].parts = 1, t[n].part[0].p = &p[n], t[n].part[0].rows = len;
         n++;
     }
-    TRY_DONE(set_dtype(k, config));
+    if (k->dtype != VLM_T_COUNT) TRY_DONE(set_dtype(k, config, k->net->params.p[0].name));
     TRY_DONE(vlm_folder_write(dir, "config.json", json_incref(config)));
     TRY_DONE(vlm_copy_tokenizer(k->net->dir, dir, false));
     TRY_DONE(vlm_copy_file(k->net->dir, dir, "generation_config.json"));
