@@ -44,12 +44,18 @@ static vlm_status fold_values(const job *k, const vlm_param *p, int64_t row, int
     free(one);
     return status;
 }
+/* What has been read leaves our memory while the tensor goes on. A parameter of one part; its rows, not those that it lacks. */
+static void forget(const vlm_param *p, int64_t row, int64_t rows) {
+    size_t each = p->part[0]->bytes / (size_t)p->shape[0];
+    if (rows > p->shape[0] - row) rows = p->shape[0] - row;
+    if (rows > 0) vlm_map_forget(p->part[0]->data + (size_t)row * each, (size_t)rows * each);
+}
 static vlm_status values(void *user, const vlm_param *p, int64_t row, int64_t rows, float *out) {
     const job *k = user;
     const vlm_param *src = origin(k, p);
     TRY(vlm_params_grown(src, k->net->weights, row, rows, out));
     if (k->fold && strstr(p->name, "patch_embedding.conv.")) TRY(fold_values(k, p, row, rows, out));
-    if (row + rows == p->shape[0] && src->part[0]) vlm_weights_forget(k->net->weights, src->part[0]);
+    forget(src, row, rows);
     return VLM_OK;
 }
 static vlm_tensor_dtype as_source(vlm_tensor_dtype t) { return t == VLM_T_BF16 || t == VLM_T_F16 ? t : VLM_T_F32; }
@@ -330,7 +336,7 @@ done:
 static vlm_status bare_values(void *user, const vlm_param *p, int64_t row, int64_t rows, float *out) {
     const job *k = user;
     TRY(vlm_params_source(p, k->net->weights, row, rows, out));
-    if (row + rows == p->shape[0]) vlm_weights_forget(k->net->weights, p->part[0]);
+    forget(p, row, rows);
     return VLM_OK;
 }
 static vlm_status bare(job *k, const char *dir) {
