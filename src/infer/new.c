@@ -54,6 +54,7 @@ typedef struct maker {
     const char *chat;
     bool preset;
     vlm_tensor_dtype dtype;
+    vlm_safetensors projector;         /* zeroed: it is drawn */
     vlm_rng rng;                       /* of the parameter that is being drawn */
 } maker;
 
@@ -80,6 +81,8 @@ static void draw(maker *k, const vlm_param *p, int64_t row, int64_t n, float *ou
 static vlm_status values(void *user, const vlm_param *p, int64_t row, int64_t rows, float *out) {
     maker *k = user;
     const vlm_net *from = p->group == VLM_VISION ? k->vision : k->language;
+    if (p->group == VLM_PROJECTOR && k->projector.tensors)
+        return vlm_tensor_to_float(vlm_safetensors_find(&k->projector, p->name), row * p->shape[1], rows * p->shape[1], out);
     if (k->preset || p->group == VLM_PROJECTOR) {
         draw(k, p, row, rows * (vlm_param_len(p) / p->shape[0]), out);
         return VLM_OK;
@@ -140,15 +143,47 @@ static vlm_status open_sources(maker *k) {
     return VLM_OK;
 }
 
+/* A projector that is there: s follows from its shape; what was said with it about images and template stays, where nothing else is
+   asked for. */
+static vlm_status open_projector(maker *k) {
+    const char *path = k->o->projector, *image, *chat;
+    const vlm_vit_config *v = &k->net->vit.cfg;
+    int64_t s = 1, D = k->net->lm.cfg.D;
+    vlm_net read = { .dir = (char *)(uintptr_t)path, .vision = k->net->vision, .vit = k->net->vit };
+    json_t *rule = NULL;
+    TRY(vlm_safetensors_open(path, &k->projector));
+    const vlm_tensor *t = vlm_safetensors_find(&k->projector, "MP.proj.weight");
+    if (!t) return vlm_fail(VLM_EFORMAT, path, "holds no MP.proj.weight; name the projector.safetensors that vlm convert --to hf wrote");
+    while (t->ndim == 2 && s < 64 && s * s * v->D < t->shape[1]) s++;
+    if (t->ndim != 2 || t->shape[0] != D || s * s * v->D != t->shape[1])
+        return vlm_fail(VLM_EFORMAT, path, "MP.proj.weight fits other backbones: for these it would be [%lld,%lld·s²]; name those that "
+                        "it was made for", (long long)D, (long long)v->D);
+    if (k->o->shuffle && k->o->shuffle != s)
+        return vlm_fail(VLM_EARG, "--shuffle", "is %lld, but the projector's shape says %lld; leave it out",
+                        (long long)k->o->shuffle, (long long)s);
+    k->net->shuffle = s;
+    if ((chat = json_string_value(json_object_get(k->projector.metadata, "template"))) && !k->chat) k->chat = chat;
+    if (!(image = json_string_value(json_object_get(k->projector.metadata, "image")))) return VLM_OK;
+    TRY(vlm_json_parse(image, strlen(image), path, &rule));
+    read.shuffle = s;
+    read.ours = json_pack("{s:o}", "image", rule);
+    vlm_rule_options how = { .max_size = k->o->max_size_px, .max_tokens = k->o->max_image_tokens, .no_upscale = k->o->no_upscale };
+    vlm_status status = read.ours ? vlm_image_rule_of(&read, &how, &k->rule) : vlm_fail_memory(path, 64);
+    json_decref(read.ours);
+    return status;
+}
+
 static vlm_status image_rule(maker *k) {
     const vlm_new_options *o = k->o;
     vlm_image_rule *r = &k->rule;
     const vlm_vit_config *v = &k->net->vit.cfg;
     bool siglip = k->net->vision == &vlm_siglip;
+    if (o->projector) TRY(open_projector(k));
+    if (r->block) return VLM_OK;
     *r = (vlm_image_rule){ .patch = v->P, .filter = VLM_BICUBIC, .max_tokens = o->max_image_tokens, .no_upscale = o->no_upscale };
     if (o->shuffle < 0 || o->shuffle > 64) return vlm_fail(VLM_EARG, "--shuffle", "is %lld; choose 1 to 64", (long long)o->shuffle);
-    k->net->shuffle = o->shuffle;
-    if (!o->shuffle) k->net->shuffle = siglip && v->pos_h % 4 == 0 && v->pos_h >= 32 ? 4 : 2;
+    if (o->shuffle) k->net->shuffle = o->shuffle;
+    if (!k->net->shuffle) k->net->shuffle = siglip && v->pos_h % 4 == 0 && v->pos_h >= 32 ? 4 : 2;
     r->shuffle = k->net->shuffle;
     TRY(vlm_image_normalise(siglip ? "siglip" : "imagenet", r));
     if (siglip) {                      /* upstream's tiles, with the global one */
@@ -191,7 +226,6 @@ static vlm_status make_tokenizer(maker *k, const char *dir) {
     k->base_vocab = k->net->lm.cfg.V;
     if (vlm_tokenizer_size(t) > k->net->lm.cfg.V) k->net->lm.cfg.V = vlm_tokenizer_size(t);
     k->extra = k->net->lm.cfg.V - k->base_vocab;
-    k->chat = k->o->chat_template;
     if (!k->chat) k->chat = vlm_token_id(t, "<start_of_turn>") >= 0 && k->net->language == &vlm_gemma3 ? "gemma" : "chatml";
     if (!strcmp(k->chat, "chatml") && (vlm_token_id(t, "<|im_start|>") < 0 || vlm_token_id(t, "<|im_end|>") < 0)) {
         status = vlm_fail(VLM_EUNSUPPORTED, k->o->language ? k->o->language : "preset",
@@ -202,7 +236,7 @@ static vlm_status make_tokenizer(maker *k, const char *dir) {
     TRY_DONE(vlm_chat_kind_of(t, k->chat, NULL, &kind));
     TRY_DONE(vlm_chat_stop_ids(t, kind, &stop));               /* has it the tokens that its template needs? */
     TRY_DONE(vlm_chat_kind_of(t, NULL, NULL, &own));
-    if (!k->o->chat_template && own != VLM_CHAT_UNKNOWN && own != kind)
+    if (!k->o->chat_template && !k->o->projector && own != VLM_CHAT_UNKNOWN && own != kind)
         vlm_warn(k->o->out, "its chat template is %s, as nanoVLM's; the language model's own is %s, which --template %s keeps", k->chat,
                  vlm_chat_kind_name(own), vlm_chat_kind_name(own));
 done:
@@ -220,6 +254,7 @@ static vlm_status make(maker *k) {
     vlm_status status = VLM_OK;
     if (!k->o->out) return vlm_fail(VLM_EARG, "-o", "is missing; name the folder to write");
     TRY(vlm_store_dtype(k->o->dtype ? k->o->dtype : "f32", &k->dtype));
+    k->chat = k->o->chat_template;
     TRY(open_sources(k));
     if (!k->preset && (vlm_same_file(k->o->out, k->o->vision) || vlm_same_file(k->o->out, k->o->language)))
         return vlm_fail(VLM_EARG, k->o->out, "is one of the folders that the model is made of; name another");
@@ -257,6 +292,7 @@ vlm_status vlm_new(const vlm_new_options *o) {
     vlm_net_close(k.vision);
     vlm_net_close(k.language);
     vlm_net_close(k.net);
+    vlm_safetensors_close(&k.projector);
     json_decref(k.vision_config);
     json_decref(k.language_config);
     return status;

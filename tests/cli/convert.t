@@ -37,6 +37,12 @@ $ vlm convert models/vlm_siglip_up --to hf -o h --quiet && (cd h && find . -type
 | ./vision/preprocessor_config.json
 | model      h/vision: vision encoder (Hugging Face)
 | model      h/language: language model (Hugging Face)
+$ vlm new --vision h/vision --language h/language --projector h/projector.safetensors -o again && vlm trace again -i images/rgb_64x48.png -i images/rgb_33x31.png --prompt hello --against t.vlm_siglip_up --tolerance 0 --quiet >/dev/null
+!*
+| again
+$ vlm new --preset tiny --projector h/projector.safetensors -o x
+! vlm: --preset: draws its own projector; leave --projector out
+= 2
 $ vlm convert models/vlm_dino --to hf -o h --quiet
 ! vlm: h: exists already; name another folder or give --force to replace it
 = 1

@@ -22,7 +22,7 @@ static const char *fresh(const char *name) {
     return buf[k];
 }
 static const char *in(const char *dir, const char *name) {
-    static char buf[4][800];
+    static char buf[4][1024];
     static int k;
     snprintf(buf[k = (k + 1) % 4], sizeof *buf, "%s/%s", dir, name);
     return buf[k];
@@ -185,6 +185,49 @@ static void made_configs(void **state) {
         vlm_net_close(w), vlm_net_close(o), vlm_net_close(v), vlm_net_close(l);
         same_values(golden(models[m]), in(hf, "vision"), fork);
         same_values(golden(models[m]), in(hf, "language"), fork);
+    }
+}
+
+/* Taken apart and put together: the same model again, its image rule and template too. */
+static void put_together(void **state) {
+    (void)state;
+    static const char *const models[] = { "vlm_dino", "vlm_dino_bf16", "vlm_gemma", "vlm_siglip_up" };
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
+        const char *hf = fresh("hf"), *whole = fresh("whole");
+        char vision[800], language[800], projector[800];
+        snprintf(vision, sizeof vision, "%s", in(hf, "vision"));
+        snprintf(language, sizeof language, "%s", in(hf, "language"));
+        snprintf(projector, sizeof projector, "%s", in(hf, "projector.safetensors"));
+        assert_ok(convert(golden(models[m]), hf, "hf", NULL));
+        vlm_new_options o = { .vision = vision, .language = language, .projector = projector, .out = whole,
+                              .dtype = strstr(models[m], "bf16") ? "bf16" : "f32" };
+        listen();
+        assert_ok(vlm_new(&o));
+        assert_string_equal(warned, "");
+        vlm_log_set(NULL, NULL, NULL);
+        assert_true(same_values(golden(models[m]), whole, false) > 10);
+        vlm_model *a, *b;
+        assert_ok(vlm_model_open_as(golden(models[m]), NULL, VLM_OPEN_STRUCTURE, &a));
+        assert_ok(vlm_model_open_as(whole, NULL, VLM_OPEN_STRUCTURE, &b));
+        const vlm_image_rule *r = &a->rule, *s = &b->rule;
+        assert_true(r->kind == s->kind && r->patch == s->patch && r->shuffle == s->shuffle && r->block == s->block &&
+                    r->max_size == s->max_size && r->fill_max == s->fill_max && r->global_tile == s->global_tile && r->filter == s->filter);
+        assert_memory_equal(r->mean, s->mean, sizeof r->mean);
+        assert_memory_equal(r->std, s->std, sizeof r->std);
+        assert_true(a->chat == b->chat && a->image_token == b->image_token && a->net->lm.cfg.V == b->net->lm.cfg.V);
+        vlm_model_close(a);
+        vlm_model_close(b);
+        o.out = fresh("out");
+        o.shuffle = 3;
+        assert_failure(vlm_new(&o), VLM_EARG, "--shuffle", "the projector's shape says 2");
+        o.shuffle = 2;
+        o.max_size_px = 32;
+        assert_ok(vlm_new(&o));
+        o.out = fresh("out");
+        o.vision = golden("dinov2_giant");
+        assert_failure(vlm_new(&o), VLM_EFORMAT, "projector.safetensors", "other backbones");
+        o.projector = in(vision, "model.safetensors");
+        assert_failure(vlm_new(&o), VLM_EFORMAT, "model.safetensors", "no MP.proj.weight");
     }
 }
 
@@ -382,8 +425,8 @@ static void refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(there_and_back), cmocka_unit_test(taken_apart), cmocka_unit_test(made_configs), cmocka_unit_test(types),
-        cmocka_unit_test(normalisation), cmocka_unit_test(rows), cmocka_unit_test(choices), cmocka_unit_test(refusals),
+        cmocka_unit_test(there_and_back), cmocka_unit_test(taken_apart), cmocka_unit_test(made_configs), cmocka_unit_test(put_together),
+        cmocka_unit_test(types), cmocka_unit_test(normalisation), cmocka_unit_test(rows), cmocka_unit_test(choices), cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, temp_open, temp_close);
 }
