@@ -165,7 +165,7 @@ static vlm_status describe(const job *k, vlm_folder *f, json_t **extra) {
     return vlm_json_int(was, k->net->dir, "lm_base_vocab_size", 0, VLM_MAX_VOCAB, &f->base_vocab);
 }
 
-static vlm_status to_ours(job *k, const char *dir) {
+static vlm_status ours_beside(job *k, const char *dir) {
     vlm_folder f;
     json_t *extra = NULL;
     vlm_status status = VLM_OK;
@@ -175,10 +175,21 @@ static vlm_status to_ours(job *k, const char *dir) {
     TRY_DONE(vlm_folder_write(dir, "config.json", vlm_folder_flat(&f)));
     TRY_DONE(vlm_folder_write(dir, "vlm.json", vlm_folder_own(&f)));
     TRY_DONE(vlm_copy_tokenizer(k->net->dir, dir, false));
-    TRY_DONE(vlm_copy_file(k->net->dir, dir, "generation_config.json"));
-    status = write_weights(k, dir, k->net, -1);
+    status = vlm_copy_file(k->net->dir, dir, "generation_config.json");
 done:
     json_decref(extra);
+    return status;
+}
+static vlm_status to_ours(job *k, const char *dir) {
+    TRY(ours_beside(k, dir));
+    return write_weights(k, dir, k->net, -1);
+}
+vlm_status vlm_write_ours(const vlm_model *m, vlm_tensor_dtype dtype, const char *dir) {
+    job k = { .m = m, .net = m->net, .dtype = dtype };
+    if (!m->net->vision || !m->net->language) return vlm_fail(VLM_EARG, m->net->dir, "is no whole model; make one with vlm new");
+    vlm_status status = ours_beside(&k, dir);
+    json_decref(k.vision);
+    json_decref(k.language);
     return status;
 }
 

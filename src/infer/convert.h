@@ -14,4 +14,9 @@ typedef struct vlm_convert_options {
    is on its way at a time. Warns of what is lost. VLM_EARG; VLM_EUNSUPPORTED names what the target cannot say; VLM_EFORMAT a tensor with
    NaN or with values too large for f16; VLM_EIO, VLM_ENOMEM. out appears whole or not at all. */
 vlm_status vlm_convert(const vlm_model *m, const vlm_convert_options *o);
+
+/* What our folder of a whole model holds besides weights (config.json, vlm.json with this model's choices, the tokenizer,
+   generation_config.json) into `dir`, which exists; for weights that are all of one type: what a checkpoint needs beside vlm_net_save.
+   m opened in any way. */
+vlm_status vlm_write_ours(const vlm_model *m, vlm_tensor_dtype dtype, const char *dir);
 #endif

@@ -4,6 +4,8 @@
 #include "infer/convert.h"
 #include "infer/new.h"
 #include "infer/session.h"
+#include "model/save.h"
+#include <sys/stat.h>
 
 static const char *golden(const char *name) {
     static char buf[4][256];
@@ -386,6 +388,28 @@ static void choices(void **state) {
     vlm_log_set(NULL, NULL, NULL);
 }
 
+/* A model in memory, written without its source's weights: as a trainer does. */
+static void checkpoint(void **state) {
+    (void)state;
+    static const char *const models[] = { "vlm_fork_maths", "vlm_gemma", "vlm_siglip_up" };
+    vlm_ctx *ctx = vlm_ctx_open(2, VLM_SCRATCH_BYTES);
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
+        bool fork = m == 0;
+        const char *out = fresh("step"), *ours = fresh("ours");
+        char cmd[1200];
+        vlm_model *a;
+        assert_int_equal(mkdir(out, 0777), 0);
+        assert_ok(vlm_model_open_as(golden(models[m]), &(vlm_model_options){ .fork_maths = fork }, VLM_OPEN_F32, &a));
+        assert_ok(vlm_write_ours(a, VLM_T_F32, out));
+        assert_ok(vlm_net_save(in(out, "model.safetensors"), a->net, ctx, VLM_T_F32));
+        vlm_model_close(a);
+        assert_ok(convert_as(golden(models[m]), ours, "ours", "f32", &(vlm_model_options){ .fork_maths = fork }));
+        snprintf(cmd, sizeof cmd, "diff -r '%s' '%s'", out, ours);
+        assert_int_equal(system(cmd), 0);                                      /* the same folder, to the byte */
+    }
+    vlm_ctx_close(ctx);
+}
+
 static void refusals(void **state) {
     (void)state;
     const char *out = fresh("out"), *whole = fresh("whole");
@@ -426,7 +450,8 @@ static void refusals(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(there_and_back), cmocka_unit_test(taken_apart), cmocka_unit_test(made_configs), cmocka_unit_test(put_together),
-        cmocka_unit_test(types), cmocka_unit_test(normalisation), cmocka_unit_test(rows), cmocka_unit_test(choices), cmocka_unit_test(refusals),
+        cmocka_unit_test(types), cmocka_unit_test(normalisation), cmocka_unit_test(rows), cmocka_unit_test(choices),
+        cmocka_unit_test(checkpoint), cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, temp_open, temp_close);
 }
