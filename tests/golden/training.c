@@ -148,7 +148,7 @@ static void run_gradients(golden *g) {
     vlm_model_options o = { .isa = g->isa, .threads = 1 };
     rig r;
     o.fork_maths = json_is_true(json_object_get(json_object_get(g->j, "options"), "fork-maths"));
-    if (ok(g, "open", rig_open(&r, g->model, g->data, &o)) && ok(g, "batch", rig_run(&r, NULL, 0, 1, VLM_ALL_GROUPS, false, NULL))) {
+    if (ok(g, "open", rig_open(&r, g->model, g->data, &o)) && ok(g, "batch", rig_run(&r, NULL, 0, 1, (vlm_pass_options){ .trained = VLM_ALL_GROUPS }))) {
         double sum = 0;
         equal(g, "samples", (double)r.n, (double)json_array_size(samples));
         for (int64_t i = 0; i < r.n && (size_t)i < json_array_size(samples); i++) {
@@ -169,8 +169,9 @@ static void run_gradients(golden *g) {
             for (int recompute = 0; recompute < 2; recompute++) {
                 char what[64];
                 snprintf(what, sizeof what, "%d threads%s", threads, recompute ? ", recompute" : "");
-                if (ok(g, what, rig_run(&r, NULL, 0, threads, VLM_ALL_GROUPS, recompute, threads == 3 ? &room : NULL)))
-                    same_bits(g, what, bits_of(&r));
+                vlm_pass_options po = { .trained = VLM_ALL_GROUPS, .recompute = recompute };
+                if (threads == 3) po.caps = room;
+                if (ok(g, what, rig_run(&r, NULL, 0, threads, po))) same_bits(g, what, bits_of(&r));
             }
     }
     rig_close(&r);
