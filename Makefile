@@ -97,7 +97,11 @@ $(B)/golden: $(B)/tests/golden/golden.o $(B)/libvlm.a
 	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(B)/faults: $(B)/tests/fault/faults.o $(B)/libvlm.a
 	$(call say,CC)
-	$(run)$(CC) $(ALL) $(LDFLAGS) $(patsubst %,-Wl$(,)--wrap=%,malloc calloc realloc aligned_alloc strdup) -o $@ $^ $(LIBS)
+	$(run)$(CC) $(ALL) $(LDFLAGS) $(patsubst %,-Wl$(,)--wrap=%,malloc calloc realloc aligned_alloc strdup strndup) -o $@ $^ $(LIBS)
+$(B)/diskfault.so: tests/fault/diskfault.c     # loaded into other programs: no sanitizer, nothing hidden
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(run)$(CC) -std=c11 -Wall -Wextra $(if $(WERROR),-Werror) -O2 -g -fPIC -shared -o $@ $< -ldl
 $(B)/benchmark: $(B)/bench/bench.o $(B)/libvlm.a
 	$(call say,CC)
 	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -108,11 +112,11 @@ test-deps:
 	@CC=$(CC) tools/deps test
 
 # What make test runs, in one build folder; SAN=1 runs it in build-asan.
-programs: all unit checkops golden $(B)/faults
+programs: all unit checkops golden $(B)/faults $(B)/diskfault.so
 .PHONY: programs
 SUITES   = 'checkops=$B/checkops' $(foreach u,$(UNIT),'$(patsubst test_%,unit %,$(notdir $u))=$u') \
            'golden=$B/golden tests/golden' 'training=$B/training tests/golden' \
-           'faults=$B/faults tests/golden' 'cli=tests/cli/run $B/vlm'
+           'faults=$B/faults tests/golden' 'disk faults=tests/fault/disk $B' 'cli=tests/cli/run $B/vlm'
 suites: programs
 	@tests/run $(SUITES)
 

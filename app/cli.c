@@ -77,10 +77,15 @@ static const char *nearest_option(const char *name, int command) {
     }
     return best;
 }
-static int find_option(const char *name, size_t n) {
-    for (int i = 0; i < VLM_OPTIONS; i++)
-        if (!strncmp(vlm_options[i].name, name, n) && !vlm_options[i].name[n]) return i;
-    return -1;
+/* The command's own (N_name; -1: any) before another's of the same name: --resume means one thing to train, another to eval. */
+static int find_option(const char *name, size_t n, int command) {
+    int found = -1;
+    for (int i = 0; i < VLM_OPTIONS; i++) {
+        if (strncmp(vlm_options[i].name, name, n) || vlm_options[i].name[n]) continue;
+        if (command >= 0 && vlm_options[i].commands >> command & 1) return i;
+        if (found < 0) found = i;
+    }
+    return found;
 }
 vlm_status vlm_command_find(const char *name, int *out) {
     char all[256] = "";
@@ -158,7 +163,7 @@ static vlm_status unknown_option(const char *word, int n, int command) {
     char where[80], name[64];
     snprintf(where, sizeof where, "%.*s", n > 70 ? 70 : n, word);
     snprintf(name, sizeof name, "%s", where + strspn(where, "-"));
-    int other = find_option(name, strlen(name));
+    int other = find_option(name, strlen(name), command);
     const char *best = nearest_option(name, 1 << command);
     if (other >= 0)
         return vlm_usage(where, "is not an option of %s; `vlm help %s` lists them", vlm_commands[command].name, vlm_commands[command].name);
@@ -174,7 +179,7 @@ static vlm_status from_line(int argc, char **argv, vlm_args *a) {
         int i = -1, n = (int)strlen(w);
         if (w[1] == '-') {
             n = (int)strcspn(w, "=");
-            i = find_option(w + 2, (size_t)n - 2);
+            i = find_option(w + 2, (size_t)n - 2, a->command);
             value = w[n] ? w + n + 1 : NULL;
         } else {
             for (int j = 0; j < VLM_OPTIONS; j++) if (vlm_options[j].letter == w[1]) i = j;
@@ -195,17 +200,19 @@ static vlm_status from_line(int argc, char **argv, vlm_args *a) {
     }
     const vlm_command *c = &vlm_commands[a->command];
     if (a->args < c->min)
-        return vlm_usage(c->name, "%s is missing; usage: vlm %s %s", a->args ? "an argument" : "MODEL", c->name, c->args);
+        return vlm_usage(c->name, "%.*s is missing; usage: vlm %s %s", a->args ? 11 : (int)strcspn(c->args, " ."),
+                         a->args ? "an argument" : c->args, c->name, c->args);
     if (c->max >= 0 && a->args > c->max) {
         const char *image = a->image.n ? "; repeat -i for each image" : "";
         const char *text = strstr(c->args, "PROMPT") || strstr(c->args, "TEXT") ? "; a text with blanks needs quotes" : "";
         return vlm_usage(c->name, "\"%s\" is one argument too many; usage: vlm %s%s%s%s%s", a->arg[c->max], c->name, *c->args ? " " : "",
                          c->args, image, text);
     }
-    for (int k = 0; k < a->args; k++) {        /* MODEL and IMAGE are paths, the others may be empty */
-        bool model = !k && !strncmp(c->args, "MODEL", 5);
-        if (!*a->arg[k] && (model || strstr(c->args, "IMAGE")))
-            return vlm_usage(c->name, "%s is empty; usage: vlm %s %s", model ? "MODEL" : "IMAGE", c->name, c->args);
+    for (int k = 0; k < a->args; k++) {        /* MODEL, IMAGE, DATA and RUN are paths, the others may be empty */
+        static const char *const paths[] = { "IMAGE", "DATA", "RUN" };
+        const char *path = !k && !strncmp(c->args, "MODEL", 5) ? "MODEL" : NULL;
+        for (int i = 0; !path && i < 3; i++) if (strstr(c->args, paths[i])) path = paths[i];
+        if (!*a->arg[k] && path) return vlm_usage(c->name, "%s is empty; usage: vlm %s %s", path, c->name, c->args);
         if (k && strstr(c->args, "PROMPT")) TRY(check_text("PROMPT", a->arg[k]));
         if (k && strstr(c->args, "TEXT")) TRY(check_text("TEXT", a->arg[k]));
     }
@@ -233,7 +240,7 @@ void vlm_args_check_environment(void) {
         size_t n = strcspn(*e, "=");
         if (strncmp(*e, "VLM_", 4) || n > 60) continue;
         for (size_t i = 4; i <= n; i++) option[i - 4] = i == n ? 0 : (*e)[i] == '_' ? '-' : (char)tolower((unsigned char)(*e)[i]);
-        const char *best = find_option(option, n - 4) < 0 ? nearest_option(option, C_ALL) : NULL;
+        const char *best = find_option(option, n - 4, -1) < 0 ? nearest_option(option, C_ALL) : NULL;
         if (!best || vlm_name_distance(option, best) > 2) continue;     /* another program's */
         env_name(best, name);
         vlm_warn(name, "is an option, but the environment has %.*s; is that meant?", (int)n, *e);
@@ -265,7 +272,7 @@ static vlm_status from_config(vlm_args *a) {
     json_object_foreach(a->settings, key, v) {
         char where[1200];
         snprintf(where, sizeof where, "%s: %s", path, key);
-        int i = find_option(key, strlen(key));
+        int i = find_option(key, strlen(key), a->command);
         if (i == O_config || i == O_help) return vlm_usage(where, "is not for a file; give it on the command line");
         if (i < 0) {
             const char *best = nearest_option(key, C_ALL);

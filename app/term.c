@@ -64,13 +64,14 @@ static void show_progress(const char *what, int64_t done, int64_t total) {
     fflush(stderr);
 }
 
+static const char *only;
+void vlm_term_only(const char *what) { only = what; }
 static int on_progress(void *user, const char *what, int64_t done, int64_t total) {
     (void)user;
-    if (training && strcmp(what, "validation")) return 0;
-    if (!quiet) show_progress(what, done, total);
+    if (!quiet && (!only || !strcmp(only, what))) show_progress(what, done, total);
     return !training && vlm_stopped();
 }
-void vlm_term_training(bool on) { training = on; }
+void vlm_term_training(bool on) { training = on, only = on ? "validation" : NULL; }
 bool vlm_term_is_terminal(void) { return terminal; }
 void vlm_term_live(const char *fmt, ...) {
     va_list args;

@@ -18,6 +18,8 @@ void vlm_detail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /
 /* Everything printed has reached its reader; else a failure. */
 vlm_status vlm_flush(void);
 double vlm_now_ms(void);
+/* From now on only progress of this name is shown; the string must last. */
+void vlm_term_only(const char *what);
 
 /* Ctrl-C ends the program at once with exit code 130, except between hold and release (while files are written, an answer streams): there
    it is remembered, and vlm_stopped says so; a second one ends the program even then. release: VLM_ESTOPPED if one came.

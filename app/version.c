@@ -1,5 +1,6 @@
 #include "term.h"
 #include "ops/ops.h"
+#include <archive.h>
 #include <jpeglib.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -21,17 +22,19 @@ void vlm_print_version(FILE *f, bool json) {
     pcre[strcspn(pcre, " ")] = 0;
     snprintf(webp, sizeof webp, "%d.%d.%d", w >> 16, w >> 8 & 255, w & 255);
     const char *libs[][2] = { { "libjpeg-turbo", TEXT(LIBJPEG_TURBO_VERSION) }, { "spng", spng_version_string() }, { "libwebp", webp },
-                              { "PCRE2", pcre }, { "utf8proc", utf8proc_version() }, { "jansson", jansson_version_str() } };
+                              { "libarchive", archive_version_string() + strlen("libarchive ") }, { "PCRE2", pcre },
+                              { "utf8proc", utf8proc_version() }, { "jansson", jansson_version_str() } };
+    const int n = (int)(sizeof libs / sizeof *libs);
     if (json) {
         json_t *available = json_array(), *libraries = json_object();
         for (int i = 0; i < 3; i++) if (isas[i]) json_array_append_new(available, json_string(isas[i]));
-        for (int i = 0; i < 6; i++) json_object_set_new(libraries, libs[i][0], json_string(libs[i][1]));
+        for (int i = 0; i < n; i++) json_object_set_new(libraries, libs[i][0], json_string(libs[i][1]));
         vlm_json_out(json_pack("{s:s,s:s,s:o,s:o}", "version", VLM_VERSION, "isa", best, "isas", available, "libraries", libraries));
         return;
     }
     fprintf(f, "vlm %s\nisa: %s (this machine has:", VLM_VERSION, best);
     for (int i = 0; i < 3; i++) if (isas[i]) fprintf(f, " %s", isas[i]);
     fputs(")\nlibraries:", f);
-    for (int i = 0; i < 6; i++) fprintf(f, "%s %s %s", i ? "," : "", libs[i][0], libs[i][1]);
+    for (int i = 0; i < n; i++) fprintf(f, "%s %s %s", i ? "," : "", libs[i][0], libs[i][1]);
     fputc('\n', f);
 }

@@ -17,7 +17,7 @@ enum { VLM_DATASET_SAMPLES = 1 << 26 };        /* and members, at most */
 typedef struct vlm_dataset vlm_dataset;        /* immutable once open: any number of threads may read */
 /* Fails if there is no sample at all (what was looked for is named), if the file is of another kind (what to do is said), or if a tar is
    damaged or cut short (where is said). Members and files that belong to no sample are warned of, with their number. Memory: 16 bytes a
-   line; 40 and the name a member. */
+   line; 64 and the name a member, at most. */
 vlm_status  vlm_dataset_open(const char *path, const vlm_dataset_options *options, vlm_dataset **out);
 void        vlm_dataset_close(vlm_dataset *d);         /* after its samples; NULL is fine */
 int64_t     vlm_dataset_count(const vlm_dataset *d);   /* at least 1 */

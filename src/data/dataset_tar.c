@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static bool failed(int got) { return got != ARCHIVE_OK && got != ARCHIVE_EOF && got != ARCHIVE_WARN; }     /* RETRY, FAILED, FATAL */
 /* WebDataset: the path up to the first dot behind its last slash. 0: hidden, or without ending. */
 static size_t key_of(const char *name) {
     const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name, *dot = strchr(base, '.');
@@ -35,7 +36,7 @@ static vlm_status add(vlm_dataset *d, const char *path, struct archive *a, struc
         la_int64_t offset;
         int got = archive_read_data_block(a, &piece, &n, &offset);
         uintptr_t lo = (uintptr_t)map, p = (uintptr_t)piece;
-        if (got < ARCHIVE_WARN)
+        if (failed(got))
             return vlm_fail(VLM_EFORMAT, path, "is damaged in member %s: %s; get it again", name, archive_error_string(a));
         if (got == ARCHIVE_OK && !offset && n == (uint64_t)bytes && p >= lo && p - lo <= size && n <= size - (p - lo))
             m.at = (int64_t)(p - lo);
@@ -47,6 +48,7 @@ static vlm_status walk(vlm_dataset *d, const char *path, const unsigned char *ma
     struct archive *a = archive_read_new();
     struct archive_entry *e;
     vlm_status status = VLM_OK;
+    int64_t n = 0;
     int got;
     if (!a) return vlm_fail_memory(path, 1 << 16);
     /* archives that were joined by cat go on behind the first one's end */
@@ -54,10 +56,11 @@ static vlm_status walk(vlm_dataset *d, const char *path, const unsigned char *ma
         || archive_read_open_memory(a, map, size))
         status = vlm_fail(VLM_EFORMAT, path, "cannot be read as tar: %s; get it again", archive_error_string(a));
     while (!status && (got = archive_read_next_header(a, &e)) != ARCHIVE_EOF) {
-        if (got < ARCHIVE_WARN)
-            status = vlm_fail(VLM_EFORMAT, path, "is damaged or cut short at byte %lld, after %lld members: %s; get it again",
-                              (long long)archive_read_header_position(a), (long long)(d->members + d->others), archive_error_string(a));
+        if (failed(got))
+            status = vlm_fail(VLM_EFORMAT, path, "is damaged or cut short, in or after its member %lld: %s; get it again", (long long)n,
+                              archive_error_string(a));
         else status = add(d, path, a, e, map, size, shard);
+        n++;
     }
     archive_read_free(a);
     return status;

@@ -105,6 +105,29 @@ vlm_status vlm_session_told(vlm_session *s, const char *system, const vlm_featur
     return status;
 }
 
+vlm_status vlm_session_score(vlm_session *s, const char *answer, double *nll, int64_t *labels) {
+    vlm_chat *c = NULL;
+    double *logp = NULL, sum = 0;
+    vlm_status status;
+    if (s->lost || !s->chat || !s->asked) return vlm_fail(VLM_EARG, "vlm_session_score", "no turn waits for an answer; call vlm_say first");
+    TRY(vlm_chat_copy(s->chat, &c));
+    TRY_DONE(vlm_chat_text(c, answer, strlen(answer)));
+    TRY_DONE(vlm_chat_end(c));
+    TRY_DONE(vlm_chat_flush(c));
+    const vlm_ids *all = vlm_chat_out(c);
+    size_t n = all->n - s->fed;
+    logp = malloc((n + 1) * sizeof *logp);
+    if (!logp) { status = vlm_fail_memory("the answer", (n + 1) * sizeof *logp); goto done; }
+    TRY_DONE(vlm_continuation(s, all->id + s->fed, n, logp));
+    for (size_t i = 0; i < n; i++) sum -= logp[i];
+    *nll = sum;
+    *labels = (int64_t)n;
+done:
+    vlm_chat_close(c);
+    free(logp);
+    return status;
+}
+
 /* ---- The answer ---- */
 
 /* Text on its way out. What might be the beginning of a stop string waits. */

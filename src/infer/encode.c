@@ -9,7 +9,7 @@ enum { GROUP_ROWS = 4096 };
 
 /* ---- Images of programs ---- */
 
-static vlm_status wrap(vlm_bitmap b, const char *name, vlm_image **out) {
+vlm_status vlm_image_wrap(vlm_bitmap b, const char *name, vlm_image **out) {
     size_t n = strlen(name) + 1;
     vlm_image *image = malloc(sizeof *image + n);
     if (!image) { vlm_bitmap_close(&b); return vlm_fail_memory(name, sizeof *image + n); }
@@ -22,13 +22,13 @@ vlm_status vlm_image_load(const vlm_model *m, const char *path, vlm_image **out)
     vlm_bitmap b;
     if (!path || !out) return vlm_fail(VLM_EARG, "vlm_image_load", "path or out is NULL; give both");
     TRY(vlm_bitmap_open(path, m ? &m->limits : NULL, &b));
-    return wrap(b, strcmp(path, "-") ? path : "standard input", out);
+    return vlm_image_wrap(b, strcmp(path, "-") ? path : "standard input", out);
 }
 vlm_status vlm_image_load_bytes(const vlm_model *m, const void *data, size_t bytes, vlm_image **out) {
     vlm_bitmap b;
     if (!data || !out) return vlm_fail(VLM_EARG, "vlm_image_load_bytes", "data or out is NULL; give both");
     TRY(vlm_image_decode(data, bytes, "image", m ? &m->limits : NULL, &b));
-    return wrap(b, "image", out);
+    return vlm_image_wrap(b, "image", out);
 }
 vlm_status vlm_image_from_rgb(const vlm_model *m, const uint8_t *rgb, int64_t w, int64_t h, vlm_image **out) {
     vlm_image_info info = { .format = "RGB", .colour = "RGB", .stored_w = w, .stored_h = h, .w = w, .h = h, .orientation = 1 };
@@ -39,7 +39,7 @@ vlm_status vlm_image_from_rgb(const vlm_model *m, const uint8_t *rgb, int64_t w,
     vlm_bitmap b = { .w = w, .h = h, .rgb = malloc(bytes) };
     if (!b.rgb) return vlm_fail_memory("the image", bytes);
     memcpy(b.rgb, rgb, bytes);
-    return wrap(b, "image", out);
+    return vlm_image_wrap(b, "image", out);
 }
 void vlm_image_free(vlm_image *image) {
     if (image) vlm_bitmap_close(&image->b);

@@ -28,4 +28,6 @@ vlm_status vlm_isa_flags(const char *isa, unsigned *cpu);
 const char *vlm_isa_name(unsigned cpu);
 
 struct vlm_image { vlm_bitmap b; char name[]; };       /* name: for messages */
+/* A picture that has been decoded; b is taken over, also on failure. */
+vlm_status vlm_image_wrap(vlm_bitmap b, const char *name, vlm_image **out);
 #endif

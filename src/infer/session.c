@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LOGIT_ROWS = 16 };              /* rows of logits at once, for those who want more than the last */
+
 /* ---- Memory: one walk, measured, then placed ---- */
 
 static void take(vlm_arena *dev, vlm_arena *host, const vlm_model *m, int64_t positions, vlm_session *s) {
@@ -163,12 +165,24 @@ static void row_logits(vlm_session *s, int64_t row) {
     net->ops.download(s->ctx, s->logits, s->logits_dev, (size_t)net->lm.cfg.V * sizeof(float));
     net->ops.sync(s->ctx);
 }
+/* Logits of T rows, some at a time: the head is read once for all of them. */
 static vlm_status show_logits(vlm_session *s, int64_t row, int64_t T, const vlm_observer *o) {
-    for (int64_t t = 0; t < T; t++) {
-        row_logits(s, t);
-        TRY(o->logits(o->user, row + t, 1, s->logits));
+    const vlm_net *net = s->m->net;
+    int64_t V = net->lm.cfg.V, most = T < LOGIT_ROWS ? T : LOGIT_ROWS;
+    size_t bytes = (size_t)(most * V) * sizeof(float);
+    act *dev = net->ops.alloc(bytes);
+    float *host = malloc(bytes);
+    vlm_status status = dev && host ? VLM_OK : vlm_fail_memory("logits", 2 * bytes);
+    for (int64_t t = 0, n; !status && t < T; t += n) {
+        n = T - t < most ? T - t : most;
+        vlm_lm_logits(s->ctx, &net->ops, &net->lm, dev, act_at(s->acts.h, t * net->lm.cfg.D), n);
+        net->ops.download(s->ctx, host, dev, (size_t)(n * V) * sizeof(float));
+        net->ops.sync(s->ctx);
+        status = o->logits(o->user, row + t, n, host);
     }
-    return VLM_OK;
+    if (dev) net->ops.free(dev, bytes);
+    free(host);
+    return status;
 }
 static vlm_status show(vlm_session *s, vlm_status (*fn)(void *, int64_t, int64_t, const float *), void *user, const act *x,
                        int64_t row, int64_t T) {
@@ -205,7 +219,6 @@ vlm_status vlm_prefill_observed(vlm_session *s, const int64_t *ids, size_t count
     }
     s->has_logits = true;
 done:
-    if (status && o && o->logits) s->has_logits = false;       /* its buffer was used */
     /* Only a stop comes here half-way. The rows are given back; but where rings were written over beyond one chunk, all is gone. */
     if (status && s->kv.len - before > s->kv.chunk && net->lm.cfg.window) vlm_session_reset(s);
     else if (status) s->kv.len = before;
@@ -214,6 +227,44 @@ done:
 vlm_status vlm_prefill(vlm_session *s, const int64_t *ids, size_t n, const vlm_features *features) {
     if (!s || (!ids && n)) return vlm_fail(VLM_EARG, "vlm_prefill", "session or ids are NULL; give both");
     return vlm_prefill_observed(s, ids, n, features, NULL);
+}
+
+/* ---- Likelihood ---- */
+
+typedef struct likelihood { const vlm_model *m; const int64_t *ids; double *logp; } likelihood;
+/* Row r of the call sees ids up to r and says how likely the next one is. */
+static vlm_status on_logits(void *user, int64_t row, int64_t rows, const float *l) {
+    likelihood *k = user;
+    int64_t V = k->m->net->lm.cfg.V;
+    for (int64_t r = 0; r < rows; r++, l += V) {
+        double most = l[0], sum = 0;
+        for (int64_t v = 1; v < V; v++) if (l[v] > most) most = l[v];
+        for (int64_t v = 0; v < V; v++) sum += exp(l[v] - most);
+        double p = l[k->ids[row + r + 1]] - most - log(sum);
+        if (!(p - p == 0))
+            return vlm_fail(VLM_EFORMAT, k->m->net->dir, "gives NaN or infinite logits; its weights overflow, use sound ones or F32");
+        k->logp[row + r + 1] = p;
+    }
+    return VLM_OK;
+}
+vlm_status vlm_continuation(vlm_session *s, const int64_t *ids, size_t n, double *logp) {
+    likelihood k = { s->m, ids, logp };
+    vlm_observer o = { .logits = on_logits, .user = &k };
+    int64_t V = s->m->net->lm.cfg.V, before = s->kv.len;
+    if (!s->has_logits) return vlm_fail(VLM_EARG, "vlm_continuation", "there are no logits yet; call vlm_prefill first");
+    TRY(check_ids(s, ids, n, NULL));
+    if (!n) return VLM_OK;
+    TRY(on_logits(&k, -1, 1, s->logits));
+    if (n == 1) return VLM_OK;
+    float *kept = malloc((size_t)V * sizeof *kept);
+    if (!kept) return vlm_fail_memory("logits", (size_t)V * sizeof *kept);
+    memcpy(kept, s->logits, (size_t)V * sizeof *kept);
+    vlm_status status = vlm_prefill_observed(s, ids, n - 1, NULL, &o);
+    if (!status && s->kv.len - before > s->kv.chunk && s->m->net->lm.cfg.window) vlm_session_reset(s);     /* as in a stop */
+    else if (!status) s->kv.len = before;
+    if (s->has_logits) memcpy(s->logits, kept, (size_t)V * sizeof *kept);
+    free(kept);
+    return status;
 }
 
 vlm_status vlm_sample(vlm_session *s, const vlm_sampling *sampling, int64_t *id) {

@@ -39,6 +39,9 @@ typedef struct vlm_observer {
     void *user;
 } vlm_observer;
 vlm_status vlm_prefill_observed(vlm_session *s, const int64_t *ids, size_t n, const vlm_features *features, const vlm_observer *o);
+/* logp[i] = ln p(ids[i]) if the n ids came next, one after another: log-softmax of raw logits, in double. No image tokens. Afterwards, a
+   failure included, the context is as before; but it is empty where the model has sliding layers and over a chunk of ids was taken. */
+vlm_status vlm_continuation(vlm_session *s, const int64_t *ids, size_t n, double *logp);
 
 /* ---- Features (infer/encode.c) ---- */
 typedef struct vlm_seen {              /* one image */
@@ -63,6 +66,10 @@ vlm_status vlm_session_told(vlm_session *s, const char *system, const vlm_featur
    that is read); text literal. What the answers of a training sample are put between. */
 vlm_status vlm_turn_open(const vlm_model *m, vlm_chat **out);
 vlm_status vlm_turn_add(vlm_chat *c, const vlm_model *m, const char *system, const vlm_seen *images, int64_t n, const char *text);
+/* How likely an answer to the turn that was said (and waits for its answer) is: *nll = -Σ ln p over its labelled ids, *labels of them:
+   those behind the opening of the turn, up to what closes it and the line's end that follows (what training learns). The conversation
+   waits as before; but it is empty where vlm_continuation says so. */
+vlm_status vlm_session_score(vlm_session *s, const char *answer, double *nll, int64_t *labels);
 /* The ids of one user turn with these images and the generation prompt, in a conversation of its own:
    what `ask` and `trace --prompt` send. */
 vlm_status vlm_turn_ids(const vlm_model *m, const char *system, const vlm_features *images, const char *text, vlm_ids *out);

@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "base/log.h"
+#include "infer/convert.h"
 #include "model/save.h"
 #include "train/train_impl.h"
 #include <ctype.h>
@@ -19,8 +20,8 @@ static json_t *state_json(const vlm_trainer *t) {
     json_t *best = isfinite(a->best) ? json_pack("{s:f,s:I}", "val_loss", a->best, "step", (json_int_t)a->best_step) : json_null();
     /* the shuffle is a function of seed, epoch and index: they are its whole state, and that of every random number of a run */
     return json_pack("{s:i,s:I,s:[I,I,I],s:I,s:I,s:I,s:I,s:I,s:o,s:O}", "format_version", 1, "step", (json_int_t)a->step, "updates",
-                     (json_int_t)a->updates[0], (json_int_t)a->updates[1], (json_int_t)a->updates[2], "seed", (json_int_t)t->o->seed, "epoch",
-                     (json_int_t)a->epoch, "index", (json_int_t)(a->index - t->has_pending),
+                     (json_int_t)a->updates[0], (json_int_t)a->updates[1], (json_int_t)a->updates[2], "seed", (json_int_t)t->o->seed,
+                     "epoch", (json_int_t)a->epoch, "index", (json_int_t)(a->index - t->has_pending),
                      "steps", (json_int_t)a->steps, "in_a_row", (json_int_t)a->in_a_row, "best", best, "settings", t->settings);
 }
 static vlm_status read_state(const json_t *j, const char *where, vlm_progress_state *out) {
@@ -195,7 +196,7 @@ vlm_status vlm_checkpoint_save(vlm_trainer *t) {
     weights = vlm_join(w.temp, "model.safetensors");
     state = vlm_join(w.temp, STATE);
     if (!weights || !state) { status = vlm_fail_memory(path, 64); goto done; }
-    TRY_DONE(vlm_copy_beside(t->m->net->dir, w.temp, NULL));
+    TRY_DONE(vlm_write_ours(t->m, VLM_T_F32, w.temp));
     TRY_DONE(vlm_net_save(weights, t->m->net, t->ctx, VLM_T_F32));
     TRY_DONE(write_moments(t, state));
     TRY_DONE(read_back(t, weights, &t->m->net->params, ""));

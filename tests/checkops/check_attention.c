@@ -149,3 +149,123 @@ void check_attention_forward(check *k) {
         bench(k, "Llama token", &(shape){ 32, 32, 64, 1, 0, 0.125f }, 1, 2047);
     }
 }
+
+/* Backward: q, k and v of a row are neighbours, so are dq, dk and dv; spans, with a row between them. */
+typedef struct back { shape s; int64_t N, S; buf qkv, dqkv, dout, out, lse; int n; vlm_span d[8], f[8]; } back;
+static int64_t k_of(const back *b) { return b->s.H * b->s.D; }
+static int64_t v_of(const back *b) { return (b->s.H + b->s.G) * b->s.D; }
+#define BACK(op, ctx, t, spans, n, b) op->attention_backward(ctx, (b)->dqkv.t, (b)->dqkv.t + k_of(b), (b)->dqkv.t + v_of(b), (b)->dout.t, \
+    (b)->out.t, (b)->lse.t, (b)->qkv.t, (b)->qkv.t + k_of(b), (b)->qkv.t + v_of(b), spans, n, (b)->s.H, (b)->s.G, (b)->s.D, (b)->S, \
+    (b)->s.causal, (b)->s.window, (b)->s.scale)
+static void forward(const check *k, const void *arg) {
+    const back *b = arg;
+    k->want->attention_forward(k->ctx, b->out.d, b->lse.d, b->qkv.d, b->d, b->n, b->s.H, b->s.G, b->s.D, b->S, b->S, b->s.causal,
+                               b->s.window, b->s.scale);
+}
+/* Rows of n: random, or rounded from x; NaN where no span is, for only the spans are read. */
+static buf rows_of(check *k, const back *b, int64_t n, const double *x) {
+    buf r = check_out(k, b->N * n);
+    memset(r.d, 0, (size_t)r.n * sizeof *r.d);
+    for (const vlm_span *s = b->f; s < b->f + b->n; s++)
+        for (int64_t j = s->row * n; j < (s->row + s->rows) * n; j++) r.d[j] = r.f[j] = x ? (float)x[j] : check_random();
+    check_keep(k, r.f, (size_t)r.n * sizeof *r.f);
+    return r;
+}
+static buf sevens(check *k, int64_t n) {
+    buf b = check_out(k, n);
+    for (int64_t i = 0; i < n; i++) b.d[i] = b.f[i] = 7;
+    return b;
+}
+static back make_back(check *k, const shape *s, const int64_t *rows, int n) {
+    back b = { .s = *s, .N = 1, .S = (s->H + 2 * s->G) * s->D + 3, .n = n };
+    for (int i = 0; i < n; b.N += rows[i++] + 1) b.f[i] = (vlm_span){ .row = b.N, .rows = rows[i], .pos = 5, .keys = -1 };
+    b.qkv = rows_of(k, &b, b.S, NULL), b.dout = rows_of(k, &b, s->H * s->D, NULL), b.dqkv = sevens(k, b.N * b.S);
+    b.out = check_out(k, b.N * s->H * s->D), b.lse = check_out(k, b.N * s->H);
+    memset(b.out.d, 0, (size_t)b.out.n * sizeof(double));
+    for (int i = 0; i < n; i++) {
+        const double *first = b.qkv.d + b.f[i].row * b.S;
+        b.d[i] = (vlm_span){ .row = b.f[i].row, .rows = rows[i], .keys = rows[i], .k = (const float *)(const void *)(first + k_of(&b)),
+                             .v = (const float *)(const void *)(first + v_of(&b)) };
+    }
+    forward(k, &b);
+    return b;
+}
+static void check_back(check *k, const shape *s, const int64_t *rows, int n) {
+    back b = make_back(k, s, rows, n), exact = b, one;
+    b.out = rows_of(k, &b, s->H * s->D, exact.out.d), b.lse = rows_of(k, &b, s->H, exact.lse.d);
+    BACK(k->op, k->ctx, f, b.f, n, &b);
+    BACK(k->want, k->ctx, d, b.f, n, &b);
+    double tol = 1e-6 + 1e-6 * s->scale * sqrt((double)s->D);  /* p is off by as much as its score */
+    check_same(k, "dq, dk, dv", b.dqkv, tol);          /* and the rows between are left */
+    one = b, one.dqkv = sevens(k, b.dqkv.n);
+    for (int i = n - 1; i >= 0; i--) BACK(k->op, k->ctx, f, b.f + i, 1, &one);
+    check_bits(k, "spans one by one", b.dqkv.f, one.dqkv.f, b.dqkv.n);
+    if (b.N <= 80) {                                   /* against differences, from what forward answers before it is rounded */
+        buf sum = exact.out, left = sevens(k, b.dqkv.n);
+        exact.out = check_copy(k, sum), exact.lse = check_copy(k, exact.lse), exact.dqkv = sevens(k, b.dqkv.n);
+        BACK(k->want, k->ctx, d, b.f, n, &exact);
+        for (int64_t i = 0; i < left.n; i++) if (exact.dqkv.d[i] != 7) left.d[i] = 0;
+        exact.out = sum;
+        check_slope(k, "dq, dk, dv", &(slope){ forward, &exact, sum, b.dout }, b.qkv, exact.dqkv, left.d, 1e-6);
+    }
+    check_free(k);
+}
+
+/* One head of one dimension, two rows that see each other. */
+static void check_back_by_hand(check *k) {
+    shape s = { 1, 1, 1, 0, 0, 1 };
+    for (int t = 0; t < 3; t++) {
+        /* k = 0: p = 1/2, out = 3, ds of row 0 = (1/2)(2 - 3), (1/2)(4 - 3), of row 1 = 0;  q = 0: as that;  no key at all: nothing */
+        static const float Q[3][2] = { {1, 5}, {0, 0}, {1, 5} }, K[3][2] = { {0, 0}, {1, -1}, {2, 3} };
+        static const float DQ[3][2] = { {0, 0}, {-1, 0}, {0, 0} }, DK[3][2] = { {-0.5f, 0.5f}, {0, 0}, {0, 0} };
+        float qkv[6] = { Q[t][0], K[t][0], 2, Q[t][1], K[t][1], 4 }, dqkv[6], out[2] = { 3, 3 }, dout[2] = { 1, 0 };
+        float p = t == 2 ? 0 : 0.5f, ln = t == 2 ? -INFINITY : 0.693147181f, lse[2] = { ln, ln };
+        vlm_span one = { .rows = 2 };
+        k->op->attention_backward(k->ctx, dqkv, dqkv + 1, dqkv + 2, dout, out, lse, qkv, qkv + 1, qkv + 2, &one, 1, 1, 1, 1, 3, s.causal,
+                                  s.window, s.scale);
+        for (int r = 0; r < 2; r++) {
+            check_true(k, "dq by hand", fabsf(dqkv[3 * r] - DQ[t][r]) < 3e-7f);
+            check_true(k, "dk by hand", fabsf(dqkv[3 * r + 1] - DK[t][r]) < 3e-7f);
+            check_true(k, "dv by hand", fabsf(dqkv[3 * r + 2] - p) < 3e-7f);
+        }
+    }
+}
+static void bench_back(check *k, const char *name, const shape *s, int64_t N, int n) {
+    back b = { .s = *s, .N = n * N, .S = (s->H + 2 * s->G) * s->D, .n = n };
+    b.qkv = check_in(k, b.N * b.S), b.dout = check_in(k, b.N * s->H * s->D), b.dqkv = check_out(k, b.N * b.S);
+    b.out = check_out(k, b.N * s->H * s->D), b.lse = check_out(k, b.N * s->H);
+    for (int i = 0; i < n; i++)
+        b.f[i] = (vlm_span){ i * N, N, 0, N, b.qkv.f + i * N * b.S + k_of(&b), b.qkv.f + i * N * b.S + v_of(&b), 0 };
+    char what[64];
+    double ns, pairs = 0;
+    for (int64_t t = 1; t <= N; t++) pairs += (double)(!s->causal ? N : s->window && s->window < t ? s->window : t);
+    snprintf(what, sizeof what, "%s %dxN%lld H%lld D%lld", name, n, (long long)N, (long long)s->H, (long long)s->D);
+    k->op->attention_forward(k->ctx, b.out.f, b.lse.f, b.qkv.f, b.f, n, s->H, s->G, s->D, b.S, b.S, s->causal, s->window, s->scale);
+    CHECK_TIME(ns, BACK(k->op, k->ctx, f, b.f, n, &b));
+    check_rate(k, what, ns, 10.0 * n * pairs * (double)(s->H * s->D));
+    check_free(k);
+}
+
+void check_attention_backward(check *k) {
+    static const int64_t DIM[] = { 1, 8, 34, 64, 72, 128, 256 };
+    for (int i = 0; i < 7; i++) {
+        int64_t D = DIM[i];
+        float scale = 1 / sqrtf((float)D);
+        check_back(k, &(shape){ 2, 2, D, 0, 0, scale }, (const int64_t[]){ 1, 7, 0, 63, 33, 1 }, 6);
+        check_back(k, &(shape){ 3, 1, D, 1, 0, scale }, (const int64_t[]){ 13, 65, 5 }, 3);
+        check_back(k, &(shape){ 4, 2, D, 1, 20, scale * 8 }, (const int64_t[]){ 1, 66 }, 2);
+    }
+    check_back(k, &(shape){ 2, 1, 64, 0, 0, 0.125f }, (const int64_t[]){ 301, 129 }, 2);
+    check_back(k, &(shape){ 3, 1, 20, 1, 0, 0.25f }, (const int64_t[]){ 128, 270 }, 2);
+    check_back(k, &(shape){ 2, 1, 16, 1, 100, 1 }, (const int64_t[]){ 331, 64 }, 2);
+    check_back(k, &(shape){ 9, 3, 16, 1, 1, 1 }, (const int64_t[]){ 12, 30 }, 2);
+    check_back(k, &(shape){ 3, 1, 136, 1, 70, 0.1f }, (const int64_t[]){ 150 }, 1);
+    check_back_by_hand(k);
+    if (k->bench && k->fast) {
+        bench_back(k, "ViT-S", &(shape){ 6, 6, 64, 0, 0, 0.125f }, 1029, 1);
+        bench_back(k, "ViT-S", &(shape){ 6, 6, 64, 0, 0, 0.125f }, 3077, 1);
+        bench_back(k, "ViT-S", &(shape){ 6, 6, 64, 0, 0, 0.125f }, 201, 4);
+        bench_back(k, "SmolLM", &(shape){ 9, 3, 64, 1, 0, 0.125f }, 1024, 2);
+        bench_back(k, "Gemma", &(shape){ 4, 1, 256, 1, 512, 0.0625f }, 1024, 2);
+    }
+}

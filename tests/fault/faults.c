@@ -1,9 +1,13 @@
 /* Memory, by wrapping the allocator (-Wl,--wrap): nothing is allocated per token once a session is set up; and when the n-th allocation of
-   a whole run fails, for every n, the answer is VLM_ENOMEM, nothing leaks (ASan build) and nothing crashes. */
+   a whole run fails, for every n, the answer is VLM_ENOMEM, nothing leaks (ASan build) and nothing crashes; a data set's sample is not
+   blamed for it. */
 #include "vlm.h"
+#include "data/dataset.h"
+#include "train/evaluate.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static long calls, fail_at = -1;       /* calls so far; the one that fails */
 static int fails(void) { return ++calls == fail_at; }
@@ -12,16 +16,19 @@ void *__real_calloc(size_t n, size_t m);
 void *__real_realloc(void *p, size_t n);
 void *__real_aligned_alloc(size_t a, size_t n);
 char *__real_strdup(const char *s);
+char *__real_strndup(const char *s, size_t n);
 void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t m);
 void *__wrap_realloc(void *p, size_t n);
 void *__wrap_aligned_alloc(size_t a, size_t n);
 char *__wrap_strdup(const char *s);
+char *__wrap_strndup(const char *s, size_t n);
 void *__wrap_malloc(size_t n) { return fails() ? NULL : __real_malloc(n); }
 void *__wrap_calloc(size_t n, size_t m) { return fails() ? NULL : __real_calloc(n, m); }
 void *__wrap_realloc(void *p, size_t n) { return fails() ? NULL : __real_realloc(p, n); }
 void *__wrap_aligned_alloc(size_t a, size_t n) { return fails() ? NULL : __real_aligned_alloc(a, n); }
 char *__wrap_strdup(const char *s) { return fails() ? NULL : __real_strdup(s); }
+char *__wrap_strndup(const char *s, size_t n) { return fails() ? NULL : __real_strndup(s, n); }
 
 static int passed, failed;
 static void check(int ok, const char *what, const char *model, long n) {
@@ -84,7 +91,25 @@ static vlm_status run(const char *dir) {
     return st;
 }
 
-static void every_allocation_fails_once(const char *dir) {
+/* A sample asked and measured; model and sample are there already. */
+static vlm_model *asked;
+static struct vlm_sample question;
+static vlm_status evaluation(const char *dir) {
+    vlm_evaluate_options o = { .measures = (1 << VLM_MEASURES) - 1, .max_tokens = 3, .threads = 1 };
+    vlm_evaluator *e = NULL;
+    vlm_evaluated v = { 0 };
+    vlm_bad why = VLM_BAD_NONE;
+    vlm_interval mean;
+    (void)dir;
+    vlm_status st = vlm_evaluator_open(asked, &o, &e);
+    if (!st) st = vlm_evaluate(e, &question, &v, &why);
+    if (why) expect(0, "a sample is blamed for memory");
+    if (!st) st = vlm_bootstrap(v.sum, NULL, VLM_MEASURES, 0, &mean);
+    vlm_evaluated_free(&v);
+    vlm_evaluator_close(e);
+    return st;
+}
+static void every_allocation_fails_once(const char *dir, vlm_status (*run)(const char *)) {
     calls = 0, fail_at = -1;
     vlm_status st = run(dir);
     long total = calls, wrong = 0;
@@ -104,6 +129,22 @@ static void every_allocation_fails_once(const char *dir) {
     printf("%s: %s of %ld allocations failed once\n", dir, step > 1 ? "some 3000" : "each", total);
 }
 
+static void evaluations(const char *dir, const char *images) {
+    static const char line[] =
+        "{\"images\": [\"rgb_1x1.png\"], \"texts\": [{\"user\": \"Which?\", \"assistant\": \"a cat\"}, "
+        "{\"user\": \"And now?\", \"assistant\": \"two\"}], \"answers\": [\"2\", \"the Two\"], \"choices\": [\"one\", \"two\"]}";
+    vlm_sample_source from = { .file = "line", .row = "1", .where = "line:1", .root = images, .max_images = 1 };
+    json_t *j = NULL;
+    fail_at = -1;
+    if (vlm_model_open(dir, NULL, &asked) || vlm_sample_json(line, sizeof line - 1, "line:1", &j, NULL) ||
+        vlm_sample_read(j, &from, &question, NULL)) check(0, "does not open", dir, 0);
+    else every_allocation_fails_once(dir, evaluation);
+    json_decref(j);
+    vlm_sample_free(&question);
+    vlm_model_close(asked);
+    asked = NULL;
+}
+
 static void none_per_token(const char *dir) {
     vlm_model *m = NULL;
     vlm_session *s = NULL;
@@ -121,16 +162,76 @@ static void none_per_token(const char *dir) {
     vlm_model_close(m);
 }
 
+/* A data set of each kind, all samples and their pictures. */
+static vlm_status read_all(const char *path, int64_t *blamed) {
+    vlm_dataset *d = NULL;
+    uint64_t h;
+    vlm_status st = vlm_dataset_open(path, NULL, &d);
+    for (int64_t i = 0; !st && i < vlm_dataset_count(d); i++) {
+        struct vlm_sample s;
+        vlm_bitmap b = { 0 };
+        vlm_bad why;
+        st = vlm_dataset_read(d, i, &s, &why);
+        *blamed += st && why;
+        if (st) break;
+        if (s.images) {
+            st = vlm_sample_image_load(&s, 0, NULL, &b, &why);
+            *blamed += st && why;
+        }
+        vlm_bitmap_close(&b);
+        vlm_sample_free(&s);
+    }
+    if (!st) st = vlm_dataset_hash(d, &h);
+    vlm_dataset_close(d);
+    return st;
+}
+static void data_sets(const char *golden) {
+    static const char *const names[] = { "d.jsonl", "f", "d.tar", "." };
+    char dir[] = "/tmp/vlm-faults-XXXXXX", cmd[2048], path[64];
+    if (!mkdtemp(dir)) { check(0, "no folder", dir, 0); return; }
+    snprintf(cmd, sizeof cmd, "mkdir %s/f && cp %s/images/exif6.jpg %s/f/a.jpg && cp %s/f/a.jpg %s/f/b.jpg && echo cat > %s/f/a.txt && "
+             "echo '{\"id\":1,\"texts\":[{\"user\":\"q\"}],\"answers\":[\"a\"]}' > %s/f/b.json && tar cf %s/d.tar -C %s/f . && "
+             "echo '{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image\",\"image\":\"f/a.jpg\"},"
+             "{\"type\":\"text\",\"text\":\"q\"}]}]}' > %s/d.jsonl", dir, golden, dir, dir, dir, dir, dir, dir, dir, dir);
+    check(!system(cmd), "no data", dir, 0);
+    for (int k = 0; k < 4; k++) {
+        int64_t blamed = 0;
+        long total, wrong = 0;
+        if (k == 3) snprintf(cmd, sizeof cmd, "rm -r %s/f %s/d.jsonl", dir, dir), check(!system(cmd), "no shards", dir, 0);
+        snprintf(path, sizeof path, "%s/%s", dir, names[k]);
+        calls = 0, fail_at = -1;
+        vlm_status st = read_all(path, &blamed);
+        check(!st, "does not read", names[k], st);
+        total = calls;
+        for (fail_at = 1; fail_at <= total; fail_at++) {
+            calls = 0;
+            st = read_all(path, &blamed);
+            if (st != VLM_ENOMEM && st && wrong++ < 5)
+                printf("    allocation %ld: %s: %s: %s\n", fail_at, vlm_status_name(st), vlm_error_where(), vlm_error_message());
+        }
+        fail_at = -1;
+        check(!wrong, "failed allocations with another status", names[k], wrong);
+        check(!blamed, "samples blamed for it", names[k], (long)blamed);
+        printf("%s: each of %ld allocations failed once\n", names[k], total);
+    }
+    snprintf(cmd, sizeof cmd, "rm -r %s", dir);
+    check(!system(cmd), "not cleaned", dir, 0);
+}
+
 int main(int argc, char **argv) {
     static const char *const models[] = { "dinov3_splus", "siglip", "dinov2_reg", "llama", "gemma3", "vlm_dino", "vlm_siglip_up",
                                           "vlm_gemma" };
-    char dir[1024];
+    char dir[1024], images[1024];
     if (argc < 2) { fprintf(stderr, "usage: faults tests/golden\n"); return 2; }
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         snprintf(dir, sizeof dir, "%s/models/%s", argv[1], models[i]);
-        every_allocation_fails_once(dir);
+        every_allocation_fails_once(dir, run);
         if (strstr(dir, "llama") || strstr(dir, "gemma") || strstr(dir, "vlm_")) none_per_token(dir);
     }
+    data_sets(argv[1]);
+    snprintf(dir, sizeof dir, "%s/models/vlm_dino", argv[1]);
+    snprintf(images, sizeof images, "%s/images", argv[1]);
+    evaluations(dir, images);
     printf("%d passed, %d failed, 0 skipped\n", passed, failed);
     return failed || !passed;
 }

@@ -1,6 +1,6 @@
-"""Makes the seed corpora of the formats that need no encoder: safetensors, index, npy, json_config, tokenizer. Run it from here; the files are in
-the tree."""
-import json, os, struct
+"""Makes the seed corpora of the formats that need no encoder: safetensors, index, npy, json_config, tokenizer, dataset. Run it from here; the files
+are in the tree."""
+import io, json, os, struct, tarfile, zlib
 
 here = os.path.dirname(os.path.abspath(__file__))
 
@@ -182,3 +182,81 @@ for i, (key, value) in enumerate((
         ("post_processor", AROUND | {"special_tokens": {}}), ("post_processor", {"type": "BertProcessing"}), ("decoder", strip("ab", 1, 1)),
         ("pre_tokenizer", space("first") | {"replacement": "xx"}), ("normalizer", replace("String", "", "") | {"pattern": {}}), ("padding", {"x": 1}))):
     tokenizer("odd%d" % i, "ab", model=FEW, **{key: value})
+
+# ---- dataset: the first byte says what the rest is (fuzz_dataset.c) ----
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+PNG = (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)) + chunk(b"IDAT", b"x\x9cc```\0\0\0\4\0\1")
+       + chunk(b"IEND", b""))
+ONE = {"images": ["a.png"], "texts": [{"user": "What?", "assistant": "A cat."}], "answers": ["cat"], "choices": ["a", "b"], "id": 7}
+
+
+def lines(name, *samples, kind="L", between="\n"):
+    seed("dataset", name, kind + between.join(s if isinstance(s, str) else json.dumps(s, separators=(",", ":")) for s in samples))
+
+
+def user(*parts):
+    return {"role": "user", "content": list(parts)}
+
+
+def tar(*members, format=tarfile.USTAR_FORMAT):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=format) as t:
+        for name, data, *link in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            if link: info.type, info.linkname = link
+            t.addfile(info, io.BytesIO(data))
+    data = out.getvalue().rstrip(b"\0")              # tarfile fills up to 10 kB
+    return data + bytes(-len(data) % 512 + 1024)
+
+
+def archive(name, *members, kind=b"T", **more):
+    seed("dataset", name, kind + tar(*members, **more))
+
+
+lines("lines", "\ufeff" + json.dumps(ONE), "", "no", "[1]", {"texts": [{"user": "\u00e4"}]}, {}, between="\r\n")
+lines("train", {"texts": [{"user": "a"}]}, {"texts": [{"user": "a"}, {"user": "b", "assistant": "c"}]}, {"texts": []}, kind="l")
+lines("messages", {"messages": [{"role": "system", "content": "s"}, user({"type": "image", "image": "a.png"}, {"type": "text", "text": "x"},
+                                                                        {"type": "image_url", "image_url": {"url": "a.png", "detail": "low"}}),
+                                {"role": "assistant", "content": [{"type": "text", "text": "y"}]}]},
+      {"images": ["a.png"], "messages": [user({"type": "image", "index": 0})]}, {"images": ["a.png"], "messages": [user({"type": "image", "index": 1})]},
+      {"messages": [user({"type": "image"})]}, {"images": ["a.png", "a.png"], "messages": [user({"type": "image"})]},
+      {"images": ["a.png"], "messages": [user({"type": "text", "text": "x"})]})
+lines("odd_messages", {"messages": 1}, {"messages": [{"role": "user"}]}, {"messages": [user(), {"role": "assistant", "content": [{"type": "image"}]}]},
+      {"messages": [{"role": "tool", "content": "x"}]}, {"messages": [user({"type": "video"})]}, {"messages": [user({"type": "image_url"})]},
+      {"messages": [user({"type": "image", "path": "a", "url": "b"})]}, {"messages": [], "texts": []}, {"messages": [user({"typ": "text"})]})
+lines("odd_texts", {"texts": 1}, {"texts": [{"usr": 1}]}, {"texts": [{"user": 1}]}, {"texts": [{"user": "a"}], "images": "a"},
+      {"texts": [{"user": "a"}], "answers": 1}, {"texts": [{"user": "a"}], "choices": [1]}, {"texts": [{"user": "a"}], "zzzzzz": 1})
+lines("paths", *({"images": [p], "texts": [{"user": "a"}]} for p in ("../a", "/a", "", "http://x", "data:x", "none.png", 1)),
+      {"images": ["a.png"] * 9, "texts": [{"user": "a"}]})
+lines("ratings", {"images": ["a.png"], "texts": [{"user": c, "assistant": c} for c in "abc"], "relevance_ratings": [0, 5, None], "formatting_ratings": [1]},
+      *({"texts": [{"user": "a", "assistant": "b"}], "formatting_ratings": r} for r in ([0], [1, 1], ["1"], 1)),
+      {"messages": [user({"type": "image", "image": "a.png"}), {"role": "assistant", "content": "x"}] * 2, "relevance_ratings": [1, 0]})
+lines("blank", "", " ")
+lines("array", "[{}]")
+lines("zip", "PK\3\4")
+archive("tar", ("./", b"", tarfile.DIRTYPE, ""), ("./k.0.png", PNG), ("./k.1.png", PNG), ("./k.json", b'{"texts":[{"user":"a"}],"images":["k.1.png"]}'),
+        ("./l.txt", b"a cat\n"), ("./l.png", PNG), ("m.png", b""), ("n.txt", b"x"), ("._m.png", b"x"), ("m.cls", b"1"))
+archive("tar_odd", ("a.png", b"", tarfile.SYMTYPE, "x"), ("b.png", PNG), ("b.png", PNG), ("c.png", PNG), ("c.json", b'{"x":1}'), ("c.txt", b"\xff"),
+        ("d.json", b'{"images":["b.png"],"texts":[{"user":"a"}]}'), kind=b"t")
+archive("tar_many", *(("a.%d.png" % i, b"") for i in range(9)))
+archive("tar_pax", ("\u00e4" * 60 + ".txt", b"x"), ("\u00e4" * 60 + ".png", PNG), format=tarfile.PAX_FORMAT)
+archive("tar_gnu", ("y" * 120 + ".txt", b"x"), ("y" * 120 + ".png", PNG), format=tarfile.GNU_FORMAT)
+archive("tar_empty")
+seed("dataset", "tar_text", "Tno tar")
+seed("dataset", "tar_none", "T")
+seed("dataset", "tar_cut", b"T" + tar(("a.txt", b"x"), ("a.png", PNG))[:1600])
+seed("dataset", "tar_long", b"T" + tar(("z" * 5000 + ".png", b"x"), format=tarfile.GNU_FORMAT))
+seed("dataset", "shards", b"S" + tar(("a.txt", b"x"), ("a.png", PNG)).ljust(4096, b"\0") + tar(("a.txt", b"y"), ("a.png", PNG)).ljust(4096, b"\0"))
+
+
+def folder(name, *files, kind=b"D"):
+    seed("dataset", name, kind + b"".join(n.encode() + b"\0" + text + b"\0" for n, text in files))
+
+
+folder("folder", ("a.txt", b"\xef\xbb\xbf a cat\r\n"), ("b.json", json.dumps(ONE).encode()), ("c.JPG", b"junk"), ("c.txt", b" "), ("notes.md", b"x"), ("d.txt", b"x"))
+folder("folder_odd", ("a.jpg", b"GIF8"), ("a.txt", b"x"), ("e.json", b"{"), ("f.json", b'{"x":1}'), ("f.txt", b"x"), ("f.gif", b"GIF89a"), kind=b"d")
+folder("folder_lines", ("x.jsonl", b"{}"))

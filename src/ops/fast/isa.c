@@ -45,6 +45,7 @@ void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
     o->embed_forward          = embed_forward;
     o->embed_backward         = embed_backward;
     o->attention_forward      = attention_forward;
+    o->attention_backward     = attention_backward;
     o->crossentropy_forward   = crossentropy_forward;
     o->crossentropy_backward  = crossentropy_backward;
     o->adamw_update           = adamw_update;
