@@ -165,13 +165,13 @@ static vlm_status list(const char *run, int64_t **out, int64_t *n) {
     *n = count;
     return VLM_OK;
 }
-static vlm_status prune(const vlm_trainer *t) {
+vlm_status vlm_checkpoint_prune(const vlm_trainer *t, int64_t step) {
     int64_t *v = NULL, n = 0;
     if (!t->o->keep) return VLM_OK;
     TRY(list(t->run.path, &v, &n));
     vlm_status status = VLM_OK;
     int64_t own = 0;
-    while (own < n && v[own] < t->at.step) own++;
+    while (own < n && v[own] < step) own++;
     for (int64_t i = 0; i < n && !status; i++) {
         char *path = NULL;
         bool recent = i > own - t->o->keep && i <= own, best = isfinite(t->at.best) && v[i] == t->at.best_step;
@@ -205,7 +205,6 @@ vlm_status vlm_checkpoint_save(vlm_trainer *t) {
     TRY_DONE(vlm_dir_writer_commit(&w));
     TRY_DONE(vlm_link_switch(latest, strrchr(path, '/') + 1));
     if (t->hooks.saved) t->hooks.saved(t->hooks.user, path);
-    status = prune(t);
 done:
     vlm_dir_writer_cancel(&w);
     free(path);

@@ -71,9 +71,11 @@ vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, vlm_picks *seen,
 vlm_status vlm_dump_grads(vlm_trainer *t);
 
 /* ---- Checkpoints (checkpoint.c) ---- */
-/* RUN/step_N: a MODEL folder and train_state.safetensors, written beside, synced, read back, renamed; then `latest` points to it and old
-   ones go, but for the best. */
+/* RUN/step_N: a MODEL folder and train_state.safetensors, written beside, synced, read back, renamed; then `latest` points to it. */
 vlm_status vlm_checkpoint_save(vlm_trainer *t);
+/* Checkpoints go but for the last o->keep up to `step` and the best. Called once an update from there on has shown that it is sound: until
+   then the one before stays, too. */
+vlm_status vlm_checkpoint_prune(const vlm_trainer *t, int64_t step);
 /* *path: the newest whole checkpoint in RUN, to be freed; NULL: none. */
 vlm_status vlm_checkpoint_newest(const char *run, char **path);
 /* State, without weights: *settings is the caller's. VLM_EFORMAT names the file. */

@@ -159,7 +159,7 @@ static vlm_status check_options(const vlm_train_options *o) {
         return vlm_fail(VLM_EARG, "vlm_train", "a number is negative; give 0 or more, and 1 or more for accumulate");
     if (!o->steps && !(o->epochs > 0 && o->epochs <= 1e6)) return vlm_fail(VLM_EARG, "--epochs", "is %g; give more than 0", o->epochs);
     for (int g = 0; g < VLM_GROUPS; g++)
-        if (!(o->lr[g] >= 0 && o->lr[g] < 1e6)) return vlm_fail(VLM_EARG, rates[g], "is %g; give 0 or more", o->lr[g]);
+        if (!(o->lr[g] >= 0 && o->lr[g] <= 1e6)) return vlm_fail(VLM_EARG, rates[g], "is %g; give 0 to 1000000", o->lr[g]);
     if (!(o->val_fraction >= 0 && o->val_fraction < 1))
         return vlm_fail(VLM_EARG, "--val-fraction", "is %g; give a share below 1", o->val_fraction);
     return VLM_OK;
@@ -496,8 +496,8 @@ static vlm_status validation(vlm_trainer *t) {
 
 static bool due(int64_t every, int64_t step) { return every > 0 && step % every == 0; }
 static vlm_status run(vlm_trainer *t) {
-    int64_t saved = -1, empty = 0;
-    bool stopped = false;
+    int64_t saved = -1, pruned = -1, empty = 0;
+    bool stopped = false, owed = false;        /* a checkpoint that waits for an update that is finite: the last good ones stay */
     while (t->at.step < t->at.steps && !stopped) {
         vlm_update u;
         bool any;
@@ -514,17 +514,21 @@ static vlm_status run(vlm_trainer *t) {
         if (t->at.in_a_row >= MOST_IN_A_ROW)
             return vlm_fail(VLM_EFORMAT, t->o->run, "%d updates in a row were not finite, the last at step %" PRId64 "; lower the rates, "
                             "look at the samples named, and --resume auto from the last checkpoint", MOST_IN_A_ROW, u.step);
+        if (saved > pruned && !t->at.in_a_row) TRY(vlm_checkpoint_prune(t, pruned = saved));
         if (due(t->o->eval_every, t->at.step) || t->at.step == t->at.steps) {
             int64_t best = t->at.best_step;
             TRY(validation(t));
             if (t->at.best_step != best) saved = t->at.step;
         }
         stopped = t->hooks.stop && t->hooks.stop(t->hooks.user);
-        if (saved != t->at.step && (due(t->o->save_every, t->at.step) || t->at.step == t->at.steps || stopped)) {
+        owed = owed || due(t->o->save_every, t->at.step);
+        if (saved != t->at.step && ((owed && !t->at.in_a_row) || t->at.step == t->at.steps || stopped)) {
             TRY(vlm_checkpoint_save(t));
             saved = t->at.step;
         }
+        owed = owed && saved != t->at.step;
     }
+    if (saved > pruned && !stopped) TRY(vlm_checkpoint_prune(t, saved));
     return stopped && t->at.step < t->at.steps ? vlm_fail(VLM_ESTOPPED, t->o->run, "stopped; go on with --resume auto") : VLM_OK;
 }
 
