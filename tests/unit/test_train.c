@@ -288,7 +288,6 @@ static void assert_latest(const char *run, const char *want) {
 }
 static void checkpoints(void **state) {
     (void)state;
-    static const char *const val[] = { MIXED };
     static const struct { int64_t keep; int left; } t[] = { { 1, 1 }, { 2, 2 }, { 3, 3 }, { 0, 7 } };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
         char name[16];
@@ -300,11 +299,12 @@ static void checkpoints(void **state) {
         assert_true(w.saved == 7 && count_steps(o.run) == t[i].left && exists(o.run, "step_7"));
         assert_latest(o.run, "step_7");
     }
-    /* the best stays: rates that first teach and then unteach */
+    /* the best stays: what is learnt makes these answers less and less likely */
+    const char *val[] = { write_data("val.jsonl", "{'texts': [{'user': '?', 'assistant': '~~~~ ^^^^ |||| ####'}]}\n") };
     vlm_train_options o = options("best");
     watch w = { 0 };
     o.val = val, o.vals = 1, o.steps = 12, o.save_every = 1, o.eval_every = 1, o.keep = 2, o.constant = true, o.max_grad_norm = 0;
-    o.lr[VLM_LANGUAGE] = o.lr[VLM_VISION] = o.lr[VLM_PROJECTOR] = 0.5;
+    o.lr[VLM_LANGUAGE] = o.lr[VLM_VISION] = o.lr[VLM_PROJECTOR] = 0.1;
     assert_ok(train(&o, &w));
     json_t *all = rows(o.run, "metrics.jsonl"), *row;
     size_t i;
