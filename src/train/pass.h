@@ -20,13 +20,14 @@ typedef struct vlm_batch {
     int64_t *label_end;                /* (samples) labels of samples 0..i: where sample i's end */
     int64_t room[5];                   /* of units, samples, T, runs, labels */
 } vlm_batch;
+/* The most that a batch holds. */
+typedef struct vlm_caps { int64_t units, rows, most, tokens, image_tokens, samples, labels; } vlm_caps;
+vlm_status vlm_batch_reserve(vlm_batch *b, const vlm_caps *most);  /* memory for so much at once; VLM_ENOMEM */
 vlm_status vlm_batch_add(vlm_batch *b, const vlm_model *m, const vlm_example *e);      /* VLM_ENOMEM: the batch is as before */
 void       vlm_batch_reset(vlm_batch *b);              /* empty; keeps its memory */
 void       vlm_batch_free(vlm_batch *b);               /* zeroed is fine */
 
 /* ---- The pass ---- */
-/* The most that a batch holds. */
-typedef struct vlm_caps { int64_t units, rows, most, tokens, image_tokens, samples, labels; } vlm_caps;
 typedef struct vlm_pass_options {
     vlm_caps caps;
     unsigned trained;                  /* groups that are (1 << vlm_group); 0: losses only */

@@ -59,14 +59,16 @@ typedef struct vlm_trainer {
     bool has_pending;
     vlm_loaded *held;                  /* the batch's examples: their pixels */
     int64_t nheld, held_room;
+    vlm_picks seen;                    /* samples of the update */
+    int64_t seen_room;
     json_t *settings;                  /* what the results depend on: compared on resume */
     vlm_progress_state at;
     double peak;                       /* FLOP a second of this machine; 0: unknown */
     char why[1024];                    /* an update was skipped */
 } vlm_trainer;
 
-/* Losses, and with train gradients, of one update's batches (trainer.c); *any: there was a batch. Which samples they were goes to seen. */
-vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, vlm_picks *seen, bool *any);
+/* Losses and gradients of one update's batches (trainer.c); *any: there was a batch. Which samples they were goes to t->seen. */
+vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, bool *any);
 /* The gradients of the next update, divided by its labels, before clipping: DIR/NAME.npy for each tensor of a checkpoint (dump.c). */
 vlm_status vlm_dump_grads(vlm_trainer *t);
 

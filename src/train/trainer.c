@@ -57,14 +57,18 @@ static vlm_status fetch(vlm_trainer *t) {
     }
     return VLM_OK;
 }
+/* Room for n elements; it only grows, so that after the first updates nothing is allocated. */
+static vlm_status room_for(void *array, size_t size, int64_t *room, int64_t n) {
+    void **p = array, *q;
+    if (n <= *room) return VLM_OK;
+    if (n < 2 * *room) n = 2 * *room;
+    if (!(q = realloc(*p, (size_t)n * size))) return vlm_fail_memory("the batch", (size_t)n * size);
+    *p = q;
+    *room = n;
+    return VLM_OK;
+}
 static vlm_status hold(vlm_trainer *t, vlm_loaded *l) {
-    if (t->nheld == t->held_room) {
-        int64_t room = t->held_room ? t->held_room * 2 : 64;
-        vlm_loaded *p = realloc(t->held, (size_t)room * sizeof *p);
-        if (!p) return vlm_fail_memory("the batch", (size_t)room * sizeof *p);
-        t->held = p;
-        t->held_room = room;
-    }
+    TRY(room_for(&t->held, sizeof *t->held, &t->held_room, t->nheld + 1));
     TRY(vlm_batch_add(&t->batch, t->m, &l->example));
     t->held[t->nheld++] = *l;
     *l = (vlm_loaded){ 0 };
@@ -265,9 +269,14 @@ static vlm_status find_checkpoint(vlm_trainer *t, char **from) {
     return (*from = strdup(o->resume)) ? VLM_OK : vlm_fail_memory(o->resume, 64);
 }
 
+/* The pass, and room for batches of that size and their samples. */
 static vlm_status open_pass(vlm_trainer *t) {
+    const vlm_caps *c = &t->pass_options.caps;
     vlm_pass_close(t->pass);
     t->pass = NULL;
+    TRY(vlm_batch_reserve(&t->batch, c));
+    TRY(room_for(&t->held, sizeof *t->held, &t->held_room, c->samples));
+    TRY(room_for(&t->seen.pick, sizeof *t->seen.pick, &t->seen_room, c->samples * (t->o->accumulate < 64 ? t->o->accumulate : 64)));
     return vlm_pass_open(t->m->net, t->opt.grads, t->ctx, &t->pass_options, &t->pass);
 }
 
@@ -335,6 +344,7 @@ static void close_all(vlm_trainer *t) {
     free(t->order.pick);
     free(t->val_picks.pick);
     free(t->held);
+    free(t->seen.pick);
     vlm_batch_free(&t->batch);
     vlm_model_close(t->m);
     vlm_run_close(&t->run);
@@ -370,10 +380,10 @@ static void name_samples(vlm_trainer *t, const vlm_pick *p, int64_t n) {
 }
 
 /* The gradients and losses of one update's batches. *any: there was a batch. */
-vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, vlm_picks *seen, bool *any) {
+vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, bool *any) {
     double sum = 0, waited = 0;
-    int64_t room = 0;
     *any = false;
+    t->seen.n = 0;
     vlm_optimizer_zero(&t->opt, t->ctx);
     for (int64_t k = 0; k < t->o->accumulate; k++) {
         const float *nll;
@@ -383,15 +393,8 @@ vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, vlm_picks *seen,
         const vlm_batch *b = &t->batch;
         if (!b->samples) break;
         *any = true;
-        for (int64_t i = 0; i < t->nheld; i++) {
-            if (seen->n == room) {
-                room = room ? 2 * room : 64;
-                vlm_pick *p = realloc(seen->pick, (size_t)room * sizeof *p);
-                if (!p) return vlm_fail_memory("the batch", (size_t)room * sizeof *p);
-                seen->pick = p;
-            }
-            seen->pick[seen->n++] = t->held[i].pick;
-        }
+        TRY(room_for(&t->seen.pick, sizeof *t->seen.pick, &t->seen_room, t->seen.n + t->nheld));
+        for (int64_t i = 0; i < t->nheld; i++) t->seen.pick[t->seen.n++] = t->held[i].pick;
         TRY(run_batch(t, b, true, t->o->mean_per_microbatch && b->labels ? 1 / (float)b->labels : 1, &nll));
         for (int64_t i = 0; i < b->labels; i++) sum += nll[i];
         count(u, t->m->net, b);
@@ -404,11 +407,10 @@ vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, vlm_picks *seen,
 static vlm_status update(vlm_trainer *t, vlm_update *u, bool *any) {
     const vlm_train_options *o = t->o;
     double t0 = now_ms(), share = vlm_schedule(t->at.step, t->at.steps, o->warmup, o->constant), lr[VLM_GROUPS];
-    vlm_picks seen = { 0 };
     *u = (vlm_update){ .step = t->at.step + 1, .steps = t->at.steps, .epoch = t->at.epoch, .peak = t->peak };
     for (int g = 0; g < VLM_GROUPS; g++) lr[g] = o->lr[g] * share, u->lr[g] = t->trained & 1u << g ? lr[g] : -1;
-    vlm_status status = vlm_trainer_gradients(t, u, &seen, any);
-    if (status || !*any) { free(seen.pick); return status; }
+    TRY(vlm_trainer_gradients(t, u, any));
+    if (!*any) return VLM_OK;
     /* the gradients are sums; the update divides */
     double scale = o->mean_per_microbatch ? 1 / (double)o->accumulate : u->labels ? 1 / (double)u->labels : 0;
     u->grad_norm = vlm_optimizer_norm(&t->opt, t->ctx) * scale;
@@ -420,7 +422,7 @@ static vlm_status update(vlm_trainer *t, vlm_update *u, bool *any) {
         snprintf(t->why, sizeof t->why, "the gradient's norm %g is above --skip-above", u->grad_norm);
     u->skipped = *t->why;
     t->at.in_a_row = u->labels && !(isfinite(u->loss) && isfinite(u->grad_norm)) ? t->at.in_a_row + 1 : 0;
-    if (u->skipped) name_samples(t, seen.pick, seen.n);
+    if (u->skipped) name_samples(t, t->seen.pick, t->seen.n);
     else {
         if (o->max_grad_norm > 0 && u->grad_norm > o->max_grad_norm) scale *= o->max_grad_norm / (u->grad_norm + 1e-6);
         /* without an image nothing came to vision and projector: as in PyTorch they rest, moments, decay and count of updates too */
@@ -432,7 +434,6 @@ static vlm_status update(vlm_trainer *t, vlm_update *u, bool *any) {
     t->at.step++;
     u->ms = now_ms() - t0;
     u->quarantined = t->run.quarantined;
-    free(seen.pick);
     return VLM_OK;
 }
 
