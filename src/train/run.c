@@ -26,13 +26,23 @@ static vlm_status make_dirs(const char *path) {
     free(p);
     return status ? status : vlm_is_dir(path) ? VLM_OK : vlm_fail(VLM_EIO, path, "is no folder; name one for the run");
 }
+/* A start that came to no update leaves a folder that counts as empty. */
+static bool leftover(const char *path, const char *name) {
+    char *file;
+    struct stat st;
+    if (!strcmp(name, "lock") || !strcmp(name, "quarantine.jsonl") || !strcmp(name, "run.json")) return true;
+    if (strcmp(name, "metrics.jsonl") || !(file = vlm_join(path, name))) return false;
+    bool none = !lstat(file, &st) && S_ISREG(st.st_mode) && !st.st_size;
+    free(file);
+    return none;
+}
 static vlm_status check_empty(const char *path) {
     DIR *d = opendir(path);
     struct dirent *e;
     vlm_status status = VLM_OK;
     if (!d) return vlm_fail_errno(path, "read");
     while (!status && (e = readdir(d)))
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, "lock"))
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && !leftover(path, e->d_name))
             status = vlm_fail(VLM_EIO, path, "is not empty (it holds %s); give --resume auto to go on with that run, or name another "
                               "folder", e->d_name);
     closedir(d);

@@ -16,9 +16,10 @@ typedef struct vlm_run_dir {
     json_t *bad;                       /* object: "file\nrow" of each sample that is in quarantine.jsonl */
     int64_t quarantined;
 } vlm_run_dir;
-/* Makes RUN, takes its lock, removes what a killed run left half-written. VLM_EIO: in use, or not empty and resume is not asked for. */
+/* Makes RUN, takes its lock, removes what a killed run left half-written. VLM_EIO: in use, or not empty (but
+   for what a start that came to no update leaves) and resume is not asked for. */
 vlm_status vlm_run_open(const char *path, bool resume, vlm_run_dir *out);
-/* Rows of updates after `step` go, here and in quarantine.jsonl; then both files are open. */
+/* Rows of updates after `step` go, here and in quarantine.jsonl (-1: all); then both files are open. */
 vlm_status vlm_run_logs(vlm_run_dir *r, int64_t step);
 void       vlm_run_close(vlm_run_dir *r);              /* zeroed is fine */
 vlm_status vlm_run_metrics(vlm_run_dir *r, const vlm_update *u);

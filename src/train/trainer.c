@@ -304,7 +304,7 @@ static vlm_status open_all(vlm_trainer *t, vlm_train_start *s) {
         TRY_DONE(open_model(t, from));
         t->rule.m = t->m;
     }
-    TRY_DONE(vlm_run_logs(&t->run, t->at.step));
+    TRY_DONE(vlm_run_logs(&t->run, from ? t->at.step : -1));
     TRY_DONE(scan(t));
     t->pass_options = (vlm_pass_options){ .trained = t->trained, .recompute = o->recompute };
     TRY_DONE(look_ahead(t, &t->pass_options.caps));
