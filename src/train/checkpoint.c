@@ -166,13 +166,13 @@ static vlm_status list(const char *run, int64_t **out, int64_t *n) {
     *n = count;
     return VLM_OK;
 }
-static vlm_status prune(const vlm_trainer *t) {
+vlm_status vlm_checkpoint_prune(const vlm_trainer *t, int64_t step) {
     int64_t *v = NULL, n = 0;
     if (!t->o->keep) return VLM_OK;
     TRY(list(t->run.path, &v, &n));
     vlm_status status = VLM_OK;
     int64_t own = 0;
-    while (own < n && v[own] < t->at.step) own++;
+    while (own < n && v[own] < step) own++;
     for (int64_t i = 0; i < n && !status; i++) {
         char *path = NULL;
         bool recent = i > own - t->o->keep && i <= own, best = isfinite(t->at.best) && v[i] == t->at.best_step;
@@ -184,6 +184,15 @@ static vlm_status prune(const vlm_trainer *t) {
     return status;
 }
 
+/* The tokenizer's files come from the folder that the model was opened from, which may be gone meanwhile. */
+static vlm_status check_tokenizer(const vlm_trainer *t, const char *dir) {
+    char *own = vlm_join(dir, "tokenizer.json"), *below = vlm_join(dir, "tokenizer/tokenizer.json");
+    bool none = own && below && !vlm_exists(own) && !vlm_exists(below);
+    vlm_status status = own && below ? VLM_OK : vlm_fail_memory(dir, 64);
+    free(own);
+    free(below);
+    return none ? vlm_fail(VLM_EIO, t->m->net->dir, "has lost its tokenizer.json since training began; put it back") : status;
+}
 vlm_status vlm_checkpoint_save(vlm_trainer *t) {
     vlm_dir_writer w = { 0 };
     char *path = NULL, *weights = NULL, *state = NULL, *latest = vlm_join(t->run.path, "latest");
@@ -192,12 +201,12 @@ vlm_status vlm_checkpoint_save(vlm_trainer *t) {
     TRY_DONE(vlm_lines_sync(&t->run.metrics));
     TRY_DONE(vlm_lines_sync(&t->run.quarantine));
     TRY_DONE(step_path(t->run.path, t->at.step, &path));
-    if (vlm_exists(path)) TRY_DONE(vlm_dir_remove(path));      /* of a run that went on elsewhere: --resume PATH */
-    TRY_DONE(vlm_dir_writer_open(path, false, &w));
+    TRY_DONE(vlm_dir_writer_open(path, true, &w));             /* an old one is of a run that went on elsewhere, or damaged */
     weights = vlm_join(w.temp, "model.safetensors");
     state = vlm_join(w.temp, STATE);
     if (!weights || !state) { status = vlm_fail_memory(path, 64); goto done; }
     TRY_DONE(vlm_write_ours(t->m, VLM_T_F32, w.temp));
+    TRY_DONE(check_tokenizer(t, w.temp));
     TRY_DONE(vlm_net_save(weights, t->m->net, t->ctx, VLM_T_F32));
     TRY_DONE(write_moments(t, state));
     TRY_DONE(read_back(t, weights, &t->m->net->params, ""));
@@ -205,8 +214,10 @@ vlm_status vlm_checkpoint_save(vlm_trainer *t) {
     TRY_DONE(read_back(t, state, &t->opt.v->params, "v."));
     TRY_DONE(vlm_dir_writer_commit(&w));
     TRY_DONE(vlm_link_switch(latest, strrchr(path, '/') + 1));
-    if (t->hooks.saved) t->hooks.saved(t->hooks.user, path);
-    status = prune(t);
+    free(t->m->net->dir);              /* the folder it was opened from may go, as old checkpoints do: this one has the same files */
+    t->m->net->dir = path;
+    path = NULL;
+    if (t->hooks.saved) t->hooks.saved(t->hooks.user, t->m->net->dir);
 done:
     vlm_dir_writer_cancel(&w);
     free(path);

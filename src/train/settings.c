@@ -82,6 +82,12 @@ vlm_status vlm_settings_make(vlm_trainer *t) {
     json_object_set_new(s, "max-grad-norm", json_real(o->max_grad_norm));
     json_object_set_new(s, "skip-above", json_real(o->skip_above));
     json_object_set_new(s, "freeze", group_list(o->frozen));
+    const vlm_image_limits *l = &t->m->limits;         /* what these refuse is not trained on */
+    const int64_t *r = o->dataset.rating_min;
+    json_object_set_new(s, "limits", json_pack("{s:I,s:I,s:I,s:I}", "max-images", (json_int_t)o->dataset.max_images, "max-pixels",
+                                               (json_int_t)l->max_pixels, "max-side", (json_int_t)l->max_side_px, "max-bytes",
+                                               (json_int_t)l->max_bytes));
+    json_object_set_new(s, "ratings", json_pack("[I,I,I,I]", (json_int_t)r[0], (json_int_t)r[1], (json_int_t)r[2], (json_int_t)r[3]));
     json_object_set_new(s, "shrink-images", json_boolean(o->shrink_images));
     json_object_set_new(s, "image", vlm_image_rule_json(&t->m->rule));
     json_object_set_new(s, "compat-resize", json_boolean(t->m->rule.compat));

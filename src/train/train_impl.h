@@ -16,9 +16,10 @@ typedef struct vlm_run_dir {
     json_t *bad;                       /* object: "file\nrow" of each sample that is in quarantine.jsonl */
     int64_t quarantined;
 } vlm_run_dir;
-/* Makes RUN, takes its lock, removes what a killed run left half-written. VLM_EIO: in use, or not empty and resume is not asked for. */
+/* Makes RUN, takes its lock, removes what a killed run left half-written. VLM_EIO: in use, or not empty (but
+   for what a start that came to no update leaves) and resume is not asked for. */
 vlm_status vlm_run_open(const char *path, bool resume, vlm_run_dir *out);
-/* Rows of updates after `step` go, here and in quarantine.jsonl; then both files are open. */
+/* Rows of updates after `step` go, here and in quarantine.jsonl (-1: all); then both files are open. */
 vlm_status vlm_run_logs(vlm_run_dir *r, int64_t step);
 void       vlm_run_close(vlm_run_dir *r);              /* zeroed is fine */
 vlm_status vlm_run_metrics(vlm_run_dir *r, const vlm_update *u);
@@ -59,21 +60,25 @@ typedef struct vlm_trainer {
     bool has_pending;
     vlm_loaded *held;                  /* the batch's examples: their pixels */
     int64_t nheld, held_room;
+    vlm_picks seen;                    /* samples of the update */
+    int64_t seen_room;
     json_t *settings;                  /* what the results depend on: compared on resume */
     vlm_progress_state at;
     double peak;                       /* FLOP a second of this machine; 0: unknown */
     char why[1024];                    /* an update was skipped */
 } vlm_trainer;
 
-/* Losses, and with train gradients, of one update's batches (trainer.c); *any: there was a batch. Which samples they were goes to seen. */
-vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, vlm_picks *seen, bool *any);
+/* Losses and gradients of one update's batches (trainer.c); *any: there was a batch. Which samples they were goes to t->seen. */
+vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, bool *any);
 /* The gradients of the next update, divided by its labels, before clipping: DIR/NAME.npy for each tensor of a checkpoint (dump.c). */
 vlm_status vlm_dump_grads(vlm_trainer *t);
 
 /* ---- Checkpoints (checkpoint.c) ---- */
-/* RUN/step_N: a MODEL folder and train_state.safetensors, written beside, synced, read back, renamed; then `latest` points to it and old
-   ones go, but for the best. */
+/* RUN/step_N: a MODEL folder and train_state.safetensors, written beside, synced, read back, renamed; then `latest` points to it. */
 vlm_status vlm_checkpoint_save(vlm_trainer *t);
+/* Checkpoints go but for the last o->keep up to `step` and the best. Called once an update from there on has shown that it is sound: until
+   then the one before stays, too. */
+vlm_status vlm_checkpoint_prune(const vlm_trainer *t, int64_t step);
 /* *path: the newest whole checkpoint in RUN, to be freed; NULL: none. */
 vlm_status vlm_checkpoint_newest(const char *run, char **path);
 /* State, without weights: *settings is the caller's. VLM_EFORMAT names the file. */
