@@ -17,8 +17,8 @@ static vlm_status make_dirs(const char *path) {
         char c = *s;
         if (c && c != '/') continue;
         *s = 0;
-        bool made = !mkdir(p, 0777);
-        if (!made && errno != EEXIST) status = vlm_fail_errno(p, "make the folder");
+        bool there = vlm_is_dir(p), made = !there && !mkdir(p, 0777);
+        if (!there && !made && errno != EEXIST) status = vlm_fail_errno(p, "make the folder");
         else if (made) status = vlm_sync_parent(p);    /* or a checkpoint that is on the disk has no way to it */
         if (status || !c) break;
         *s = c;
@@ -67,24 +67,34 @@ void vlm_run_close(vlm_run_dir *r) {
 /* ---- Logs ---- */
 
 /* Rows up to a step stay. One among them that cannot be read must not take those behind it with it. */
-typedef struct rows { int64_t step, last, updates, bad; } rows;        /* bad: number of such a line, 0: none */
-static bool up_to(void *user, int64_t i, const char *line, size_t n) {
+typedef struct rows { int64_t step, last, updates, bad; } rows;        /* last step seen; bad: number of such a line, 0: none */
+static bool look(void *user, int64_t i, const char *line, size_t n) {
     rows *r = user;
     json_error_t e;
     json_t *j = json_loadb(line, n, 0, &e), *step = json_object_get(j, "step");
-    bool stays = json_is_integer(step) ? json_integer_value(step) <= r->step : r->last < r->step;
-    if (!json_is_integer(step)) { if (stays && !r->bad) r->bad = i + 1; }
-    else if (stays) r->last = json_integer_value(step), r->updates += json_object_get(j, "loss") != NULL;
+    if (json_is_integer(step)) {
+        if (r->last < json_integer_value(step)) r->last = json_integer_value(step);
+        r->updates += json_object_get(j, "loss") && json_integer_value(step) <= r->step;
+    } else if (!r->bad && r->last <= r->step) r->bad = i + 1;
+    json_decref(j);
+    return true;
+}
+static bool up_to(void *user, int64_t i, const char *line, size_t n) {
+    (void)i;
+    json_error_t e;
+    json_t *j = json_loadb(line, n, 0, &e), *step = json_object_get(j, "step");
+    bool stays = json_is_integer(step) && json_integer_value(step) <= *(const int64_t *)user;
     json_decref(j);
     return stays;
 }
 static vlm_status cut(const char *path, int64_t step, int64_t *updates) {
     rows r = { .step = step, .last = -1 };
-    TRY(vlm_lines_cut(path, up_to, &r, NULL, NULL));
+    TRY(vlm_lines_cut(path, look, &r, NULL, NULL));
     if (updates) *updates = r.updates;
     char where[1100];
     snprintf(where, sizeof where, "%.1000s:%lld", path, (long long)r.bad);
-    return r.bad ? vlm_fail(VLM_EFORMAT, where, "is no row of a run; mend that line or move the file away, and go on") : VLM_OK;
+    if (r.bad) return vlm_fail(VLM_EFORMAT, where, "is no row of a run; mend that line or move the file away, and go on");
+    return vlm_lines_cut(path, up_to, &step, NULL, NULL);
 }
 static void key_of(char *key, size_t room, const char *file, const char *row) { snprintf(key, room, "%s\n%s", file, row); }
 typedef struct known { json_t *bad; int64_t n; } known;
