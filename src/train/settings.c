@@ -1,5 +1,6 @@
 #include "train/settings.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "data/rule.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,26 +8,15 @@
 #include <string.h>
 #include <time.h>
 
-static uint64_t mix(uint64_t h, const void *data, size_t bytes) {
-    const unsigned char *p = data;
-    uint64_t v;
-    for (; bytes >= 8; p += 8, bytes -= 8) {
-        memcpy(&v, p, 8);
-        h = (h ^ v) * 0x9E3779B97F4A7C15u;
-        h ^= h >> 32;
-    }
-    for (; bytes; p++, bytes--) h = (h ^ *p) * 0x100000001B3u;
-    return h;
-}
 uint64_t vlm_net_hash(const vlm_net *net) {
-    uint64_t h = 0xCBF29CE484222325u;
+    uint64_t h = VLM_HASH;
     for (int i = 0; i < net->params.n; i++) {
         void *data;
         int64_t n;
         const vlm_param *p = &net->params.p[i];
         if (!vlm_params_operand(&net->params, i, &data, &n)) continue;
-        h = mix(h, p->name, strlen(p->name));
-        h = mix(h, data, (size_t)n * (p->mat ? vlm_dtype_bytes(p->mat->dtype) : sizeof(real)));
+        h = vlm_hash_fast(h, p->name, strlen(p->name));
+        h = vlm_hash_fast(h, data, (size_t)n * (p->mat ? vlm_dtype_bytes(p->mat->dtype) : sizeof(real)));
     }
     return h;
 }

@@ -260,15 +260,6 @@ static double peak_of(vlm_ctx *ctx, const char *isa) {
     return best;
 }
 
-/* *from: the checkpoint to go on from, to be freed; NULL: none. */
-static vlm_status find_checkpoint(vlm_trainer *t, char **from) {
-    const vlm_train_options *o = t->o;
-    *from = NULL;
-    if (!o->resume) return VLM_OK;
-    if (!strcmp(o->resume, "auto")) return vlm_checkpoint_newest(o->run, from);
-    return (*from = strdup(o->resume)) ? VLM_OK : vlm_fail_memory(o->resume, 64);
-}
-
 /* The pass, and room for batches of that size and their samples. */
 static vlm_status open_pass(vlm_trainer *t) {
     const vlm_caps *c = &t->pass_options.caps;
@@ -292,7 +283,7 @@ static vlm_status open_all(vlm_trainer *t, vlm_train_start *s) {
     if (!(t->ctx = vlm_ctx_open(o->threads > 0 ? o->threads : vlm_cores(), VLM_SCRATCH_BYTES)))
         return vlm_fail_memory("the threads", VLM_SCRATCH_BYTES);
     TRY(vlm_run_open(o->run, o->resume != NULL, &t->run));
-    TRY_DONE(find_checkpoint(t, &from));
+    TRY_DONE(vlm_checkpoint_find(o, &from));
     TRY_DONE(open_model(t, o->model));
     TRY_DONE(check_model(t));
     TRY_DONE(open_data(t));
@@ -314,6 +305,7 @@ static vlm_status open_all(vlm_trainer *t, vlm_train_start *s) {
     if (from) TRY_DONE(vlm_checkpoint_moments(t, from));
     TRY_DONE(open_pass(t));
     TRY_DONE(vlm_loader_open(&t->corpus, &t->rule, t->ctx->threads, true, &t->loader));
+    if (from && !strcmp(o->resume, "auto")) TRY_DONE(vlm_checkpoint_settle(t, from));
     TRY_DONE(vlm_manifest_write(t, from));
     t->peak = peak_of(t->ctx, o->open.isa);
     s->samples = vlm_corpus_count(&t->corpus, VLM_SPLIT_TRAIN);
