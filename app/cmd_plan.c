@@ -70,18 +70,11 @@ static void print_row(vlm_table *t, const vlm_model *m, const char *path, const 
                   vlm_bytes_text((double)r->bytes, bytes));
 }
 
-static size_t weight_bytes(const vlm_model *m) {
-    if (m->net->bytes) return m->net->bytes;
-    vlm_arena a = { 0 };
-    vlm_params_place(&m->net->params, &a, VLM_ALL_GROUPS);
-    return a.peak;
-}
-
 static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *images, const totals *sum) {
     char text[32];
     bool vlm = m->net->language && m->net->vision, many = vlm && sum->images > a->max_images, full = vlm && sum->tokens >= m->context;
     int64_t positions = (sum->tokens + a->max_tokens + 255) / 256 * 256;
-    size_t weights = weight_bytes(m), session = 0;
+    size_t weights = vlm_net_bytes(m->net), session = 0;
     if (m->net->language) session = vlm_session_bytes(m, positions < m->context ? positions : m->context);
     size_t images_bytes = 0;
     if (sum->images) TRY(vlm_encode_bytes(m, sum->seen, sum->images, VLM_KEEP_PATCHES, &images_bytes));
