@@ -1,4 +1,4 @@
-/* vlm plan: everything from headers. */
+/* vlm plan: what images will cost, everything from headers; with --data what training on a data set will (plan_data.c). */
 #include "open.h"
 #include "base/file.h"
 #include <stdlib.h>
@@ -123,7 +123,23 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
                     (long long)(sum->images + sum->bad));
 }
 
+/* Options that say how images are planned, and those that say how data is: each on the command line only with its own. */
+static vlm_status check_kind(const vlm_args *a) {
+    if (a->data.n && a->args > 1) return vlm_usage("--data", "and IMAGE are given; plan one of them");
+    for (int i = 0; i < VLM_OPTIONS; i++) {
+        bool data = vlm_options[i].commands == C_DATA || i == O_data_root || i == O_decode_images;
+        char name[80];
+        snprintf(name, sizeof name, "--%s", vlm_options[i].name);
+        if (a->from[i] < VLM_LINE) continue;
+        if (data && !a->data.n) return vlm_usage(name, "is for data; give --data, or leave it out");
+        if (a->data.n && i == O_max_tokens) return vlm_usage(name, "is for images; leave it out with --data");
+    }
+    return VLM_OK;
+}
+
 vlm_status vlm_cmd_plan(vlm_args *a) {
+    TRY(check_kind(a));
+    if (a->data.n) return vlm_plan_data(a);
     vlm_model_options o = vlm_options_of(a);
     vlm_model *m = NULL;
     vlm_table t = { 0 };

@@ -14,7 +14,7 @@ vlm_train_options vlm_train_defaults(void) {           /* nanoVLM's, where it ha
     return (vlm_train_options){ .dataset = VLM_DATASET_OPTIONS, .epochs = 1, .accumulate = 1, .lr = { 5e-5, 5.12e-3, 5e-5 }, .warmup = 0.03,
                                 .weight_decay = 0.01, .max_grad_norm = 1, .eval_every = 500, .save_every = 500, .keep = 3 };
 }
-vlm_status vlm_train_check(const vlm_train_options *o) {
+vlm_status vlm_train_check(vlm_train_options *o) {
     static const char *const rates[VLM_GROUPS] = { "--lr-vision", "--lr-projector", "--lr-language" };
     if (!o->model || o->datas < 1) return vlm_fail(VLM_EARG, "vlm_train", "needs a model and data; give both");
     if (o->accumulate < 1 || o->batch_tokens < 0 || o->batch_patches < 0 || o->batch_samples < 0 || o->steps < 0 || o->keep < 0)
@@ -24,6 +24,7 @@ vlm_status vlm_train_check(const vlm_train_options *o) {
         if (!(o->lr[g] >= 0 && o->lr[g] < 1e6)) return vlm_fail(VLM_EARG, rates[g], "is %g; give 0 or more", o->lr[g]);
     if (!(o->val_fraction >= 0 && o->val_fraction < 1))
         return vlm_fail(VLM_EARG, "--val-fraction", "is %g; give a share below 1", o->val_fraction);
+    if (!o->batch_tokens && !o->batch_patches && !o->batch_samples) o->batch_tokens = VLM_BATCH_TOKENS;
     return VLM_OK;
 }
 unsigned vlm_train_groups(const vlm_train_options *o) {

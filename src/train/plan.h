@@ -5,8 +5,8 @@
 #include "train/pass.h"
 #include "train/trainer.h"
 
-/* VLM_EARG names the option. `run` is not looked at. */
-vlm_status vlm_train_check(const vlm_train_options *o);
+/* VLM_EARG names the option; `run` is not looked at. Where no cap is given, batch_tokens becomes VLM_BATCH_TOKENS. Before all below. */
+vlm_status vlm_train_check(vlm_train_options *o);
 /* Groups (1 << vlm_group) that learn: neither frozen nor with a rate of 0. */
 unsigned   vlm_train_groups(const vlm_train_options *o);
 /* Can this model be trained so? VLM_EARG says what is missing. */

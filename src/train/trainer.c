@@ -146,7 +146,6 @@ static vlm_status open_all(vlm_trainer *t, vlm_train_start *s) {
     json_t *before = NULL;
     vlm_plan plan;
     vlm_status status = VLM_OK;
-    TRY(vlm_train_check(o));
     if (!o->run) return vlm_fail(VLM_EARG, "vlm_train", "needs a run's folder; name one");
     t->trained = vlm_train_groups(o);
     t->at.best = INFINITY;
@@ -395,9 +394,9 @@ vlm_status vlm_train(const vlm_train_options *options, const vlm_train_hooks *ho
     vlm_trainer t = { 0 };
     vlm_train_options o = *options;
     vlm_train_start s = { 0 };
-    if (!o.batch_tokens && !o.batch_patches && !o.batch_samples) o.batch_tokens = VLM_BATCH_TOKENS;
     t.o = &o;
     if (hooks) t.hooks = *hooks;
+    TRY(vlm_train_check(&o));
     vlm_status status = open_all(&t, &s);
     if (!status && t.hooks.start) t.hooks.start(t.hooks.user, &s);
     if (!status) status = o.dump_grads ? vlm_dump_grads(&t) : run(&t);
