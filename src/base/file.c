@@ -220,7 +220,8 @@ static vlm_status check_ours(const char *path, bool top, bool half, const char *
         else if (S_ISREG(st.st_mode)) {
             ok = half && is_temp(name);
             for (size_t i = 0; dot && i < sizeof ours / sizeof *ours; i++) ok = ok || !strcmp(dot, ours[i]);
-        } else if ((ok = top && S_ISDIR(st.st_mode) && !strcmp(name, "tokenizer"))) status = check_ours(p, false, half, todo);
+        } else if ((ok = top && S_ISDIR(st.st_mode) && (!strcmp(name, "tokenizer") || !strcmp(name, "vision") ||
+                    !strcmp(name, "language")))) status = check_ours(p, false, half, todo);
         if (!status && !ok) status = vlm_fail(VLM_EIO, path, "holds %s, which this program does not write; %s", name, todo);
         free(p);
     }

@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "base/log.h"
+#include "infer/convert.h"
 #include "model/save.h"
 #include "train/train_impl.h"
 #include <ctype.h>
@@ -196,7 +197,7 @@ vlm_status vlm_checkpoint_save(vlm_trainer *t) {
     weights = vlm_join(w.temp, "model.safetensors");
     state = vlm_join(w.temp, STATE);
     if (!weights || !state) { status = vlm_fail_memory(path, 64); goto done; }
-    TRY_DONE(vlm_copy_beside(t->m->net->dir, w.temp, NULL));
+    TRY_DONE(vlm_write_ours(t->m, VLM_T_F32, w.temp));
     TRY_DONE(vlm_net_save(weights, t->m->net, t->ctx, VLM_T_F32));
     TRY_DONE(write_moments(t, state));
     TRY_DONE(read_back(t, weights, &t->m->net->params, ""));

@@ -119,8 +119,8 @@ vlm_status vlm_run_metrics(vlm_run_dir *r, const vlm_update *u) {
     for (int g = 0; g < VLM_GROUPS; g++) if (u->lr[g] >= 0) json_object_set_new(lr, names[g], json_real(u->lr[g]));
     json_t *j = json_pack("{s:I,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:o,s:b}", "step", (json_int_t)u->step, "loss", number(u->loss),
                           "grad_norm", number(u->grad_norm), "lr", lr, "samples", (json_int_t)u->samples, "tokens",
-                          (json_int_t)u->tokens, "labels", (json_int_t)u->labels, "images", (json_int_t)u->images, "patches", (json_int_t)u->patches, "ms",
-                          number(round(u->ms * 1e3) / 1e3), "skipped", u->skipped);
+                          (json_int_t)u->tokens, "labels", (json_int_t)u->labels, "images", (json_int_t)u->images, "patches",
+                          (json_int_t)u->patches, "ms", number(round(u->ms * 1e3) / 1e3), "skipped", u->skipped);
     if (j && u->why) json_object_set_new(j, "why", json_string(u->why));
     return add(&r->metrics, j);
 }

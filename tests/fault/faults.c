@@ -3,6 +3,7 @@
    blamed for it. */
 #include "vlm.h"
 #include "data/dataset.h"
+#include "train/evaluate.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,7 +91,25 @@ static vlm_status run(const char *dir) {
     return st;
 }
 
-static void every_allocation_fails_once(const char *dir) {
+/* A sample asked and measured; model and sample are there already. */
+static vlm_model *asked;
+static struct vlm_sample question;
+static vlm_status evaluation(const char *dir) {
+    vlm_evaluate_options o = { .measures = (1 << VLM_MEASURES) - 1, .max_tokens = 3, .threads = 1 };
+    vlm_evaluator *e = NULL;
+    vlm_evaluated v = { 0 };
+    vlm_bad why = VLM_BAD_NONE;
+    vlm_interval mean;
+    (void)dir;
+    vlm_status st = vlm_evaluator_open(asked, &o, &e);
+    if (!st) st = vlm_evaluate(e, &question, &v, &why);
+    if (why) expect(0, "a sample is blamed for memory");
+    if (!st) st = vlm_bootstrap(v.sum, NULL, VLM_MEASURES, 0, &mean);
+    vlm_evaluated_free(&v);
+    vlm_evaluator_close(e);
+    return st;
+}
+static void every_allocation_fails_once(const char *dir, vlm_status (*run)(const char *)) {
     calls = 0, fail_at = -1;
     vlm_status st = run(dir);
     long total = calls, wrong = 0;
@@ -108,6 +127,22 @@ static void every_allocation_fails_once(const char *dir) {
     check(!wrong_states, "failures that left a session in a wrong state", dir, wrong_states);
     wrong_states = 0;
     printf("%s: %s of %ld allocations failed once\n", dir, step > 1 ? "some 3000" : "each", total);
+}
+
+static void evaluations(const char *dir, const char *images) {
+    static const char line[] =
+        "{\"images\": [\"rgb_1x1.png\"], \"texts\": [{\"user\": \"Which?\", \"assistant\": \"a cat\"}, "
+        "{\"user\": \"And now?\", \"assistant\": \"two\"}], \"answers\": [\"2\", \"the Two\"], \"choices\": [\"one\", \"two\"]}";
+    vlm_sample_source from = { .file = "line", .row = "1", .where = "line:1", .root = images, .max_images = 1 };
+    json_t *j = NULL;
+    fail_at = -1;
+    if (vlm_model_open(dir, NULL, &asked) || vlm_sample_json(line, sizeof line - 1, "line:1", &j, NULL) ||
+        vlm_sample_read(j, &from, &question, NULL)) check(0, "does not open", dir, 0);
+    else every_allocation_fails_once(dir, evaluation);
+    json_decref(j);
+    vlm_sample_free(&question);
+    vlm_model_close(asked);
+    asked = NULL;
 }
 
 static void none_per_token(const char *dir) {
@@ -186,14 +221,17 @@ static void data_sets(const char *golden) {
 int main(int argc, char **argv) {
     static const char *const models[] = { "dinov3_splus", "siglip", "dinov2_reg", "llama", "gemma3", "vlm_dino", "vlm_siglip_up",
                                           "vlm_gemma" };
-    char dir[1024];
+    char dir[1024], images[1024];
     if (argc < 2) { fprintf(stderr, "usage: faults tests/golden\n"); return 2; }
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         snprintf(dir, sizeof dir, "%s/models/%s", argv[1], models[i]);
-        every_allocation_fails_once(dir);
+        every_allocation_fails_once(dir, run);
         if (strstr(dir, "llama") || strstr(dir, "gemma") || strstr(dir, "vlm_")) none_per_token(dir);
     }
     data_sets(argv[1]);
+    snprintf(dir, sizeof dir, "%s/models/vlm_dino", argv[1]);
+    snprintf(images, sizeof images, "%s/images", argv[1]);
+    evaluations(dir, images);
     printf("%d passed, %d failed, 0 skipped\n", passed, failed);
     return failed || !passed;
 }
