@@ -84,7 +84,7 @@ static void set_rows(vlm_table *t, const vlm_corpus *c, bool val) {
     for (int i = 0; i < c->sets; i++) {
         const vlm_corpus_set *s = &c->set[i];
         set_sum of = sum_of(s);
-        char row[VLM_ROW_BYTES] = "", weight[32], most[VLM_ROW_BYTES + 64] = "";
+        char row[VLM_ROW_BYTES] = "", weight[32], most[VLM_ROW_BYTES + 64] = "none";
         snprintf(weight, sizeof weight, "%g", s->weight);
         if (of.largest >= 0) {
             row_of(s, of.largest, row);

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* ---- Options ---- */
@@ -187,15 +188,31 @@ vlm_status vlm_plan_make(const vlm_train_options *o, const vlm_model *m, const v
     return VLM_OK;
 }
 
+static const char *amount(size_t bytes, char out[32]) {
+    if (bytes >= 1e9) snprintf(out, 32, "%.2f GB", (double)bytes / 1e9);
+    else snprintf(out, 32, "%.1f MB", (double)bytes / 1e6);
+    return out;
+}
+/* "--batch-tokens 4096, --batch-samples 8": the caps that there are. */
+static const char *caps_text(const vlm_train_options *o, char out[128]) {
+    const struct { const char *flag; int64_t n; } caps[] = { { "--batch-tokens", o->batch_tokens }, { "--batch-patches", o->batch_patches },
+                                                             { "--batch-samples", o->batch_samples } };
+    *out = 0;
+    for (int i = 0; i < 3; i++)
+        if (caps[i].n) snprintf(out + strlen(out), 128 - strlen(out), "%s%s %" PRId64, *out ? ", " : "", caps[i].flag, caps[i].n);
+    return out;
+}
 vlm_status vlm_plan_check(const vlm_plan *p, const vlm_train_options *o) {
-    char need[32], have[32], lower[128];
+    char need[32], have[32], still[32], caps[128];
     if (!p->good)
         return vlm_fail(VLM_EFORMAT, o->data[0], "holds no sample that can be trained on; mend what is quarantined, or name other data");
     if (!p->steps) return vlm_fail(VLM_EARG, "--epochs", "%g has not one update; raise it or give --steps", o->epochs);
     if (p->total_bytes <= p->available_bytes) return VLM_OK;
-    snprintf(need, sizeof need, "%.2f GB", (double)p->total_bytes / 1e9);
-    snprintf(have, sizeof have, "%.2f GB", (double)p->available_bytes / 1e9);
-    snprintf(lower, sizeof lower, "--batch-tokens, --batch-patches or --batch-samples%s", o->recompute ? "" : ", give --recompute");
-    return vlm_fail(VLM_ELIMIT, "training", "takes %s (%.2f GB of it weights and optimiser), %s are there; lower %s or --freeze parts, or "
-                    "raise --memory", need, (double)(p->weights_bytes + p->optimizer_bytes) / 1e9, have, lower);
+    size_t fixed = sum((const size_t[]){ p->weights_bytes, p->optimizer_bytes }, 2);
+    amount(p->total_bytes, need), amount(p->available_bytes, have), amount(fixed, still);
+    if (fixed > p->available_bytes)
+        return vlm_fail(VLM_ELIMIT, "training", "takes %s, %s are there, and weights and optimiser alone take %s; --freeze parts, take a "
+                        "smaller model or raise --memory", need, have, still);
+    return vlm_fail(VLM_ELIMIT, "training", "takes %s, %s are there; lower %s, %s--freeze parts or raise --memory (weights and optimiser "
+                    "alone take %s)", need, have, caps_text(o, caps), o->recompute ? "" : "give --recompute, ", still);
 }
