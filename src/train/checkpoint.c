@@ -122,7 +122,7 @@ static vlm_status read_back(const vlm_trainer *t, const char *path, const vlm_pa
                 goto done;
             }
         }
-        vlm_map_forget(on_disk->data, on_disk->bytes);         /* a checkpoint is as large as what training holds */
+        vlm_map_forget(on_disk->data, on_disk->bytes);         /* else the file would count as memory of ours */
     }
 done:
     free(want);
