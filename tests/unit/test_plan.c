@@ -100,7 +100,8 @@ static void validation(void **state) {
     (void)state;
     vlm_train_options o = small();
     vlm_plan p;
-    temp_write("one.jsonl", "{\"texts\":[{\"user\":\"a\",\"assistant\":\"b\"}]}\n", 43);
+    const char *line = "{\"texts\":[{\"user\":\"a\",\"assistant\":\"b\"}]}\n";
+    temp_write("one.jsonl", line, strlen(line));
     const char *one = temp("one.jsonl");
     o.data = &one, o.val = mixed, o.vals = 1;
     plan(&o, &p);
