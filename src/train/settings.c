@@ -48,8 +48,8 @@ vlm_status vlm_settings_make(vlm_trainer *t) {
     vlm_status status = VLM_OK;
     t->settings = s;
     if (!s || !data || !val || !lr) { status = vlm_fail_memory("the settings", 4096); goto done; }
-    TRY_DONE(data_json(&t->corpus, data));
-    TRY_DONE(data_json(&t->held_out, val));
+    TRY_DONE(data_json(&t->data.corpus, data));
+    TRY_DONE(data_json(&t->data.held_out, val));
     for (int g = 0; g < VLM_GROUPS; g++) if (t->trained & 1u << g) json_object_set_new(lr, groups[g], json_real(o->lr[g]));
     json_object_set_new(s, "model", hex(vlm_net_hash(t->m->net)));
     json_object_set(s, "data", data);
@@ -159,9 +159,9 @@ vlm_status vlm_manifest_write(const vlm_trainer *t, const char *resumed) {
     if (start && resumed) json_object_set_new(start, "resumed", json_string(resumed));
     if (start && t->o->command) json_object_set_new(start, "command", json_string(t->o->command));
     json_array_append_new(starts, start);
-    j = json_pack("{s:s,s:o,s:o,s:I,s:b,s:O,s:o,s:O}", "model", t->o->model, "data", paths(&t->corpus), "val", paths(&t->held_out),
-                  "total_steps", (json_int_t)t->at.steps, "recompute", t->o->recompute, "settings", t->settings, "trained",
-                  group_list(t->trained), "starts", starts);
+    j = json_pack("{s:s,s:o,s:o,s:I,s:b,s:O,s:o,s:O}", "model", t->o->model, "data", paths(&t->data.corpus), "val",
+                  paths(&t->data.held_out), "total_steps", (json_int_t)t->at.steps, "recompute", t->o->recompute, "settings", t->settings,
+                  "trained", group_list(t->trained), "starts", starts);
     status = j ? vlm_json_write(path, j) : vlm_fail_memory(path, 4096);
 done:
     json_decref(starts);

@@ -6,7 +6,7 @@
 #include "train/loader.h"
 #include "train/optimizer.h"
 #include "train/pass.h"
-#include "train/trainer.h"
+#include "train/plan.h"
 
 /* ---- The folder of a run (run.c) ---- */
 typedef struct vlm_run_dir {
@@ -50,11 +50,9 @@ typedef struct vlm_trainer {
     vlm_optimizer opt;
     vlm_pass *pass;
     vlm_pass_options pass_options;
-    vlm_corpus corpus, held_out;       /* held_out: of --val; without it the corpus' own held-out samples */
-    vlm_example_rule rule;
-    const vlm_corpus *vals_of;         /* whose samples val_picks are */
+    vlm_run_data data;
     vlm_loader *loader, *val_loader;
-    vlm_picks order, val_picks;        /* of this epoch; of validation */
+    vlm_picks order;                   /* of this epoch */
     bool started;                      /* the loader runs on `order` */
     vlm_batch batch;
     vlm_loaded pending;                /* the sample that the last batch had no room for */
