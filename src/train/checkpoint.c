@@ -268,8 +268,8 @@ static vlm_status check_whole(const char *path) {
     vlm_progress_state at;
     json_t *settings = NULL;
     vlm_weights *w = NULL;
-    vlm_status status = vlm_checksums_check(path);
-    if (!status) status = vlm_checkpoint_read(path, &at, &settings);
+    vlm_status status = vlm_checkpoint_read(path, &at, &settings);
+    if (!status) status = vlm_checksums_check(path);
     if (!status) status = vlm_weights_open(path, &w);
     vlm_weights_close(w);
     json_decref(settings);
@@ -291,7 +291,8 @@ static vlm_status newest(const char *run, char **out) {
     }
     free(v);
     if (!status && all && !*out)
-        status = vlm_fail(VLM_EFORMAT, run, "holds no whole checkpoint, only broken ones; bring a copy back, or begin anew in another folder");
+        status = vlm_fail(VLM_EFORMAT, run, "holds no whole checkpoint, only broken ones; bring a copy back, or begin anew in another "
+                          "folder");
     return status;
 }
 vlm_status vlm_checkpoint_find(const vlm_train_options *o, char **out) {

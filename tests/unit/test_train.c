@@ -426,13 +426,13 @@ static void refusals(void **state) {
     c = o, c.val_fraction = 1;
     assert_failure(train(&c, &w), VLM_EARG, "--val-fraction", "give a share below 1");
     c = o, c.datas = 0;
-    assert_failure(train(&c, &w), VLM_EARG, "vlm_train", "give all");
+    assert_failure(train(&c, &w), VLM_EARG, "vlm_train", "give both");
     c = o, c.model = "tests/golden/models/llama";
     assert_failure(train(&c, &w), VLM_EARG, "models/llama", "is no whole VLM; make one of two backbones with vlm new");
     c = o, c.model = "tests/golden/models/dinov3_splus";
     assert_failure(train(&c, &w), VLM_EARG, "models/dinov3_splus", "is no whole VLM");
     c = o, c.memory_bytes = 1000000;
-    assert_failure(train(&c, &w), VLM_ELIMIT, "training", "0.00 GB are there; lower --batch-tokens");
+    assert_failure(train(&c, &w), VLM_ELIMIT, "training", "1.0 MB are there; lower --batch-samples 3");
     c = o, c.data = text, c.run = "/proc/nowhere/run";
     assert_failure(train(&c, &w), VLM_EIO, "/proc/nowhere", "");
     assert_true(!w.starts && !exists(o.run, "step_6"));
