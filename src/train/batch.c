@@ -80,10 +80,13 @@ vlm_status vlm_batch_add(vlm_batch *b, const vlm_model *m, const vlm_example *e)
     b->rows += x.rows;
     b->image_tokens += x.image_tokens;
     if (b->most < x.most) b->most = x.most;
+    b->flop.vision += x.flop.vision, b->flop.projector += x.flop.projector;
+    b->flop.blocks += x.flop.blocks, b->flop.head += x.flop.head;
     return VLM_OK;
 }
 void vlm_batch_reset(vlm_batch *b) {
     b->units = b->samples = b->T = b->labels = b->images = b->patches = b->image_tokens = b->rows = b->most = b->runs = 0;
+    b->flop = (vlm_flop){ 0 };
 }
 void vlm_batch_free(vlm_batch *b) {
     free(b->grid);
@@ -96,12 +99,4 @@ void vlm_batch_free(vlm_batch *b) {
     free(b->label_row);
     free(b->label);
     *b = (vlm_batch){ 0 };
-}
-
-double vlm_batch_flop(const vlm_net *net, const vlm_batch *b) {
-    const vlm_lm_config *c = &net->lm.cfg;
-    double head = 2 * (double)c->D * (double)c->V, flop = head * (double)b->labels;
-    for (int64_t u = 0; u < b->units; u++) flop += vlm_vit_flop(&net->vit.cfg, b->grid[u]);
-    for (int64_t i = 0; i < b->samples; i++) flop += vlm_lm_flop(c, b->segment[i].rows, 0) - head;     /* which counts one row's */
-    return flop + 2 * (double)b->image_tokens * (double)(net->vit.cfg.D * net->shuffle * net->shuffle) * (double)c->D;
 }

@@ -166,23 +166,25 @@ static vlm_status list(const char *run, int64_t **out, int64_t *n) {
     *n = count;
     return VLM_OK;
 }
-vlm_status vlm_checkpoint_prune(const vlm_trainer *t, int64_t step) {
+/* Checkpoints that are neither among the last --keep up to `step` nor the best go; `newer`: those behind it, too. */
+static vlm_status prune(const vlm_trainer *t, int64_t step, bool newer) {
     int64_t *v = NULL, n = 0;
-    if (!t->o->keep) return VLM_OK;
     TRY(list(t->run.path, &v, &n));
     vlm_status status = VLM_OK;
     int64_t own = 0;
     while (own < n && v[own] < step) own++;
     for (int64_t i = 0; i < n && !status; i++) {
         char *path = NULL;
-        bool recent = i > own - t->o->keep && i <= own, best = isfinite(t->at.best) && v[i] == t->at.best_step;
-        if (recent || best) continue;
+        bool recent = i <= own && (!t->o->keep || i > own - t->o->keep), best = isfinite(t->at.best) && v[i] == t->at.best_step;
+        if (recent || (best && i <= own) || (i > own && !newer)) continue;
         if (!(status = step_path(t->run.path, v[i], &path))) status = vlm_dir_remove(path);
         free(path);
     }
     free(v);
     return status;
 }
+
+vlm_status vlm_checkpoint_prune(const vlm_trainer *t, int64_t step) { return prune(t, step, true); }
 
 /* The tokenizer's files come from the folder that the model was opened from, which may be gone meanwhile. */
 static vlm_status check_tokenizer(const vlm_trainer *t, const char *dir) {
@@ -212,6 +214,7 @@ vlm_status vlm_checkpoint_save(vlm_trainer *t) {
     TRY_DONE(read_back(t, weights, &t->m->net->params, ""));
     TRY_DONE(read_back(t, state, &t->opt.m->params, "m."));
     TRY_DONE(read_back(t, state, &t->opt.v->params, "v."));
+    TRY_DONE(vlm_checksums_write(w.temp));
     TRY_DONE(vlm_dir_writer_commit(&w));
     TRY_DONE(vlm_link_switch(latest, strrchr(path, '/') + 1));
     free(t->m->net->dir);              /* the folder it was opened from may go, as old checkpoints do: this one has the same files */
@@ -225,6 +228,13 @@ done:
     free(state);
     free(latest);
     return status;
+}
+vlm_status vlm_checkpoint_settle(const vlm_trainer *t, const char *path) {
+    char *latest = vlm_join(t->run.path, "latest");
+    if (!latest) return vlm_fail_memory(path, 64);
+    vlm_status status = vlm_same_file(latest, path) ? VLM_OK : vlm_link_switch(latest, strrchr(path, '/') + 1);
+    free(latest);
+    return status ? status : prune(t, t->at.step, false);
 }
 
 /* ---- Reading ---- */
@@ -253,26 +263,52 @@ vlm_status vlm_checkpoint_read(const char *path, vlm_progress_state *at, json_t 
     free(file);
     return status;
 }
-vlm_status vlm_checkpoint_newest(const char *run, char **out) {
-    int64_t *v = NULL, n = 0;
-    *out = NULL;
-    if (!vlm_is_dir(run)) return VLM_OK;
-    TRY(list(run, &v, &n));
+/* Can a run go on from it? */
+static vlm_status check_whole(const char *path) {
+    vlm_progress_state at;
+    json_t *settings = NULL;
+    vlm_weights *w = NULL;
+    vlm_status status = vlm_checksums_check(path);
+    if (!status) status = vlm_checkpoint_read(path, &at, &settings);
+    if (!status) status = vlm_weights_open(path, &w);
+    vlm_weights_close(w);
+    json_decref(settings);
+    return status;
+}
+static vlm_status newest(const char *run, char **out) {
+    int64_t *v = NULL, n = 0, all;
     vlm_status status = VLM_OK;
+    TRY(list(run, &v, &n));
+    all = n;
     while (n-- > 0 && !*out && !status) {
-        vlm_progress_state at;
-        json_t *settings = NULL;
-        vlm_weights *w = NULL;
         char *path = NULL;
         if ((status = step_path(run, v[n], &path))) break;
-        vlm_status whole = vlm_checkpoint_read(path, &at, &settings);
-        if (!whole) whole = vlm_weights_open(path, &w);
-        if (whole) vlm_warn(path, "is passed over: %s: %s", vlm_error_where(), vlm_error_message());
+        vlm_status whole = check_whole(path);
+        if (whole == VLM_ENOMEM) status = whole;       /* that is not its fault */
+        else if (whole) vlm_warn(path, "is passed over: %s: %s", vlm_error_where(), vlm_error_message());
         else { *out = path; path = NULL; }
-        vlm_weights_close(w);
-        json_decref(settings);
         free(path);
     }
+    free(v);
+    if (!status && all && !*out)
+        status = vlm_fail(VLM_EFORMAT, run, "holds no whole checkpoint, only broken ones; bring a copy back, or begin anew in another folder");
+    return status;
+}
+vlm_status vlm_checkpoint_find(const vlm_train_options *o, char **out) {
+    *out = NULL;
+    if (!o->resume) return VLM_OK;
+    if (!strcmp(o->resume, "auto")) return newest(o->run, out);
+    int64_t *v = NULL, n = 0;
+    char *folder = vlm_join(o->resume, "..");
+    vlm_status status = folder ? list(o->run, &v, &n) : vlm_fail_memory(o->resume, 64);
+    if (!status && !vlm_is_dir(o->resume))
+        status = vlm_fail(VLM_EIO, o->resume, "is no folder; name a checkpoint, RUN/step_N, or give --resume auto");
+    else if (!status && n && !vlm_same_file(folder, o->run))           /* saving would take those away */
+        status = vlm_fail(VLM_EARG, o->resume, "is no checkpoint of %s, which has its own; give --resume auto to go on with those, or "
+                          "name another folder", o->run);
+    if (!status) status = check_whole(o->resume);
+    if (!status && !(*out = strdup(o->resume))) status = vlm_fail_memory(o->resume, 64);
+    free(folder);
     free(v);
     return status;
 }
@@ -283,6 +319,10 @@ static vlm_status load_moment(const vlm_trainer *t, const vlm_safetensors *st, c
     snprintf(name, sizeof name, "%c.%s", kind, p->name);
     const vlm_tensor *x = vlm_safetensors_find(st, name);
     int64_t n = vlm_param_len(p), bad = 0;
+    if (!x && t->o->allow_change) {
+        if (kind == 'm') vlm_warn(file, "has no moments of %s, which was frozen; they start from zero", p->name);
+        return VLM_OK;
+    }
     if (!x) return vlm_fail(VLM_EFORMAT, file, "has no tensor %s; it is another run's", name);
     if (x->dtype != VLM_T_F32 || vlm_tensor_len(x) != n)
         return vlm_fail(VLM_EFORMAT, file, "tensor %s is %s %s; it is another run's", name, vlm_tensor_dtype_name(x->dtype),

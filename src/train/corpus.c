@@ -48,6 +48,7 @@ void vlm_corpus_close(vlm_corpus *c) {
         vlm_dataset_close(c->set[i].data);
         free(c->set[i].extent);
         free(c->set[i].role);
+        free(c->set[i].shape);
     }
     free(c->set);
     *c = (vlm_corpus){ 0 };
@@ -168,6 +169,29 @@ vlm_status vlm_corpus_all(const vlm_corpus *c, vlm_split role, vlm_picks *out) {
 
 /* ---- Scan ---- */
 
+static vlm_status see_shape(vlm_corpus_set *s, const vlm_image_plan *p, bool tiled) {
+    int64_t h = tiled ? p->rows : p->tokens.h, w = tiled ? p->cols : p->tokens.w, lo = 0, hi = s->shapes;
+    while (lo < hi) {
+        int64_t mid = (lo + hi) / 2;
+        const vlm_shape *a = &s->shape[mid];
+        if (a->h < h || (a->h == h && a->w < w)) lo = mid + 1;
+        else hi = mid;
+    }
+    if (lo < s->shapes && s->shape[lo].h == h && s->shape[lo].w == w) { s->shape[lo].n++; return VLM_OK; }
+    vlm_shape *q = realloc(s->shape, (size_t)(s->shapes + 1) * sizeof *q);
+    if (!q) return vlm_fail_memory("the images' grids", (size_t)s->shapes * sizeof *q);
+    s->shape = q;
+    memmove(q + lo + 1, q + lo, (size_t)(s->shapes++ - lo) * sizeof *q);
+    q[lo] = (vlm_shape){ h, w, p->image_tokens, 1 };
+    return VLM_OK;
+}
+static vlm_status see(vlm_corpus_set *s, const vlm_model *m, const vlm_loaded *l) {
+    s->extent[l->pick.sample] = vlm_example_extent(m, &l->example);
+    for (int64_t i = 0; i < l->example.images; i++)
+        TRY(see_shape(s, &l->example.image[i].plan, m->rule.kind == VLM_RULE_TILES));
+    return VLM_OK;
+}
+
 vlm_status vlm_corpus_scan(vlm_corpus *c, const vlm_example_rule *rule, int threads, bool decode, vlm_bad_fn *bad, void *user) {
     vlm_loader *l = NULL;
     vlm_picks all = { 0 };
@@ -184,7 +208,7 @@ vlm_status vlm_corpus_scan(vlm_corpus *c, const vlm_example_rule *rule, int thre
         if (got.status) {
             s->role[got.pick.sample] = VLM_SPLIT_BAD;
             if (bad) status = bad(user, c, got.pick, got.why, got.message);
-        } else s->extent[got.pick.sample] = vlm_example_extent(rule->m, &got.example);
+        } else status = see(s, rule->m, &got);
         vlm_loaded_free(&got);
         if (!status) status = vlm_progress("samples", i + 1, all.n);
         if (status) goto done;

@@ -173,12 +173,32 @@ void vlm_example_free(vlm_example *e) {
     *e = (vlm_example){ 0 };
 }
 vlm_extent vlm_example_extent(const vlm_model *m, const vlm_example *e) {
+    const vlm_net *net = m->net;
     vlm_extent x = { .tokens = (int64_t)e->ids.n, .labels = e->labels, .images = e->images, .units = e->units, .patches = e->patches };
-    x.rows = x.patches + x.units * vlm_vit_prefix(&m->net->vit.cfg);
+    double head = 2 * (double)net->lm.cfg.D * (double)net->lm.cfg.V;
+    size_t work = 0;
+    x.rows = x.patches + x.units * vlm_vit_prefix(&net->vit.cfg);
     for (int64_t i = 0; i < e->images; i++) {
         const vlm_image_plan *p = &e->image[i].plan;
+        size_t bytes = vlm_process_bytes(&m->rule, p);
         if (x.most < p->patches.h * p->patches.w) x.most = p->patches.h * p->patches.w;
         x.image_tokens += p->image_tokens;
+        x.pixel_bytes += p->n * 3 * p->tile_h * p->tile_w * (int64_t)sizeof(float);
+        x.work_bytes += 3 * p->w * p->h;
+        if (work < bytes) work = bytes;
+        x.flop.vision += (double)p->n * vlm_vit_flop(&net->vit.cfg, p->patches);
     }
+    x.work_bytes += (int64_t)work;
+    x.flop.projector = 2 * (double)x.image_tokens * (double)(net->vit.cfg.D * net->shuffle * net->shuffle) * (double)net->lm.cfg.D;
+    x.flop.blocks = vlm_lm_flop(&net->lm.cfg, x.tokens, 0) - head;     /* which counts one row's */
+    x.flop.head = head * (double)x.labels;
     return x;
+}
+void vlm_extent_add(vlm_extent *sum, const vlm_extent *x) {
+    sum->tokens += x->tokens, sum->labels += x->labels, sum->images += x->images, sum->units += x->units, sum->patches += x->patches;
+    sum->rows += x->rows, sum->image_tokens += x->image_tokens, sum->pixel_bytes += x->pixel_bytes;
+    if (sum->most < x->most) sum->most = x->most;
+    if (sum->work_bytes < x->work_bytes) sum->work_bytes = x->work_bytes;
+    sum->flop.vision += x->flop.vision, sum->flop.projector += x->flop.projector;
+    sum->flop.blocks += x->flop.blocks, sum->flop.head += x->flop.head;
 }

@@ -18,6 +18,7 @@ typedef struct vlm_batch {
     vlm_run *run;                      /* (runs) rows of T that take rows of the projected tokens */
     int64_t *label_row, *label;        /* (labels) ascending rows of T, and the id that each predicts */
     int64_t *label_end;                /* (samples) labels of samples 0..i: where sample i's end */
+    vlm_flop flop;                     /* of a forward */
     int64_t room[5];                   /* of units, samples, T, runs, labels */
 } vlm_batch;
 /* The most that a batch holds. */
@@ -52,6 +53,7 @@ const act *vlm_pass_embedding_gradient(const vlm_pass *p);
 /* Patch features that the encoder made in the last forward: unit i's (h·w, D) to out, host memory. Of a pass that was opened with
    `features`: in another one the decoder may have taken the memory. */
 void       vlm_pass_features(vlm_pass *p, const vlm_batch *b, int64_t unit, float *out);
-/* Multiplications and additions of linear layers and attention in a forward pass, head on labelled rows only. */
-double     vlm_batch_flop(const vlm_net *net, const vlm_batch *b);
+/* Of a pass forward and back with these options: as many forwards as a part needs; none back where nothing comes back. Without recompute,
+   it is what the batch's work is worth, whatever is done twice. */
+double     vlm_pass_flop(const vlm_flop *forward, unsigned trained, bool recompute);
 #endif

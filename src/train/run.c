@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/log.h"
 #include "train/train_impl.h"
 #include <dirent.h>
 #include <errno.h>
@@ -19,8 +20,10 @@ static vlm_status make_dirs(const char *path) {
         char c = *s;
         if (c && c != '/') continue;
         *s = 0;
-        if (mkdir(p, 0777) && errno != EEXIST) { status = vlm_fail_errno(p, "make the folder"); break; }
-        if (!c) break;
+        bool there = vlm_is_dir(p), made = !there && !mkdir(p, 0777);
+        if (!there && !made && errno != EEXIST) status = vlm_fail_errno(p, "make the folder");
+        else if (made) status = vlm_sync_parent(p);    /* or a checkpoint that is on the disk has no way to it */
+        if (status || !c) break;
         *s = c;
     }
     free(p);
@@ -76,13 +79,35 @@ void vlm_run_close(vlm_run_dir *r) {
 
 /* ---- Logs ---- */
 
+/* Rows up to a step stay. One among them that cannot be read must not take those behind it with it. */
+typedef struct rows { int64_t step, last, updates, bad; } rows;        /* last step seen; bad: number of such a line, 0: none */
+static bool look(void *user, int64_t i, const char *line, size_t n) {
+    rows *r = user;
+    json_error_t e;
+    json_t *j = json_loadb(line, n, 0, &e), *step = json_object_get(j, "step");
+    if (json_is_integer(step)) {
+        if (r->last < json_integer_value(step)) r->last = json_integer_value(step);
+        r->updates += json_object_get(j, "loss") && json_integer_value(step) <= r->step;
+    } else if (!r->bad && r->last <= r->step) r->bad = i + 1;
+    json_decref(j);
+    return true;
+}
 static bool up_to(void *user, int64_t i, const char *line, size_t n) {
     (void)i;
     json_error_t e;
-    json_t *j = json_loadb(line, n, 0, &e);
-    bool stays = j && json_integer_value(json_object_get(j, "step")) <= *(const int64_t *)user;
+    json_t *j = json_loadb(line, n, 0, &e), *step = json_object_get(j, "step");
+    bool stays = json_is_integer(step) && json_integer_value(step) <= *(const int64_t *)user;
     json_decref(j);
     return stays;
+}
+static vlm_status cut(const char *path, int64_t step, int64_t *updates) {
+    rows r = { .step = step, .last = -1 };
+    TRY(vlm_lines_cut(path, look, &r, NULL, NULL));
+    if (updates) *updates = r.updates;
+    char where[1100];
+    snprintf(where, sizeof where, "%.1000s:%lld", path, (long long)r.bad);
+    if (r.bad) return vlm_fail(VLM_EFORMAT, where, "is no row of a run; mend that line or move the file away, and go on");
+    return vlm_lines_cut(path, up_to, &step, NULL, NULL);
 }
 static void key_of(char *key, size_t room, const char *file, const char *row) { snprintf(key, room, "%s\n%s", file, row); }
 typedef struct known { json_t *bad; int64_t n; } known;
@@ -104,10 +129,14 @@ static bool remember(void *user, int64_t i, const char *line, size_t n) {
 vlm_status vlm_run_logs(vlm_run_dir *r, int64_t step) {
     char *metrics = vlm_join(r->path, "metrics.jsonl"), *quarantine = vlm_join(r->path, "quarantine.jsonl");
     known k = { r->bad, 0 };
+    int64_t updates = 0;
     vlm_status status = VLM_OK;
     if (!metrics || !quarantine) { status = vlm_fail_memory(r->path, 64); goto done; }
-    TRY_DONE(vlm_lines_cut(metrics, up_to, &step, NULL, NULL));
-    TRY_DONE(vlm_lines_cut(quarantine, up_to, &step, NULL, NULL));
+    TRY_DONE(cut(metrics, step, &updates));
+    if (step > 0 && updates != step)
+        vlm_warn(metrics, "has rows of %lld of the %lld updates so far; a plot of it will not show the rest", (long long)updates,
+                 (long long)step);
+    TRY_DONE(cut(quarantine, step, NULL));
     TRY_DONE(vlm_lines_cut(quarantine, remember, &k, NULL, NULL));
     r->quarantined = k.n;
     TRY_DONE(vlm_lines_open(metrics, &r->metrics));

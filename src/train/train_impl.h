@@ -6,7 +6,7 @@
 #include "train/loader.h"
 #include "train/optimizer.h"
 #include "train/pass.h"
-#include "train/trainer.h"
+#include "train/plan.h"
 
 /* ---- The folder of a run (run.c) ---- */
 typedef struct vlm_run_dir {
@@ -19,7 +19,8 @@ typedef struct vlm_run_dir {
 /* Makes RUN, takes its lock, removes what a killed run left half-written. VLM_EIO: in use, or not empty (but
    for what a start that came to no update leaves) and resume is not asked for. */
 vlm_status vlm_run_open(const char *path, bool resume, vlm_run_dir *out);
-/* Rows of updates after `step` go, here and in quarantine.jsonl (-1: all); then both files are open. */
+/* Rows of updates after `step` go, here and in quarantine.jsonl (-1: all); then both files are open. VLM_EFORMAT: of those that are to stay
+   one cannot be read, and would go with all that follow. */
 vlm_status vlm_run_logs(vlm_run_dir *r, int64_t step);
 void       vlm_run_close(vlm_run_dir *r);              /* zeroed is fine */
 vlm_status vlm_run_metrics(vlm_run_dir *r, const vlm_update *u);
@@ -49,11 +50,9 @@ typedef struct vlm_trainer {
     vlm_optimizer opt;
     vlm_pass *pass;
     vlm_pass_options pass_options;
-    vlm_corpus corpus, held_out;       /* held_out: of --val; without it the corpus' own held-out samples */
-    vlm_example_rule rule;
-    const vlm_corpus *vals_of;         /* whose samples val_picks are */
+    vlm_run_data data;
     vlm_loader *loader, *val_loader;
-    vlm_picks order, val_picks;        /* of this epoch; of validation */
+    vlm_picks order;                   /* of this epoch */
     bool started;                      /* the loader runs on `order` */
     vlm_batch batch;
     vlm_loaded pending;                /* the sample that the last batch had no room for */
@@ -74,15 +73,26 @@ vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, bool *any);
 vlm_status vlm_dump_grads(vlm_trainer *t);
 
 /* ---- Checkpoints (checkpoint.c) ---- */
-/* RUN/step_N: a MODEL folder and train_state.safetensors, written beside, synced, read back, renamed; then `latest` points to it. */
+/* RUN/step_N: a MODEL folder, train_state.safetensors and checksums.json, written beside, synced, read back, renamed; then `latest` points
+   to it. */
 vlm_status vlm_checkpoint_save(vlm_trainer *t);
 /* Checkpoints go but for the last o->keep up to `step` and the best. Called once an update from there on has shown that it is sound: until
    then the one before stays, too. */
 vlm_status vlm_checkpoint_prune(const vlm_trainer *t, int64_t step);
-/* *path: the newest whole checkpoint in RUN, to be freed; NULL: none. */
-vlm_status vlm_checkpoint_newest(const char *run, char **path);
+/* The checkpoint to go on from, to be freed. o->resume a path: that one; VLM_EARG if RUN has checkpoints and it is not among them. "auto":
+   the newest whole one in RUN, with a warning for each that is passed over; NULL if there is none at all, VLM_EFORMAT if none is whole. */
+vlm_status vlm_checkpoint_find(const vlm_train_options *o, char **path);
+/* Brings to its end what a kill left half-done behind the rename of `path`, whose state t->at is: `latest` points to it, old ones are
+   gone. Newer ones, which are broken, stay until a checkpoint has been saved. */
+vlm_status vlm_checkpoint_settle(const vlm_trainer *t, const char *path);
 /* State, without weights: *settings is the caller's. VLM_EFORMAT names the file. */
 vlm_status vlm_checkpoint_read(const char *path, vlm_progress_state *at, json_t **settings);
-/* The moments into t->opt. The weights are opened as any MODEL folder is. */
+/* The moments into t->opt. With --allow-change a tensor that has none starts from zero, with a warning. The weights are opened as any MODEL
+   folder is. */
 vlm_status vlm_checkpoint_moments(vlm_trainer *t, const char *path);
+
+/* DIR/checksums.json: a hash of every file in DIR and in its folders, as they can be read now (checksum.c). */
+vlm_status vlm_checksums_write(const char *dir);
+/* All files that it names are there and hold these bytes; VLM_EFORMAT or VLM_EIO names the first that does not. Others are not looked at. */
+vlm_status vlm_checksums_check(const char *dir);
 #endif
