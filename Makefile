@@ -73,6 +73,7 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(B)/libvlm.a
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+$(B)/unit/test_train: LDFLAGS += -Wl,--wrap=vlm_example_make
 $(B)/checkops: $(CHECK) $(B)/libvlm.a
 	$(call say,CC)
 	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ $(LIBS)

@@ -60,7 +60,10 @@ vlm_status vlm_run_data_scan(vlm_run_data *d, const vlm_train_options *o, int th
     TRY(vlm_corpus_scan(&d->corpus, &d->rule, threads, decode, bad, user));
     if (o->vals) TRY(vlm_corpus_scan(&d->held_out, &d->rule, threads, decode, bad, user));
     d->vals_of = o->vals ? &d->held_out : &d->corpus;
-    return vlm_corpus_all(d->vals_of, o->vals ? VLM_SPLIT_TRAIN : VLM_SPLIT_HELD_OUT, &d->val_picks);
+    TRY(vlm_corpus_all(d->vals_of, o->vals ? VLM_SPLIT_TRAIN : VLM_SPLIT_HELD_OUT, &d->val_picks));
+    if (d->val_picks.n || !(o->vals || o->val_fraction > 0)) return VLM_OK;
+    return vlm_fail(VLM_EFORMAT, o->vals ? o->val[0] : "--val-fraction", "leaves validation without a sample: all are quarantined; mend "
+                    "them, or train without validation");
 }
 void vlm_run_data_close(vlm_run_data *d) {
     vlm_corpus_close(&d->corpus);

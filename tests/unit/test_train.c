@@ -267,7 +267,7 @@ static void folders(void **state) {
     o.resume = keep("used/step_77");
     assert_failure(train(&o, &w), VLM_EIO, "step_77", "");
     o.resume = MODEL;
-    assert_failure(train(&o, &w), VLM_EIO, "train_state.safetensors", "");
+    assert_failure(train(&o, &w), VLM_EIO, "models/vlm_dino", "");
 }
 static int count_steps(const char *run) {
     DIR *d = opendir(run);
@@ -426,26 +426,123 @@ static void refusals(void **state) {
     c = o, c.val_fraction = 1;
     assert_failure(train(&c, &w), VLM_EARG, "--val-fraction", "give a share below 1");
     c = o, c.datas = 0;
-    assert_failure(train(&c, &w), VLM_EARG, "vlm_train", "give both");
+    assert_failure(train(&c, &w), VLM_EARG, "vlm_train", "needs a model and data");
     c = o, c.model = "tests/golden/models/llama";
     assert_failure(train(&c, &w), VLM_EARG, "models/llama", "is no whole VLM; make one of two backbones with vlm new");
     c = o, c.model = "tests/golden/models/dinov3_splus";
     assert_failure(train(&c, &w), VLM_EARG, "models/dinov3_splus", "is no whole VLM");
     c = o, c.memory_bytes = 1000000;
-    assert_failure(train(&c, &w), VLM_ELIMIT, "training", "1.0 MB are there; lower --batch-samples 3");
+    assert_failure(train(&c, &w), VLM_ELIMIT, "training", "1.0 MB are there; lower --batch-samples 3, give --recompute");
     c = o, c.data = text, c.run = "/proc/nowhere/run";
     assert_failure(train(&c, &w), VLM_EIO, "/proc/nowhere", "");
     assert_true(!w.starts && !exists(o.run, "step_6"));
     const char *none[] = { write_data("none.jsonl", "{'images': ['no.png'], 'texts': [{'user': 'a', 'assistant': 'b'}]}\n") };
     c = options("nothing"), c.data = none;
     assert_failure(train(&c, &w), VLM_EFORMAT, "none.jsonl", "holds no sample that can be trained on");
+    c = options("unjudged"), c.val = none, c.vals = 1;         /* who asks for validation gets it or a refusal */
+    assert_failure(train(&c, &w), VLM_EFORMAT, "none.jsonl", "leaves validation without a sample: all are quarantined");
+    assert_true(!w.updates);
+}
+
+/* ---- Freezing -------------------------------------------------------------------------------------------------------- */
+
+static vlm_group group_of(const char *name) {
+    return !strncmp(name, "vision_encoder.", 15) ? VLM_VISION : !strncmp(name, "MP.", 3) ? VLM_PROJECTOR : VLM_LANGUAGE;
+}
+/* Every combination: what is frozen keeps its bits, what is not learns, a rate of 0 freezes as well. */
+static void freezing(void **state) {
+    (void)state;
+    for (unsigned frozen = 0; frozen < VLM_ALL_GROUPS; frozen++) {
+        char name[16], path[600];
+        vlm_safetensors before, after, moments;
+        int moved[VLM_GROUPS] = { 0 }, stayed[VLM_GROUPS] = { 0 }, of[VLM_GROUPS] = { 0 };
+        snprintf(name, sizeof name, "freeze%u", frozen);
+        vlm_train_options o = options(name);
+        watch w = { 0 };
+        o.frozen = frozen, o.steps = 2;
+        assert_ok(train(&o, &w));
+        for (int g = 0; g < VLM_GROUPS; g++) assert_true((w.last.lr[g] == -1) == (frozen >> g & 1));
+        snprintf(path, sizeof path, "%s/step_2/model.safetensors", o.run);
+        assert_ok(vlm_safetensors_open(MODEL "/model.safetensors", &before));
+        assert_ok(vlm_safetensors_open(path, &after));
+        snprintf(path, sizeof path, "%s/step_2/train_state.safetensors", o.run);
+        assert_ok(vlm_safetensors_open(path, &moments));
+        for (int64_t i = 0; i < before.count; i++) {
+            const vlm_tensor *a = &before.tensors[i], *b = vlm_safetensors_find(&after, a->name);
+            if (strstr(a->name, "rotary_embd")) continue;
+            assert_true(b && a->bytes == b->bytes && a->dtype == VLM_T_F32 && b->dtype == VLM_T_F32);
+            if (memcmp(a->data, b->data, a->bytes)) moved[group_of(a->name)]++;
+            else stayed[group_of(a->name)]++;
+        }
+        for (int64_t i = 0; i < moments.count; i++) of[group_of(moments.tensors[i].name + 2)]++;
+        for (int g = 0; g < VLM_GROUPS; g++) {
+            bool fixed = frozen >> g & 1;
+            assert_true(fixed ? !moved[g] && stayed[g] && !of[g] : moved[g] && !stayed[g] && of[g] == 2 * moved[g]);
+        }
+        vlm_safetensors_close(&before);
+        vlm_safetensors_close(&after);
+        vlm_safetensors_close(&moments);
+        vlm_train_options zero = o;            /* the same with rates of 0 */
+        snprintf(name, sizeof name, "zero%u", frozen);
+        zero.run = keep(name), zero.frozen = 0;
+        for (int g = 0; g < VLM_GROUPS; g++) if (frozen >> g & 1) zero.lr[g] = 0;
+        if (!frozen) continue;
+        assert_ok(train(&zero, &w));
+        assert_same_files(o.run, zero.run, "step_2/model.safetensors");
+    }
+}
+
+/* ---- Samples without a label: the parsers let none through, so they are made here ------------------------------------ */
+
+static int unlearn;                    /* lines of mixed.jsonl (bits) whose labels are taken away */
+vlm_status __real_vlm_example_make(const vlm_example_rule *r, const struct vlm_sample *s, bool pixels, vlm_example *out, vlm_bad *why);
+vlm_status __wrap_vlm_example_make(const vlm_example_rule *r, const struct vlm_sample *s, bool pixels, vlm_example *out, vlm_bad *why);
+vlm_status __wrap_vlm_example_make(const vlm_example_rule *r, const struct vlm_sample *s, bool pixels, vlm_example *out, vlm_bad *why) {
+    vlm_status status = __real_vlm_example_make(r, s, pixels, out, why);
+    if (!status && unlearn >> atoi(s->row) & 1) {
+        memset(out->learnt, 0, out->ids.n);
+        out->labels = 0;
+    }
+    return status;
+}
+static void no_labels(void **state) {
+    (void)state;
+    vlm_train_options o = options("unlabelled");
+    watch w = { 0 };
+    o.no_shuffle = true, o.batch_samples = 1, o.steps = 16;
+    unlearn = 1 << 2 | 1 << 3 | 1 << 4 | 1 << 8;               /* three in a row: that is no divergence */
+    vlm_log_set(on_warning, NULL, NULL);
+    vlm_status status = train(&o, &w);
+    vlm_log_set(NULL, NULL, NULL);
+    unlearn = 0;
+    assert_ok(status);
+    assert_true(w.updates == 16 && w.skipped == 8 && strstr(w.why, "no label; samples " MIXED ":8"));
+    assert_non_null(strstr(warned, "update 16 is skipped: no label; samples " MIXED ":8"));
+    json_t *all = rows(o.run, "metrics.jsonl"), *row;
+    size_t i;
+    json_array_foreach(all, i, row) {
+        bool none = i % 8 == 1 || i % 8 == 2 || i % 8 == 3 || i % 8 == 7;
+        assert_true(json_is_true(json_object_get(row, "skipped")) == none && (integer(row, "labels") == 0) == none);
+        assert_true(json_is_number(json_object_get(row, "loss")) && json_is_number(json_object_get(row, "grad_norm")));
+        assert_true((json_number_value(json_object_get(row, "grad_norm")) == 0) == none);
+    }
+    json_decref(all);
+    /* one batch of several without a label: the others count as if it were not there */
+    vlm_train_options some = options("some");
+    some.no_shuffle = true, some.batch_samples = 1, some.accumulate = 4, some.steps = 1, some.val_fraction = 0;
+    unlearn = 1 << 2;
+    status = train(&some, &w);
+    unlearn = 0;
+    assert_ok(status);
+    assert_true(w.updates == 1 && !w.skipped && w.last.samples == 4 && w.last.labels == 12 + 22 + 21 && isfinite(w.last.loss));
+    assert_true(fabs(w.last.loss / ((80.81496984575735 + 149.3988055803416 + 138.48728434125985) / 55) - 1) < 1e-5);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics), cmocka_unit_test(validation), cmocka_unit_test(resuming), cmocka_unit_test(epochs),
         cmocka_unit_test(settings), cmocka_unit_test(folders), cmocka_unit_test(checkpoints), cmocka_unit_test(skipping),
-        cmocka_unit_test(diverging), cmocka_unit_test(refusals),
+        cmocka_unit_test(diverging), cmocka_unit_test(refusals), cmocka_unit_test(freezing), cmocka_unit_test(no_labels),
     };
     return cmocka_run_group_tests_name("train", tests, temp_open, temp_close);
 }
