@@ -180,8 +180,8 @@ static json_t *grids_json(const vlm_corpus *const *c, int n) {
                 snprintf(key, sizeof key, "%lldx%lld", (ll)s->h, (ll)s->w);
                 json_t *g = json_object_get(known, key);
                 if (!g) {
-                    g = json_pack("{s:[I,I],s:I,s:I}", "grid", (json_int_t)s->h, (json_int_t)s->w, "tokens", (json_int_t)s->tokens, "images",
-                                  (json_int_t)0);
+                    g = json_pack("{s:[I,I],s:I,s:I}", "grid", (json_int_t)s->h, (json_int_t)s->w, "tokens", (json_int_t)s->tokens,
+                                  "images", (json_int_t)0);
                     json_object_set_new(known, key, g);
                     json_array_append(list, g);
                 }
