@@ -57,19 +57,26 @@ static inline vlm_status rig_open(rig *r, const char *model, const char *data, c
 static inline vlm_caps rig_caps(const vlm_batch *b) {
     return (vlm_caps){ b->units, b->rows, b->most, b->T, b->image_tokens, b->samples, b->labels };
 }
-/* The batch of these examples (order[0..n-1]; NULL: all) through the model and, if groups are trained, back. Memory is taken for the
-   batch, or for `room` where it is not NULL. */
-static inline vlm_status rig_run(rig *r, const int *order, int64_t n, int threads, unsigned trained, bool recompute, const vlm_caps *room) {
-    rig_reset(r);
+/* The batch as it stands through the model and, if groups are trained, back. caps 0: as much memory as the batch needs. */
+static inline vlm_status rig_go(rig *r, int threads, vlm_pass_options o) {
+    vlm_pass_close(r->pass);
+    vlm_optimizer_close(&r->opt);
+    vlm_ctx_close(r->ctx);
+    r->pass = NULL;
     if (!(r->ctx = vlm_ctx_open(threads, VLM_SCRATCH_BYTES))) return vlm_fail_memory("the threads", VLM_SCRATCH_BYTES);
     r->ctx->eager = true;
-    for (int64_t i = 0; i < (order ? n : r->n); i++) TRY(vlm_batch_add(&r->batch, r->m, &r->example[order ? order[i] : i]));
-    vlm_pass_options o = { .caps = room ? *room : rig_caps(&r->batch), .trained = trained, .recompute = recompute };
-    if (trained) TRY(vlm_optimizer_open(r->m->net, trained, false, &r->opt));
+    if (!o.caps.samples) o.caps = rig_caps(&r->batch);
+    if (o.trained) TRY(vlm_optimizer_open(r->m->net, o.trained, false, &r->opt));
     TRY(vlm_pass_open(r->m->net, r->opt.grads, r->ctx, &o, &r->pass));
-    TRY(vlm_pass_forward(r->pass, &r->batch, trained != 0, 1, &r->nll));
-    if (trained) vlm_pass_backward(r->pass, &r->batch);
+    TRY(vlm_pass_forward(r->pass, &r->batch, o.trained != 0, 1, &r->nll));
+    if (o.trained) vlm_pass_backward(r->pass, &r->batch);
     return VLM_OK;
+}
+/* The same with a batch of these examples (order[0..n-1]; NULL: all). */
+static inline vlm_status rig_run(rig *r, const int *order, int64_t n, int threads, vlm_pass_options o) {
+    rig_reset(r);
+    for (int64_t i = 0; i < (order ? n : r->n); i++) TRY(vlm_batch_add(&r->batch, r->m, &r->example[order ? order[i] : i]));
+    return rig_go(r, threads, o);
 }
 /* Σ nll of sample i of the batch, in the labels' order. */
 static inline double rig_nll(const rig *r, int64_t i) {

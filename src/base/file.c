@@ -101,7 +101,7 @@ static vlm_status sync_dir(const char *dir, const char *where, const char *doing
     if (fd >= 0) close(fd);
     return status;
 }
-static vlm_status sync_parent(const char *path) {
+vlm_status vlm_sync_parent(const char *path) {
     char *dir = strdup(path), *slash;
     if (!dir) return vlm_fail_memory(path, strlen(path));
     for (size_t n = strlen(dir); n > 1 && dir[n - 1] == '/'; n--) dir[n - 1] = 0;
@@ -152,7 +152,7 @@ vlm_status vlm_writer_commit(vlm_writer *w) {
         errno = e;
         status = vlm_fail_errno(w->path, "write");
         unlink(w->temp);
-    } else status = sync_parent(w->path);
+    } else status = vlm_sync_parent(w->path);
     free(w->path);
     free(w->temp);
     *w = (vlm_writer){ 0 };
@@ -228,7 +228,7 @@ static vlm_status check_ours(const char *path, bool top, bool half, const char *
     closedir(d);
     return status;
 }
-static const char spares[] = "--force spares such a folder: remove it";
+static const char spares[] = "no folder with such a file is replaced: move it away";
 
 vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_writer *out) {
     if (!replace && vlm_exists(path)) return vlm_fail(VLM_EIO, path, "exists already; name another folder or give --force to replace it");
@@ -274,7 +274,7 @@ vlm_status vlm_dir_writer_commit(vlm_dir_writer *w) {
         status = vlm_fail_errno(w->path, old ? "replace the folder"
                                        : errno == EEXIST || errno == ENOTEMPTY ? "make the folder (it exists now)" : "make the folder");
     else moved = !status;
-    if (moved) status = sync_parent(w->path);
+    if (moved) status = vlm_sync_parent(w->path);
     if (moved && status) moved = old ? exchange(w->temp, w->path) : rename(w->path, w->temp);      /* what failed has changed nothing */
     if (!moved || (old && !status)) remove_dir(w->temp, 1);    /* the new one that is not wanted, or the old one */
     free(w->path);
@@ -308,7 +308,7 @@ vlm_status vlm_dir_remove(const char *path) {
         status = vlm_fail_errno(path, "remove");
         if (made) rmdir(old);
     } else {
-        status = sync_parent(path);            /* first the name is gone, then what it stood for */
+        status = vlm_sync_parent(path);            /* first the name is gone, then what it stood for */
         if (remove_dir(old, 1) && !status) status = vlm_fail_errno(old, "remove");
     }
     free(old);
@@ -356,7 +356,7 @@ vlm_status vlm_link_switch(const char *path, const char *target) {
     else if (rename(temp, path)) {
         status = vlm_fail_errno(path, "make the link");
         unlink(temp);
-    } else status = sync_parent(path);
+    } else status = vlm_sync_parent(path);
     free(temp);
     return status;
 }

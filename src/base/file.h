@@ -40,6 +40,9 @@ vlm_status vlm_dir_writer_commit(vlm_dir_writer *w);
 void       vlm_dir_writer_cancel(vlm_dir_writer *w);   /* removes what was written; zeroed is fine. An error that was
                                                           recorded about a file in `temp` now names it in `path` */
 
+/* The name of what was made at `path` reaches the disk: its folder is synced. Files and folders written as above have had that. */
+vlm_status vlm_sync_parent(const char *path);
+
 /* Takes a folder of ours away: it loses its name first, so that half of it never looks like all of it. Killed in between, it leaves
    PATH.tmp-XXXXXX. A folder that holds anything else (see above) stays, with an error that names what. */
 vlm_status vlm_dir_remove(const char *path);

@@ -29,6 +29,13 @@ static vlm_status make_room(vlm_batch *b, int kind, int64_t n) {
     return VLM_OK;
 }
 
+vlm_status vlm_batch_reserve(vlm_batch *b, const vlm_caps *c) {
+    TRY(make_room(b, UNITS, c->units));
+    TRY(make_room(b, SAMPLES, c->samples));
+    TRY(make_room(b, TOKENS, c->tokens));
+    TRY(make_room(b, RUNS, c->units));         /* an image's tokens are one run, or a tile's */
+    return make_room(b, LABELS, c->labels);
+}
 vlm_status vlm_batch_add(vlm_batch *b, const vlm_model *m, const vlm_example *e) {
     int64_t T = (int64_t)e->ids.n, places = 0, runs = 0;
     vlm_extent x = vlm_example_extent(m, e);

@@ -94,7 +94,9 @@ vlm_status vlm_corpus_hold_out(vlm_corpus *c, double share) {
         int64_t n = (int64_t)floor(share * (double)s->count + 0.5), *order = malloc((size_t)s->count * sizeof *order);
         if (!order) return vlm_fail_memory("the data", (size_t)s->count * sizeof *order);
         if (n < 1) n = 1;
-        permute(c, STREAM_HELD_OUT, i, 0, order);
+        int same = 0;                  /* data that is named twice: the same samples in both, or they would be trained on after all */
+        while (same < i && !vlm_same_file(vlm_dataset_path(c->set[same].data), vlm_dataset_path(s->data))) same++;
+        permute(c, STREAM_HELD_OUT, same, 0, order);
         for (int64_t k = s->count - n; k < s->count && n < s->count; k++) s->role[order[k]] = VLM_SPLIT_HELD_OUT;
         free(order);
         if (n >= s->count)
@@ -116,14 +118,18 @@ static vlm_status push(vlm_picks *p, int64_t *room, int set, int64_t sample) {
     p->pick[p->n++] = (vlm_pick){ set, sample };
     return VLM_OK;
 }
+/* Samples of a set that the epochs before `epoch` take. A weight is a decimal, rounded to binary: what is a whole number up to that
+   rounding is one (0.29 × 100). */
+static int64_t taken_before(const vlm_corpus_set *s, int64_t epoch) {
+    return (int64_t)floor(s->weight * (double)s->count * (double)epoch * (1 + 1e-15));
+}
 vlm_status vlm_corpus_order(const vlm_corpus *c, int64_t epoch, vlm_picks *out) {
     vlm_picks p = { 0 };
     int64_t room = 0, *order = NULL;
     vlm_status status = VLM_OK;
     for (int i = 0; i < c->sets; i++) {
         const vlm_corpus_set *s = &c->set[i];
-        double each = s->weight * (double)s->count;
-        int64_t from = (int64_t)floor(each * (double)epoch), to = (int64_t)floor(each * (double)(epoch + 1)), have = -1;
+        int64_t from = taken_before(s, epoch), to = taken_before(s, epoch + 1), have = -1;
         free(order);
         if (!(order = malloc((size_t)s->count * sizeof *order))) { status = vlm_fail_memory("the order of samples", 8); goto done; }
         for (int64_t k = from; k < to; k++) {

@@ -22,7 +22,7 @@ vlm_status vlm_train_check(vlm_train_options *o) {
         return vlm_fail(VLM_EARG, "vlm_train", "a number is negative; give 0 or more, and 1 or more for accumulate");
     if (!o->steps && !(o->epochs > 0 && o->epochs <= 1e6)) return vlm_fail(VLM_EARG, "--epochs", "is %g; give more than 0", o->epochs);
     for (int g = 0; g < VLM_GROUPS; g++)
-        if (!(o->lr[g] >= 0 && o->lr[g] < 1e6)) return vlm_fail(VLM_EARG, rates[g], "is %g; give 0 or more", o->lr[g]);
+        if (!(o->lr[g] >= 0 && o->lr[g] <= 1e6)) return vlm_fail(VLM_EARG, rates[g], "is %g; give 0 to 1000000", o->lr[g]);
     if (!(o->val_fraction >= 0 && o->val_fraction < 1))
         return vlm_fail(VLM_EARG, "--val-fraction", "is %g; give a share below 1", o->val_fraction);
     if (!o->batch_tokens && !o->batch_patches && !o->batch_samples) o->batch_tokens = VLM_BATCH_TOKENS;

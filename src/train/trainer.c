@@ -44,14 +44,18 @@ static vlm_status fetch(vlm_trainer *t) {
     }
     return VLM_OK;
 }
+/* Room for n elements; it only grows, so that after the first updates nothing is allocated. */
+static vlm_status room_for(void *array, size_t size, int64_t *room, int64_t n) {
+    void **p = array, *q;
+    if (n <= *room) return VLM_OK;
+    if (n < 2 * *room) n = 2 * *room;
+    if (!(q = realloc(*p, (size_t)n * size))) return vlm_fail_memory("the batch", (size_t)n * size);
+    *p = q;
+    *room = n;
+    return VLM_OK;
+}
 static vlm_status hold(vlm_trainer *t, vlm_loaded *l) {
-    if (t->nheld == t->held_room) {
-        int64_t room = t->held_room ? t->held_room * 2 : 64;
-        vlm_loaded *p = realloc(t->held, (size_t)room * sizeof *p);
-        if (!p) return vlm_fail_memory("the batch", (size_t)room * sizeof *p);
-        t->held = p;
-        t->held_room = room;
-    }
+    TRY(room_for(&t->held, sizeof *t->held, &t->held_room, t->nheld + 1));
     TRY(vlm_batch_add(&t->batch, t->m, &l->example));
     t->held[t->nheld++] = *l;
     *l = (vlm_loaded){ 0 };
@@ -125,18 +129,14 @@ static double peak_of(vlm_ctx *ctx, const char *isa) {
     return best;
 }
 
-/* *from: the checkpoint to go on from, to be freed; NULL: none. */
-static vlm_status find_checkpoint(vlm_trainer *t, char **from) {
-    const vlm_train_options *o = t->o;
-    *from = NULL;
-    if (!o->resume) return VLM_OK;
-    if (!strcmp(o->resume, "auto")) return vlm_checkpoint_newest(o->run, from);
-    return (*from = strdup(o->resume)) ? VLM_OK : vlm_fail_memory(o->resume, 64);
-}
-
+/* The pass, and room for batches of that size and their samples. */
 static vlm_status open_pass(vlm_trainer *t) {
+    const vlm_caps *c = &t->pass_options.caps;
     vlm_pass_close(t->pass);
     t->pass = NULL;
+    TRY(vlm_batch_reserve(&t->batch, c));
+    TRY(room_for(&t->held, sizeof *t->held, &t->held_room, c->samples));
+    TRY(room_for(&t->seen.pick, sizeof *t->seen.pick, &t->seen_room, c->samples * (t->o->accumulate < 64 ? t->o->accumulate : 64)));
     return vlm_pass_open(t->m->net, t->opt.grads, t->ctx, &t->pass_options, &t->pass);
 }
 
@@ -152,7 +152,7 @@ static vlm_status open_all(vlm_trainer *t, vlm_train_start *s) {
     if (!(t->ctx = vlm_ctx_open(o->threads > 0 ? o->threads : vlm_cores(), VLM_SCRATCH_BYTES)))
         return vlm_fail_memory("the threads", VLM_SCRATCH_BYTES);
     TRY(vlm_run_open(o->run, o->resume != NULL, &t->run));
-    TRY_DONE(find_checkpoint(t, &from));
+    TRY_DONE(vlm_checkpoint_find(o, &from));
     TRY_DONE(open_model(t, o->model));
     TRY_DONE(vlm_train_check_model(o, t->m));
     TRY_DONE(vlm_run_data_open(&t->data, o, t->m));
@@ -164,7 +164,7 @@ static vlm_status open_all(vlm_trainer *t, vlm_train_start *s) {
         planned = t->at.steps;
         TRY_DONE(open_model(t, from));
     }
-    TRY_DONE(vlm_run_logs(&t->run, t->at.step));
+    TRY_DONE(vlm_run_logs(&t->run, from ? t->at.step : -1));
     TRY_DONE(vlm_run_data_scan(&t->data, o, t->ctx->threads, false, on_bad, t));
     TRY_DONE(vlm_plan_make(o, t->m, &t->data, t->ctx->threads, &plan));
     TRY_DONE(vlm_plan_check(&plan, o));
@@ -174,6 +174,7 @@ static vlm_status open_all(vlm_trainer *t, vlm_train_start *s) {
     if (from) TRY_DONE(vlm_checkpoint_moments(t, from));
     TRY_DONE(open_pass(t));
     TRY_DONE(vlm_loader_open(&t->data.corpus, &t->data.rule, t->ctx->threads, true, &t->loader));
+    if (from && !strcmp(o->resume, "auto")) TRY_DONE(vlm_checkpoint_settle(t, from));
     TRY_DONE(vlm_manifest_write(t, from));
     t->peak = peak_of(t->ctx, o->open.isa);
     *s = (vlm_train_start){ .samples = plan.good, .held_out = t->data.val_picks.n,
@@ -197,6 +198,7 @@ static void close_all(vlm_trainer *t) {
     vlm_run_data_close(&t->data);
     free(t->order.pick);
     free(t->held);
+    free(t->seen.pick);
     vlm_batch_free(&t->batch);
     vlm_model_close(t->m);
     vlm_run_close(&t->run);
@@ -232,10 +234,10 @@ static void name_samples(vlm_trainer *t, const vlm_pick *p, int64_t n) {
 }
 
 /* The gradients and losses of one update's batches. *any: there was a batch. */
-vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, vlm_picks *seen, bool *any) {
+vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, bool *any) {
     double sum = 0, waited = 0;
-    int64_t room = 0;
     *any = false;
+    t->seen.n = 0;
     vlm_optimizer_zero(&t->opt, t->ctx);
     for (int64_t k = 0; k < t->o->accumulate; k++) {
         const float *nll;
@@ -245,15 +247,8 @@ vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, vlm_picks *seen,
         const vlm_batch *b = &t->batch;
         if (!b->samples) break;
         *any = true;
-        for (int64_t i = 0; i < t->nheld; i++) {
-            if (seen->n == room) {
-                room = room ? 2 * room : 64;
-                vlm_pick *p = realloc(seen->pick, (size_t)room * sizeof *p);
-                if (!p) return vlm_fail_memory("the batch", (size_t)room * sizeof *p);
-                seen->pick = p;
-            }
-            seen->pick[seen->n++] = t->held[i].pick;
-        }
+        TRY(room_for(&t->seen.pick, sizeof *t->seen.pick, &t->seen_room, t->seen.n + t->nheld));
+        for (int64_t i = 0; i < t->nheld; i++) t->seen.pick[t->seen.n++] = t->held[i].pick;
         TRY(run_batch(t, b, true, t->o->mean_per_microbatch && b->labels ? 1 / (float)b->labels : 1, &nll));
         for (int64_t i = 0; i < b->labels; i++) sum += nll[i];
         count(u, t->trained, b);
@@ -266,11 +261,10 @@ vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, vlm_picks *seen,
 static vlm_status update(vlm_trainer *t, vlm_update *u, bool *any) {
     const vlm_train_options *o = t->o;
     double t0 = now_ms(), share = vlm_schedule(t->at.step, t->at.steps, o->warmup, o->constant), lr[VLM_GROUPS];
-    vlm_picks seen = { 0 };
     *u = (vlm_update){ .step = t->at.step + 1, .steps = t->at.steps, .epoch = t->at.epoch, .peak = t->peak };
     for (int g = 0; g < VLM_GROUPS; g++) lr[g] = o->lr[g] * share, u->lr[g] = t->trained & 1u << g ? lr[g] : -1;
-    vlm_status status = vlm_trainer_gradients(t, u, &seen, any);
-    if (status || !*any) { free(seen.pick); return status; }
+    TRY(vlm_trainer_gradients(t, u, any));
+    if (!*any) return VLM_OK;
     /* the gradients are sums; the update divides */
     double scale = o->mean_per_microbatch ? 1 / (double)o->accumulate : u->labels ? 1 / (double)u->labels : 0;
     u->grad_norm = vlm_optimizer_norm(&t->opt, t->ctx) * scale;
@@ -282,7 +276,7 @@ static vlm_status update(vlm_trainer *t, vlm_update *u, bool *any) {
         snprintf(t->why, sizeof t->why, "the gradient's norm %g is above --skip-above", u->grad_norm);
     u->skipped = *t->why;
     t->at.in_a_row = u->labels && !(isfinite(u->loss) && isfinite(u->grad_norm)) ? t->at.in_a_row + 1 : 0;
-    if (u->skipped) name_samples(t, seen.pick, seen.n);
+    if (u->skipped) name_samples(t, t->seen.pick, t->seen.n);
     else {
         if (o->max_grad_norm > 0 && u->grad_norm > o->max_grad_norm) scale *= o->max_grad_norm / (u->grad_norm + 1e-6);
         /* without an image nothing came to vision and projector: as in PyTorch they rest, moments, decay and count of updates too */
@@ -294,7 +288,6 @@ static vlm_status update(vlm_trainer *t, vlm_update *u, bool *any) {
     t->at.step++;
     u->ms = now_ms() - t0;
     u->quarantined = t->run.quarantined;
-    free(seen.pick);
     return VLM_OK;
 }
 
@@ -358,8 +351,8 @@ static vlm_status validation(vlm_trainer *t) {
 
 static bool due(int64_t every, int64_t step) { return every > 0 && step % every == 0; }
 static vlm_status run(vlm_trainer *t) {
-    int64_t saved = -1, empty = 0;
-    bool stopped = false;
+    int64_t saved = -1, pruned = -1, empty = 0;
+    bool stopped = false, owed = false;        /* a checkpoint that waits for an update that is finite: the last good ones stay */
     while (t->at.step < t->at.steps && !stopped) {
         vlm_update u;
         bool any;
@@ -376,17 +369,21 @@ static vlm_status run(vlm_trainer *t) {
         if (t->at.in_a_row >= MOST_IN_A_ROW)
             return vlm_fail(VLM_EFORMAT, t->o->run, "%d updates in a row were not finite, the last at step %" PRId64 "; lower the rates, "
                             "look at the samples named, and --resume auto from the last checkpoint", MOST_IN_A_ROW, u.step);
+        if (saved > pruned && !t->at.in_a_row) TRY(vlm_checkpoint_prune(t, pruned = saved));
         if (due(t->o->eval_every, t->at.step) || t->at.step == t->at.steps) {
             int64_t best = t->at.best_step;
             TRY(validation(t));
             if (t->at.best_step != best) saved = t->at.step;
         }
         stopped = t->hooks.stop && t->hooks.stop(t->hooks.user);
-        if (saved != t->at.step && (due(t->o->save_every, t->at.step) || t->at.step == t->at.steps || stopped)) {
+        owed = owed || due(t->o->save_every, t->at.step);
+        if (saved != t->at.step && ((owed && !t->at.in_a_row) || t->at.step == t->at.steps || stopped)) {
             TRY(vlm_checkpoint_save(t));
             saved = t->at.step;
         }
+        owed = owed && saved != t->at.step;
     }
+    if (saved > pruned && !stopped) TRY(vlm_checkpoint_prune(t, saved));
     return stopped && t->at.step < t->at.steps ? vlm_fail(VLM_ESTOPPED, t->o->run, "stopped; go on with --resume auto") : VLM_OK;
 }
 

@@ -1,7 +1,7 @@
-/* Every case in tests/golden/training against PyTorch's float64, under every instruction set of this machine: what a sample's ids and labels
-   are, its loss, every gradient of a packed batch; and the losses, norms, rates and weights of 20 updates of vlm_train. Besides, on the same
-   models: the same bits with 1, 2, 3 and 4 threads, with and without recompute, under AVX2 and AVX-512, of losses, gradients, and of
-   the checkpoint's files after 20 updates. Ends with "N passed, N failed, N skipped"; a case that compared nothing has failed. */
+/* Every case in tests/golden/training against PyTorch's float64, under every instruction set of this machine: what a sample's ids and
+   labels are, its loss, every gradient of a packed batch; and the losses, norms, rates and weights of 20 updates of vlm_train. Besides, on
+   the same models: the same bits with 1, 2, 3 and 4 threads, with and without recompute, under AVX2 and AVX-512, of losses, gradients, and
+   of the checkpoint's files after 20 updates. Ends with "N passed, N failed, N skipped"; a case that compared nothing has failed. */
 #include "../training.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -146,9 +146,10 @@ static uint64_t bits_of(const rig *r) {
 static void run_gradients(golden *g) {
     const json_t *samples = json_object_get(g->j, "samples");
     vlm_model_options o = { .isa = g->isa, .threads = 1 };
+    vlm_pass_options all = { .trained = VLM_ALL_GROUPS };
     rig r;
     o.fork_maths = json_is_true(json_object_get(json_object_get(g->j, "options"), "fork-maths"));
-    if (ok(g, "open", rig_open(&r, g->model, g->data, &o)) && ok(g, "batch", rig_run(&r, NULL, 0, 1, VLM_ALL_GROUPS, false, NULL))) {
+    if (ok(g, "open", rig_open(&r, g->model, g->data, &o)) && ok(g, "batch", rig_run(&r, NULL, 0, 1, all))) {
         double sum = 0;
         equal(g, "samples", (double)r.n, (double)json_array_size(samples));
         for (int64_t i = 0; i < r.n && (size_t)i < json_array_size(samples); i++) {
@@ -169,8 +170,9 @@ static void run_gradients(golden *g) {
             for (int recompute = 0; recompute < 2; recompute++) {
                 char what[64];
                 snprintf(what, sizeof what, "%d threads%s", threads, recompute ? ", recompute" : "");
-                if (ok(g, what, rig_run(&r, NULL, 0, threads, VLM_ALL_GROUPS, recompute, threads == 3 ? &room : NULL)))
-                    same_bits(g, what, bits_of(&r));
+                all.recompute = recompute;
+                all.caps = threads == 3 ? room : (vlm_caps){ 0 };
+                if (ok(g, what, rig_run(&r, NULL, 0, threads, all))) same_bits(g, what, bits_of(&r));
             }
     }
     rig_close(&r);
@@ -199,7 +201,8 @@ static vlm_train_options options_of(const golden *g, const char *const *data, co
         else if (!strcmp(k, "weight-decay")) o.weight_decay = x;
         else if (!strcmp(k, "decay-all")) o.decay_all = true;
         else if (!strcmp(k, "max-grad-norm")) o.max_grad_norm = x;
-        else if (!strcmp(k, "freeze")) for (int p = 0; p < VLM_GROUPS; p++) o.frozen |= strstr(json_string_value(v), groups[p]) ? 1u << p : 0;
+        else if (!strcmp(k, "freeze"))
+            for (int p = 0; p < VLM_GROUPS; p++) o.frozen |= strstr(json_string_value(v), groups[p]) ? 1u << p : 0;
         else { printf("training: unknown option %s\n", k); exit(2); }
     }
     return o;
