@@ -223,7 +223,7 @@ static void refusals(void **state) {
     o = small(), o.val_fraction = 1;
     assert_failure(vlm_train_check(&o), VLM_EARG, "--val-fraction", "give a share below 1");
     o = small(), o.lr[VLM_PROJECTOR] = NAN;
-    assert_failure(vlm_train_check(&o), VLM_EARG, "--lr-projector", "give 0 or more");
+    assert_failure(vlm_train_check(&o), VLM_EARG, "--lr-projector", "give 0 to 1000000");
     o = small(), o.accumulate = 0;
     assert_failure(vlm_train_check(&o), VLM_EARG, "vlm_train", "a number is negative");
     o = small(), o.datas = 0;
