@@ -70,7 +70,7 @@ static void on_start(void *user, const vlm_train_start *s) {
     char w[32], o[32], act[32], l[32];
     vlm_note("vlm: %lld samples, %lld held out, %lld quarantined; %lld updates%s", (long long)s->samples, (long long)s->held_out,
              (long long)s->quarantined, (long long)s->steps, s->from_step ? "" : " planned");
-    vlm_note("vlm: %.4g M parameters, %.4g M trained; memory %s weights + %s gradients and moments + %s activations + %s loader",
+    vlm_note("vlm: %.4g M parameters, %.4g M trained; memory %s weights + %s gradients and moments + %s activations + %s data",
              (double)s->parameters / 1e6, (double)s->trained / 1e6, vlm_bytes_text((double)s->weights_bytes, w),
              vlm_bytes_text((double)s->optimizer_bytes, o), vlm_bytes_text((double)s->activation_bytes, act),
              vlm_bytes_text((double)s->loader_bytes, l));

@@ -181,8 +181,7 @@ static json_t *grids_json(const vlm_corpus *const *c, int n) {
                 json_t *g = json_object_get(known, key);
                 if (!g) {
                     g = json_pack("{s:[I,I],s:I,s:I}", "grid", (json_int_t)s->h, (json_int_t)s->w, "tokens", (json_int_t)s->tokens,
-                                  "images",
-                                  (json_int_t)0);
+                                  "images", (json_int_t)0);
                     json_object_set_new(known, key, g);
                     json_array_append(list, g);
                 }
@@ -193,6 +192,8 @@ static json_t *grids_json(const vlm_corpus *const *c, int n) {
 }
 
 /* ---- The whole ---- */
+
+static json_int_t bytes(size_t n) { return n > INT64_MAX ? INT64_MAX : (json_int_t)n; }        /* SIZE_MAX: too many to count */
 
 static json_t *plan_json(const vlm_train_options *o, const vlm_model *m, const vlm_run_data *d, const vlm_plan *p, json_t *bad) {
     const vlm_corpus *const both[] = { &d->corpus, &d->held_out };
@@ -210,13 +211,14 @@ static json_t *plan_json(const vlm_train_options *o, const vlm_model *m, const v
                           histogram_json(&h.image), "grids", grids_json(both, 2), "quarantined", json_incref(bad), "held_out",
                           (json_int_t)d->val_picks.n, "epoch", epoch, "largest_batch", largest, "updates", (json_int_t)p->steps,
                           "parameters", "all", (json_int_t)p->parameters, "trained", (json_int_t)p->trained);
-    json_object_update_new(j, json_pack("{s:{s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I,s:I,s:I},s:I,s:o}", "caps", "batch_tokens",
-                                        (json_int_t)o->batch_tokens, "batch_patches", (json_int_t)o->batch_patches, "batch_samples",
-                                        (json_int_t)o->batch_samples, "memory", "weights_bytes", (json_int_t)p->weights_bytes,
-                                        "optimizer_bytes", (json_int_t)p->optimizer_bytes, "activation_bytes",
-                                        (json_int_t)p->activation_bytes, "loader_bytes", (json_int_t)p->loader_bytes, "total_bytes",
-                                        (json_int_t)p->total_bytes, "available_bytes", (json_int_t)p->available_bytes, "context",
-                                        (json_int_t)m->context, "broken_limits", broken));
+    json_object_set_new(j, "caps", json_pack("{s:I,s:I,s:I}", "batch_tokens", (json_int_t)o->batch_tokens, "batch_patches",
+                                             (json_int_t)o->batch_patches, "batch_samples", (json_int_t)o->batch_samples));
+    json_object_set_new(j, "memory", json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "weights_bytes", bytes(p->weights_bytes), "optimizer_bytes",
+                                               bytes(p->optimizer_bytes), "activation_bytes", bytes(p->activation_bytes), "loader_bytes",
+                                               bytes(p->loader_bytes), "total_bytes", bytes(p->total_bytes), "available_bytes",
+                                               bytes(p->available_bytes)));
+    json_object_set_new(j, "context", json_integer(m->context));
+    json_object_set_new(j, "broken_limits", broken);
     return j;
 }
 static void add_cap(char caps[160], int64_t n, const char *unit) {

@@ -121,8 +121,9 @@ static vlm_status read_back(const vlm_trainer *t, const char *path, const vlm_pa
                 status = vlm_fail(VLM_EIO, path, "tensor %s reads back with other bytes; check the disk", name);
                 goto done;
             }
+            size_t each = on_disk->bytes / (size_t)len;        /* else the file would count as memory of ours: */
+            vlm_map_forget(on_disk->data + (size_t)(r * row) * each, (size_t)(n * row) * each);
         }
-        vlm_map_forget(on_disk->data, on_disk->bytes);         /* else the file would count as memory of ours */
     }
 done:
     free(want);
