@@ -203,25 +203,32 @@ static bool is_temp(const char *name) {
     for (size_t i = n - 6; yes && i < n; i++) yes = isalnum((unsigned char)name[i]);
     return yes;
 }
-/* May this folder be taken away? See file.h. `top`: tokenizer/ may be there, too; `half`: files that were being written as well. */
-static vlm_status check_ours(const char *path, bool top, bool half, const char *todo) {
-    static const char *const ours[] = { ".json", ".safetensors", ".npy", ".txt", ".jinja" };
+/* What may lie in a folder of ours: see file.h. `in`: the folder's name in the one that is taken away, NULL for that one itself. */
+static bool is_ours(const char *name, const char *in) {
+    static const char *const ours[] = { ".json", ".jsonl", ".safetensors", ".npy", ".txt", ".jinja" };
+    const char *dot = strrchr(name, '.');
+    if (in && (!strcmp(in, "train") || !strcmp(in, "heldout"))) return dot && !strcmp(dot, ".png");
+    for (size_t i = 0; dot && i < sizeof ours / sizeof *ours; i++) if (!strcmp(dot, ours[i])) return true;
+    return false;
+}
+/* May this folder be taken away? See file.h. `half`: with files that were being written as well. */
+static vlm_status check_ours(const char *path, const char *in, bool half, const char *todo) {
+    static const char *const folders[] = { "tokenizer", "vision", "language", "train", "heldout" };
     vlm_status status = VLM_OK;
     DIR *d = opendir(path);
     struct dirent *e;
     if (!d) return vlm_fail_errno(path, "replace");
     while (!status && (e = readdir(d))) {
-        const char *name = e->d_name, *dot = strrchr(name, '.');
+        const char *name = e->d_name;
         bool ok = false;
         struct stat st;
         if (!strcmp(name, ".") || !strcmp(name, "..")) continue;
         char *p = vlm_join(path, name);
         if (!p || lstat(p, &st)) status = vlm_fail_errno(path, "replace");
-        else if (S_ISREG(st.st_mode)) {
-            ok = half && is_temp(name);
-            for (size_t i = 0; dot && i < sizeof ours / sizeof *ours; i++) ok = ok || !strcmp(dot, ours[i]);
-        } else if ((ok = top && S_ISDIR(st.st_mode) && (!strcmp(name, "tokenizer") || !strcmp(name, "vision") ||
-                    !strcmp(name, "language")))) status = check_ours(p, false, half, todo);
+        else if (S_ISREG(st.st_mode)) ok = is_ours(name, in) || (half && is_temp(name));
+        else if (S_ISDIR(st.st_mode) && !in)
+            for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) ok = ok || !strcmp(name, folders[i]);
+        if (!status && ok && S_ISDIR(st.st_mode)) status = check_ours(p, name, half, todo);
         if (!status && !ok) status = vlm_fail(VLM_EIO, path, "holds %s, which this program does not write; %s", name, todo);
         free(p);
     }
@@ -232,7 +239,7 @@ static const char spares[] = "no folder with such a file is replaced: move it aw
 
 vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_writer *out) {
     if (!replace && vlm_exists(path)) return vlm_fail(VLM_EIO, path, "exists already; name another folder or give --force to replace it");
-    if (replace && vlm_exists(path)) TRY(check_ours(path, true, false, spares));
+    if (replace && vlm_exists(path)) TRY(check_ours(path, NULL, false, spares));
     vlm_dir_writer w = { .path = strdup(path), .temp = beside(path), .replace = replace };
     if (!w.path || !w.temp) { free(w.path); free(w.temp); return vlm_fail_memory(path, strlen(path)); }
     for (size_t n = strlen(w.path); n > 1 && w.path[n - 1] == '/'; n--) w.path[n - 1] = 0;
@@ -300,7 +307,7 @@ vlm_status vlm_dir_remove(const char *path) {
     struct stat st;
     if (lstat(path, &st)) return vlm_fail_errno(path, "remove");
     if (!S_ISDIR(st.st_mode)) return vlm_fail(VLM_EIO, path, "is no folder; name one");
-    TRY(check_ours(path, true, true, "such a folder stays: move that away"));
+    TRY(check_ours(path, NULL, true, "such a folder stays: move that away"));
     char *old = beside(path);
     bool made = old && mkdtemp(old);
     vlm_status status = VLM_OK;
