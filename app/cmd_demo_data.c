@@ -13,12 +13,14 @@ static const char *const kinds[] = { "read", "count", "cell", "largest" };
 enum { READ, COUNT, CELL, LARGEST, KINDS };
 
 typedef struct number { int rows, cols, n, digit[MOST]; } number;
-typedef struct half {                  /* train or held-out */
+typedef enum lesson { SINGLES, NUMBERS, HELD_OUT, LESSONS } lesson;
+typedef struct part {                  /* of the data: pictures and a list of questions about them */
     const char *name;                  /* of its folder and of its .jsonl */
+    lesson lesson;
     const vlm_digits *digits;
     int64_t images, questions, laid;
     vlm_rng rng;
-} half;
+} part;
 
 static int draw_int(vlm_rng *r, int n) { return (int)(vlm_rng_uniform(r) * n); }
 
@@ -56,9 +58,10 @@ static json_t *turn(vlm_rng *r, const number *m, int kind) {
     return json_pack("{s:s, s:s}", "user", question, "assistant", answer);
 }
 
-/* Sample i of a half: how many digits, and what is asked first. Held-out samples go round twelve slots: reading 1 to 6 digits, three times
-   7 to 12, and each other question, so that any number of samples has the same shares. */
-static int plan_training(vlm_rng *r, int *kind) {
+/* Sample i: how many digits, and what is asked first. Singles are what a model learns the ten digits from, before it meets them in company.
+   Held-out samples go round twelve slots: reading 1 to 6 digits, three times 7 to 12, and each other question, so that any number of
+   samples has the same shares. */
+static int plan_numbers(vlm_rng *r, int *kind) {
     *kind = vlm_rng_uniform(r) < 0.7 ? READ : 1 + draw_int(r, KINDS - 1);
     return 1 + draw_int(r, vlm_rng_uniform(r) < 0.6 ? 6 : MOST);
 }
@@ -68,20 +71,20 @@ static int plan_held_out(int64_t i, int *kind) {
     return slot < 6 ? slot + 1 : slot < 9 ? 7 + (slot - 6 + round % 2 * 3) : round + 1;
 }
 
-static vlm_status write_sample(half *h, int64_t i, bool training, const char *dir, vlm_writer *lines) {
+static vlm_status write_sample(part *h, int64_t i, const char *dir, vlm_writer *lines) {
     char name[64], id[64], *path = NULL, *line = NULL;
-    int kind;
+    int kind = READ;
     number m;
     vlm_bitmap picture = { 0 };
     vlm_status status = VLM_OK;
-    int n = training ? plan_training(&h->rng, &kind) : plan_held_out(i, &kind);
+    int n = h->lesson == SINGLES ? 1 : h->lesson == NUMBERS ? plan_numbers(&h->rng, &kind) : plan_held_out(i, &kind);
     lay_out(&h->rng, n, &m);
     TRY(vlm_digits_draw(h->digits, m.rows, m.cols, &h->rng, &picture, m.digit));
     snprintf(name, sizeof name, "%s/%06lld.png", h->name, (long long)i);
     snprintf(id, sizeof id, "%s/%d/%lld", kinds[kind], n, (long long)i);
     json_t *turns = json_array();
     json_array_append_new(turns, turn(&h->rng, &m, kind));
-    if (training && vlm_rng_uniform(&h->rng) < 0.5)    /* a second question costs no image */
+    if (h->lesson == NUMBERS && vlm_rng_uniform(&h->rng) < 0.5)    /* a second question costs no image */
         json_array_append_new(turns, turn(&h->rng, &m, kind == READ ? 1 + draw_int(&h->rng, KINDS - 1) : READ));
     h->questions += (int64_t)json_array_size(turns);
     json_t *sample = json_pack("{s:s, s:[s], s:o}", "id", id, "images", name, "texts", turns);
@@ -97,7 +100,7 @@ done:
     vlm_bitmap_close(&picture);
     return status;
 }
-static vlm_status write_half(half *h, bool training, const char *dir, int64_t before, int64_t total) {
+static vlm_status write_part(part *h, const char *dir, int64_t before, int64_t total) {
     vlm_writer lines = { 0 };
     char file[32], *folder = vlm_join(dir, h->name), *path = NULL;
     vlm_status status = VLM_OK;
@@ -107,7 +110,7 @@ static vlm_status write_half(half *h, bool training, const char *dir, int64_t be
     if (mkdir(folder, 0777)) { status = vlm_fail_errno(folder, "make the folder"); goto done; }
     TRY_DONE(vlm_writer_open(path, &lines));
     for (int64_t i = 0; i < h->images; i++) {
-        TRY_DONE(write_sample(h, i, training, dir, &lines));
+        TRY_DONE(write_sample(h, i, dir, &lines));
         TRY_DONE(vlm_progress("images", before + i + 1, total));
     }
     status = vlm_writer_commit(&lines);
@@ -118,19 +121,24 @@ done:
     return status;
 }
 
-static vlm_status make(const vlm_args *a, half halves[2], vlm_digits *all) {
+static vlm_status make(const vlm_args *a, part parts[LESSONS], vlm_digits *all) {
     vlm_dir_writer out = { 0 };
     vlm_status status = VLM_OK;
+    int64_t before = 0, total = 0;
     TRY(vlm_digits_open(a->args ? a->arg[0] : "examples/digits/digits.png", all));
     vlm_digits_split(all, (uint64_t)a->seed, all + 1, all + 2);
-    for (int i = 0; i < 2; i++) {
-        halves[i].digits = all + 1 + i;
-        for (int k = 0; k < 10; k++) halves[i].laid += all[1 + i].n[k];
-        vlm_rng_seed(&halves[i].rng, (uint64_t)a->seed * 2 + (uint64_t)i + 1);
+    for (int i = 0; i < LESSONS; i++) {
+        parts[i].lesson = (lesson)i;
+        parts[i].digits = i == HELD_OUT ? all + 2 : all + 1;
+        for (int k = 0; k < 10; k++) parts[i].laid += parts[i].digits->n[k];
+        vlm_rng_seed(&parts[i].rng, (uint64_t)a->seed * LESSONS + (uint64_t)i + 1);
+        total += parts[i].images;
     }
     TRY(vlm_dir_writer_open(a->output, a->force, &out));
-    TRY_DONE(write_half(&halves[0], true, out.temp, 0, halves[0].images + halves[1].images));
-    TRY_DONE(write_half(&halves[1], false, out.temp, halves[0].images, halves[0].images + halves[1].images));
+    for (int i = 0; i < LESSONS; i++) {
+        TRY_DONE(write_part(&parts[i], out.temp, before, total));
+        before += parts[i].images;
+    }
     status = vlm_dir_writer_commit(&out);
 done:
     vlm_dir_writer_cancel(&out);
@@ -138,24 +146,25 @@ done:
 }
 
 vlm_status vlm_cmd_demo_data(vlm_args *a) {
-    half halves[2] = { { .name = "train", .images = a->train }, { .name = "heldout", .images = a->held_out } };
+    part parts[LESSONS] = { { .name = "singles", .images = (a->train + 3) / 4 }, { .name = "train", .images = a->train },
+                            { .name = "heldout", .images = a->held_out } };
     if (!a->output) return vlm_usage("--output", "is missing; say with -o which folder to make");
     vlm_digits *all = calloc(3, sizeof *all);          /* all, train, held-out */
     if (!all) return vlm_fail_memory("the digits", 3 * sizeof *all);
     vlm_hold();
-    vlm_status status = make(a, halves, all), stopped = vlm_release();
+    vlm_status status = make(a, parts, all), stopped = vlm_release();
     free(all);
     if (!status) status = stopped;
     if (status) return status;
     if (a->json) {
         json_t *o = json_pack("{s:o}", "path", vlm_json_text(a->output));
-        for (int i = 0; i < 2; i++)
-            json_object_set_new(o, halves[i].name, json_pack("{s:I, s:I, s:I}", "images", (json_int_t)halves[i].images, "questions",
-                                                             (json_int_t)halves[i].questions, "digits", (json_int_t)halves[i].laid));
+        for (int i = 0; i < LESSONS; i++)
+            json_object_set_new(o, parts[i].name, json_pack("{s:I, s:I, s:I}", "images", (json_int_t)parts[i].images, "questions",
+                                                            (json_int_t)parts[i].questions, "digits", (json_int_t)parts[i].laid));
         return vlm_json_out(o);
     }
-    for (int i = 0; i < 2; i++)
-        printf("%s/%s.jsonl  %lld images, %lld questions, of %lld drawn digits\n", a->output, halves[i].name, (long long)halves[i].images,
-               (long long)halves[i].questions, (long long)halves[i].laid);
+    for (int i = 0; i < LESSONS; i++)
+        printf("%s/%s.jsonl  %lld images, %lld questions, of %lld drawn digits\n", a->output, parts[i].name, (long long)parts[i].images,
+               (long long)parts[i].questions, (long long)parts[i].laid);
     return VLM_OK;
 }

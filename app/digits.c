@@ -87,7 +87,7 @@ static double ink_at(const uint8_t *ink, double x, double y) {
 static void stamp(canvas *c, const uint8_t *ink, double cx, double cy, double size, double slant, vlm_rng *r) {
     double sx = size / SIDE * (1 + 0.04 * vlm_rng_normal(r)), sy = size / SIDE * (1 + 0.04 * vlm_rng_normal(r));
     double t = clamp((slant + 0.07 * vlm_rng_normal(r)) / 2, -0.3, 0.3);        /* tangent of half the angle: no sine is needed */
-    double co = (1 - t * t) / (1 + t * t), si = 2 * t / (1 + t * t), shear = 0.08 * vlm_rng_normal(r);
+    double co = (1 - t * t) / (1 + t * t), si = 2 * t / (1 + t * t), shear = 0.06 * vlm_rng_normal(r);
     int64_t reach = (int64_t)(size * 0.8) + 1;
     cx += 0.04 * size * vlm_rng_normal(r);
     cy += 0.04 * size * vlm_rng_normal(r);
@@ -108,9 +108,8 @@ static double grain(vlm_rng *r) {
     return (heads - 16) / 2.8284271247461903;
 }
 static void paint(const canvas *c, vlm_rng *r, uint8_t *rgb) {
-    double paper = between(r, 150, 255), ink = paper * between(r, 0, 0.45), gain = between(r, 1, 1.6), noise = between(r, 0, 10);
+    double paper = between(r, 190, 255), ink = paper * between(r, 0, 0.35), gain = between(r, 1, 1.4), noise = between(r, 0, 6);
     double shade[2][3];
-    if (vlm_rng_uniform(r) < 0.3) paper = 255 - paper, ink = 255 - ink;        /* chalk on a board */
     for (int i = 0; i < 2; i++)
         for (int k = 0; k < 3; k++) shade[i][k] = (i ? ink : paper) + between(r, -12, 12);
     for (int64_t i = 0; i < c->w * c->h; i++) {
@@ -119,9 +118,11 @@ static void paint(const canvas *c, vlm_rng *r, uint8_t *rgb) {
     }
 }
 
+static int64_t up(double x) { return (int64_t)x + (x > (double)(int64_t)x); }
+
 vlm_status vlm_digits_draw(const vlm_digits *from, int rows, int cols, vlm_rng *r, vlm_bitmap *out, int *label) {
-    int64_t w = cols * CELL, h = rows * CELL;
-    double size = between(r, 15, 21), slant = 0.04 * vlm_rng_normal(r), left = between(r, -1.5, 1.5), top = between(r, -1.5, 1.5);
+    double step_x = CELL - between(r, 0, 1), step_y = CELL - between(r, 0, 1), size = between(r, 13.5, 16), slant = 0.05 * vlm_rng_normal(r);
+    int64_t w = up(cols * step_x), h = up(rows * step_y);
     canvas c = { w, h, calloc((size_t)(w * h), sizeof *c.ink) };
     uint8_t *rgb = malloc((size_t)(w * h * 3));
     if (!c.ink || !rgb) {
@@ -132,7 +133,7 @@ vlm_status vlm_digits_draw(const vlm_digits *from, int rows, int cols, vlm_rng *
     for (int i = 0; i < rows * cols; i++) {
         int k = draw_int(r, 10), which = draw_int(r, from->n[k]);
         label[i] = k;
-        stamp(&c, from->ink[k][which], left + (i % cols + 0.5) * CELL, top + (i / cols + 0.5) * CELL, size, slant, r);
+        stamp(&c, from->ink[k][which], (i % cols + 0.5) * step_x, (i / cols + 0.5) * step_y, size, slant, r);
     }
     paint(&c, r, rgb);
     free(c.ink);

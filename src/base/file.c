@@ -276,7 +276,7 @@ static int exchange(const char *a, const char *b) {
 vlm_status vlm_dir_writer_commit(vlm_dir_writer *w) {
     vlm_status status = sync_dir(w->temp, w->path, "sync");    /* its names before its own: a whole folder has all its files */
     bool old = w->replace && vlm_exists(w->path), moved = false;
-    if (!status && old) status = check_ours(w->path, true, false, spares);
+    if (!status && old) status = check_ours(w->path, NULL, false, spares);
     if (!status && (old ? exchange(w->temp, w->path) : rename(w->temp, w->path)))
         status = vlm_fail_errno(w->path, old ? "replace the folder"
                                        : errno == EEXIST || errno == ENOTEMPTY ? "make the folder (it exists now)" : "make the folder");
@@ -333,7 +333,7 @@ vlm_status vlm_sweep(const char *dir, int *removed) {
         if (!is_temp(e->d_name)) continue;
         if (!(p = vlm_join(dir, e->d_name))) { status = vlm_fail_memory(dir, 1024); break; }
         bool is_dir = !lstat(p, &st) && S_ISDIR(st.st_mode);
-        if (is_dir && check_ours(p, true, true, "it is left where it is")) vlm_warn(vlm_error_where(), "%s", vlm_error_message());
+        if (is_dir && check_ours(p, NULL, true, "it is left where it is")) vlm_warn(vlm_error_where(), "%s", vlm_error_message());
         else if (is_dir ? remove_dir(p, 1) : unlink(p)) status = vlm_fail_errno(p, "remove");
         else n++;
         free(p);

@@ -24,19 +24,25 @@ static const vlm_preset presets[] = {
     { "tiny", "DINOv3-like encoder of 2.8 M and a Llama of 1.6 M parameters: seconds to make and to run", DINOV3(192, 6, 3, 768, PLAIN),
       "{\"model_type\":\"llama\",\"hidden_size\":192,\"intermediate_size\":512,\"num_hidden_layers\":4,\"num_attention_heads\":3,"
       "\"num_key_value_heads\":1,\"rms_norm_eps\":1e-5,\"rope_theta\":10000,\"max_position_embeddings\":4096,\"vocab_size\":259,"
-      "\"tie_word_embeddings\":true}" },
-    { "dinov3s-smollm2-135m", "DINOv3-S and SmolLM2-135M", DINOV3(384, 12, 6, 1536, PLAIN), SMOLLM2_135M },
-    { "dinov3splus-smollm2-135m", "DINOv3-S+ and SmolLM2-135M", DINOV3(384, 12, 6, 1536, GATED), SMOLLM2_135M },
+      "\"tie_word_embeddings\":true}", 0, false },
+    { "digits", "what `make demo` trains from scratch on handwritten digits: an encoder of 0.2 M and a Llama of 0.7 M parameters",
+      "{\"model_type\":\"dinov3_vit\",\"patch_size\":8,\"hidden_size\":96,\"num_hidden_layers\":2,\"num_attention_heads\":3,"
+      "\"intermediate_size\":384,\"num_register_tokens\":4,\"hidden_act\":\"gelu\",\"use_gated_mlp\":false}",
+      "{\"model_type\":\"llama\",\"hidden_size\":128,\"intermediate_size\":384,\"num_hidden_layers\":3,\"num_attention_heads\":4,"
+      "\"num_key_value_heads\":2,\"rms_norm_eps\":1e-5,\"rope_theta\":10000,\"max_position_embeddings\":1024,\"vocab_size\":259,"
+      "\"tie_word_embeddings\":true}", 2, true },
+    { "dinov3s-smollm2-135m", "DINOv3-S and SmolLM2-135M", DINOV3(384, 12, 6, 1536, PLAIN), SMOLLM2_135M, 0, false },
+    { "dinov3splus-smollm2-135m", "DINOv3-S+ and SmolLM2-135M", DINOV3(384, 12, 6, 1536, GATED), SMOLLM2_135M, 0, false },
     { "dinov3b-smollm2-360m", "DINOv3-B and SmolLM2-360M", DINOV3(768, 12, 12, 3072, PLAIN),
       "{\"model_type\":\"llama\",\"hidden_size\":960,\"intermediate_size\":2560,\"num_hidden_layers\":32,\"num_attention_heads\":15,"
       "\"num_key_value_heads\":5,\"rms_norm_eps\":1e-5,\"rope_theta\":100000,\"max_position_embeddings\":8192,\"vocab_size\":49152,"
-      "\"tie_word_embeddings\":true}" },
+      "\"tie_word_embeddings\":true}", 0, false },
     { "dinov3splus-gemma3-270m", "DINOv3-S+ and Gemma 3 270M", DINOV3(384, 12, 6, 1536, GATED),
       "{\"model_type\":\"gemma3_text\",\"hidden_size\":640,\"intermediate_size\":2048,\"num_hidden_layers\":18,\"num_attention_heads\":4,"
       "\"num_key_value_heads\":1,\"head_dim\":256,\"max_position_embeddings\":32768,\"vocab_size\":262144,\"sliding_window\":512,"
-      "\"query_pre_attn_scalar\":256}" },
+      "\"query_pre_attn_scalar\":256}", 0, false },
     { "siglip-smollm2-135m", "SigLIP-B/16-224 and SmolLM2-135M, the sizes of nanoVLM-222M",
-      "{\"model_type\":\"siglip_vision_model\",\"image_size\":224}", SMOLLM2_135M },
+      "{\"model_type\":\"siglip_vision_model\",\"image_size\":224}", SMOLLM2_135M, 0, false },
 };
 const vlm_preset *vlm_presets(int *n) {
     *n = sizeof presets / sizeof *presets;
@@ -53,7 +59,7 @@ typedef struct maker {
     vlm_image_rule rule;
     int64_t base_vocab, extra;         /* rows before and after */
     const char *chat;
-    bool preset;
+    const vlm_preset *preset;          /* NULL: of two folders */
     vlm_tensor_dtype dtype;
     vlm_safetensors projector;         /* zeroed: it is drawn */
     vlm_rng rng;                       /* of the parameter that is being drawn */
@@ -64,16 +70,26 @@ static void seed_for(vlm_rng *r, uint64_t seed, const char *name) {    /* by the
 }
 static bool ends(const char *s, const char *tail) { size_t n = strlen(s), m = strlen(tail); return n >= m && !strcmp(s + n - m, tail); }
 
-/* nanoVLM's initialisation: weights N(0, 0.02), biases 0, norms neutral, CLS and registers 0, positions U(0,1), LayerScale 1. */
+/* The deviation of a matrix's values. nanoVLM draws all of them N(0, 0.02), which is for widths of some hundreds and long training. Scaled:
+   1/√(inputs), so that a narrow model passes its signal on from the first step; what adds to the residual stream by 1/√(2 L) less. */
+static double deviation(const maker *k, const vlm_param *p) {
+    if (!k->preset || !k->preset->scaled) return 0.02;
+    if (strstr(p->name, "token_embedding")) return 0.05;
+    double inputs = (double)(vlm_param_len(p) / p->shape[0]), layers = (double)(p->group == VLM_VISION ? k->net->vit.cfg.L : k->net->lm.cfg.L);
+    bool adds = ends(p->name, "out_proj.weight") || ends(p->name, "fc2.weight") || ends(p->name, "down_proj.weight");
+    return 1 / sqrt(inputs * (adds ? 2 * layers : 1));
+}
+/* Weights as `deviation` says, biases 0, norms neutral, CLS and registers 0, positions U(0,1), LayerScale 1. */
 static void draw(maker *k, const vlm_param *p, int64_t row, int64_t n, float *out) {
     if (!row) seed_for(&k->rng, k->o->seed, p->name);          /* rows are asked for in order */
     bool norm = strstr(p->name, "norm") || strstr(p->name, ".ln"), lm_norm = norm && p->group == VLM_LANGUAGE;
+    double spread = deviation(k, p);
     for (int64_t i = 0; i < n; i++) {
         if (ends(p->name, ".bias") || strstr(p->name, "cls_token") || strstr(p->name, "register_tokens")) out[i] = 0;
         else if (lm_norm) out[i] = 1 - k->net->lm.cfg.norm_offset;
         else if (norm || strstr(p->name, "lambda_param")) out[i] = 1;
         else if (strstr(p->name, "position_embedding")) out[i] = (float)vlm_rng_uniform(&k->rng);
-        else out[i] = (float)(0.02 * vlm_rng_normal(&k->rng));
+        else out[i] = (float)(spread * vlm_rng_normal(&k->rng));
     }
 }
 
@@ -123,9 +139,7 @@ static vlm_status open_sources(maker *k) {
     const vlm_new_options *o = k->o;
     vlm_net_options structure = { .structure_only = true };
     if (k->preset) {
-        const vlm_preset *p = NULL;
-        for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) if (!strcmp(presets[i].name, o->preset)) p = &presets[i];
-        if (!p) return vlm_fail(VLM_EARG, "--preset", "\"%s\" is not known; --preset help lists them", o->preset);
+        const vlm_preset *p = k->preset;
         TRY(vlm_json_parse(p->vision, strlen(p->vision), p->name, &k->vision_config));
         return vlm_json_parse(p->language, strlen(p->language), p->name, &k->language_config);
     }
@@ -181,6 +195,7 @@ static vlm_status image_rule(maker *k) {
     if (r->block) return VLM_OK;
     *r = (vlm_image_rule){ .patch = v->P, .filter = VLM_BICUBIC, .max_tokens = o->max_image_tokens, .no_upscale = o->no_upscale };
     if (o->shuffle < 0 || o->shuffle > 64) return vlm_fail(VLM_EARG, "--shuffle", "is %lld; choose 1 to 64", (long long)o->shuffle);
+    if (k->preset) k->net->shuffle = k->preset->shuffle;
     if (o->shuffle) k->net->shuffle = o->shuffle;
     if (!k->net->shuffle) k->net->shuffle = siglip && v->pos_h % 4 == 0 && v->pos_h >= 32 ? 4 : 2;
     r->shuffle = k->net->shuffle;
@@ -285,7 +300,10 @@ done:
 }
 
 vlm_status vlm_new(const vlm_new_options *o) {
-    maker k = { .o = o, .preset = o->preset != NULL, .net = calloc(1, sizeof(vlm_net)) };
+    maker k = { .o = o };
+    for (size_t i = 0; o->preset && i < sizeof presets / sizeof *presets; i++) if (!strcmp(presets[i].name, o->preset)) k.preset = &presets[i];
+    if (o->preset && !k.preset) return vlm_fail(VLM_EARG, "--preset", "\"%s\" is not known; --preset help lists them", o->preset);
+    k.net = calloc(1, sizeof(vlm_net));
     if (!k.net) return vlm_fail_memory("the model", sizeof(vlm_net));
     vlm_status status = make(&k);
     vlm_net_close(k.vision);

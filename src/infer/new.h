@@ -21,6 +21,10 @@ typedef struct vlm_new_options {
 /* VLM_EARG, VLM_EIO, VLM_EFORMAT, VLM_EUNSUPPORTED, VLM_ENOMEM; out appears whole or not at all. */
 vlm_status vlm_new(const vlm_new_options *o);
 
-typedef struct vlm_preset { const char *name, *about, *vision, *language; } vlm_preset;        /* the last two: Hugging Face configs */
+typedef struct vlm_preset {
+    const char *name, *about, *vision, *language;      /* the last two: Hugging Face configs */
+    int64_t shuffle;                                   /* 0: vlm_new_options says what */
+    bool scaled;                                       /* weights by the width of what they read, instead of nanoVLM's 0.02 */
+} vlm_preset;
 const vlm_preset *vlm_presets(int *n);
 #endif
