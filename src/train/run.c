@@ -1,28 +1,11 @@
 #include "base/file.h"
 #include "train/train_impl.h"
 #include <dirent.h>
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-static vlm_status make_dirs(const char *path) {
-    char *p = strdup(path);
-    if (!p) return vlm_fail_memory(path, strlen(path));
-    vlm_status status = VLM_OK;
-    for (char *s = p + 1;; s++) {
-        char c = *s;
-        if (c && c != '/') continue;
-        *s = 0;
-        if (mkdir(p, 0777) && errno != EEXIST) { status = vlm_fail_errno(p, "make the folder"); break; }
-        if (!c) break;
-        *s = c;
-    }
-    free(p);
-    return status ? status : vlm_is_dir(path) ? VLM_OK : vlm_fail(VLM_EIO, path, "is no folder; name one for the run");
-}
 static vlm_status check_empty(const char *path) {
     DIR *d = opendir(path);
     struct dirent *e;
@@ -41,7 +24,7 @@ vlm_status vlm_run_open(const char *path, bool resume, vlm_run_dir *out) {
     char *lock = vlm_join(path, "lock");
     vlm_status status = VLM_OK;
     if (!r.path || !r.bad || !lock) { status = vlm_fail_memory(path, strlen(path)); goto done; }
-    TRY_DONE(make_dirs(path));
+    TRY_DONE(vlm_dir_make(path));
     TRY_DONE(vlm_lock_open(lock, &r.lock));
     if (!resume) TRY_DONE(check_empty(path));
     TRY_DONE(vlm_sweep(path, NULL));
