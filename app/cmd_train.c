@@ -55,6 +55,9 @@ static void on_start(void *user, const vlm_train_start *s) {
              (double)s->parameters / 1e6, (double)s->trained / 1e6, vlm_bytes_text((double)s->weights_bytes, w),
              vlm_bytes_text((double)s->optimizer_bytes, o), vlm_bytes_text((double)s->activation_bytes, act),
              vlm_bytes_text((double)s->loader_bytes, l));
+    if (v->a->cache_features)
+        vlm_note("vlm: features of all images take at most %s in %s, where %s are free", vlm_bytes_text((double)s->cache_bytes, w),
+                 v->a->cache_features, s->cache_room == SIZE_MAX ? "an unknown number" : vlm_bytes_text((double)s->cache_room, o));
     if (s->from_step) vlm_note("vlm: goes on behind update %lld", (long long)s->from_step);
     v->first = s->from_step;
     v->begin = v->last = vlm_now_ms();
@@ -126,6 +129,9 @@ vlm_status vlm_cmd_train(vlm_args *a) {
     o.recompute = a->recompute, o.no_shuffle = a->no_shuffle, o.shrink_images = a->shrink_images, o.strict = a->strict;
     o.eval_every = a->eval_every, o.show = a->show, o.save_every = a->save_every, o.keep = a->keep;
     o.resume = a->resume, o.allow_change = a->allow_change, o.dump_grads = a->dump_grads;
+    if (a->from[O_cache_dtype] > VLM_DEFAULT && !a->cache_features)
+        return vlm_usage("--cache-dtype", "says how --cache-features keeps them; give that, too");
+    o.cache_features = a->cache_features, o.cache_bf16 = !strcmp(a->cache_dtype, "bf16");
     TRY(vlm_parse_bytes("--memory", a->memory, &o.memory_bytes));
     char *command = command_line(a);
     o.command = command;

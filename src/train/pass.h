@@ -7,12 +7,15 @@
 #include "train/example.h"
 
 /* ---- A batch: whole samples, one after another ---- */
+typedef struct vlm_origin { const vlm_seen *image; const vlm_cached *cached; int64_t tile; } vlm_origin;      /* cached NULL: no cache */
 typedef struct vlm_run { int64_t row, from, rows; } vlm_run;           /* rows of one array that are those from `from` on of another */
 typedef struct vlm_batch {
     int64_t units, samples, T, labels, images, patches, image_tokens, rows, most, runs;
+    int64_t cached;                    /* images that come as features */
     vlm_grid *grid;                    /* (units) */
     const float **pixels;              /* (units) the examples': they must live as long as the batch */
-    const float **features;            /* (units) patch features from a cache, (h·w, D); NULL: the encoder makes them */
+    const float **features;            /* (units) patch features from a cache, (h·w, D); NULL: the encoder makes them. The examples', too */
+    vlm_origin *origin;                /* (units) which tile of which image of the examples */
     vlm_segment *segment;              /* (samples) rows of T */
     int64_t *ids;                      /* (T) */
     vlm_run *run;                      /* (runs) rows of T that take rows of the projected tokens */
@@ -32,6 +35,7 @@ typedef struct vlm_pass_options {
     unsigned trained;                  /* groups that are (1 << vlm_group); 0: losses only */
     bool recompute;
     bool features;                     /* images may come as features: the frozen encoder is left out where they do */
+    bool bf16;                         /* with features: those that the encoder makes are rounded, as a cache would */
 } vlm_pass_options;
 typedef struct vlm_pass vlm_pass;
 /* Bytes that a pass takes, of device and host memory; SIZE_MAX if they overflow. */
@@ -47,8 +51,9 @@ vlm_status vlm_pass_forward(vlm_pass *p, const vlm_batch *b, bool train, float s
 void       vlm_pass_backward(vlm_pass *p, const vlm_batch *b);
 /* Gradient by the embeddings (T, D) after vlm_pass_backward, where the ops run; for tests. */
 const act *vlm_pass_embedding_gradient(const vlm_pass *p);
-/* Patch features of the batch's images, after a forward without features: unit i's (h·w, D) to out, host memory. */
+/* Patch features that the encoder made in the last forward, unit i's (h·w, D), to out, host memory. Of a pass with `features`. */
 void       vlm_pass_features(vlm_pass *p, const vlm_batch *b, int64_t unit, float *out);
-/* Multiplications and additions of linear layers and attention in a forward pass, head on labelled rows only. */
+/* Multiplications and additions of linear layers and attention in a forward pass, head on labelled rows only, features that come from a
+   cache for nothing. */
 double     vlm_batch_flop(const vlm_net *net, const vlm_batch *b);
 #endif

@@ -50,6 +50,7 @@ typedef struct vlm_trainer {
     vlm_pass_options pass_options;
     vlm_corpus corpus, held_out;       /* held_out: of --val; without it the corpus' own held-out samples */
     vlm_example_rule rule;
+    vlm_cache *cache;                  /* of features; NULL: none */
     const vlm_corpus *vals_of;         /* whose samples val_picks are */
     vlm_loader *loader, *val_loader;
     vlm_picks order, val_picks;        /* of this epoch; of validation */

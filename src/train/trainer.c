@@ -204,6 +204,9 @@ static vlm_status check_model(const vlm_trainer *t) {
         return vlm_fail(VLM_EARG, o->model, "is no whole VLM; make one of two backbones with vlm new");
     if (!t->m->tok) return vlm_fail(VLM_EARG, o->model, "has no tokenizer.json; training needs one");
     if (t->trained == 0) return vlm_fail(VLM_EARG, "--freeze", "leaves nothing to train; free vision, language or projector");
+    if (o->cache_features && t->trained & 1u << VLM_VISION)
+        return vlm_fail(VLM_EARG, "--cache-features", "keeps what a frozen encoder makes, and vision is trained; add --freeze vision, or "
+                        "leave it out");
     return VLM_OK;
 }
 
@@ -256,6 +259,21 @@ static double peak_of(vlm_ctx *ctx, const char *isa) {
     return best;
 }
 
+/* What the frozen encoder makes is kept; how much that will be at most, if no image comes twice. */
+static vlm_status open_cache(vlm_trainer *t, vlm_train_start *s) {
+    const vlm_corpus *all[] = { &t->corpus, &t->held_out };
+    int64_t patches = 0;
+    if (!t->o->cache_features) return VLM_OK;
+    TRY(vlm_cache_open(t->o->cache_features, t->m, t->o->cache_bf16, &t->cache));
+    t->rule.cache = t->cache;
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < all[k]->sets; i++)
+            for (int64_t j = 0; j < all[k]->set[i].count; j++) patches += all[k]->set[i].extent[j].patches;     /* bad ones have none */
+    s->cache_bytes = vlm_cache_bytes(t->cache, patches);
+    s->cache_room = vlm_cache_room(t->cache);
+    return VLM_OK;
+}
+
 /* *from: the checkpoint to go on from, to be freed; NULL: none. */
 static vlm_status find_checkpoint(vlm_trainer *t, char **from) {
     const vlm_train_options *o = t->o;
@@ -297,13 +315,15 @@ static vlm_status open_all(vlm_trainer *t, vlm_train_start *s) {
     }
     TRY_DONE(vlm_run_logs(&t->run, t->at.step));
     TRY_DONE(scan(t));
-    t->pass_options = (vlm_pass_options){ .trained = t->trained, .recompute = o->recompute };
+    t->pass_options = (vlm_pass_options){ .trained = t->trained, .recompute = o->recompute, .features = o->cache_features,
+                                          .bf16 = o->cache_bf16 };
     TRY_DONE(look_ahead(t, &t->pass_options.caps));
     if (planned && !o->allow_change) t->at.steps = planned;
     TRY_DONE(check_memory(t, s));
     TRY_DONE(vlm_optimizer_open(t->m->net, t->trained, o->decay_all, &t->opt));
     if (from) TRY_DONE(vlm_checkpoint_moments(t, from));
     TRY_DONE(open_pass(t));
+    TRY_DONE(open_cache(t, s));
     TRY_DONE(vlm_loader_open(&t->corpus, &t->rule, t->ctx->threads, true, &t->loader));
     TRY_DONE(vlm_manifest_write(t, from));
     t->peak = peak_of(t->ctx, o->open.isa);
@@ -328,6 +348,7 @@ static void close_all(vlm_trainer *t) {
     vlm_loaded_free(&t->pending);
     vlm_loader_close(t->loader);
     vlm_loader_close(t->val_loader);
+    vlm_cache_close(t->cache);
     vlm_pass_close(t->pass);
     vlm_optimizer_close(&t->opt);
     vlm_corpus_close(&t->corpus);
@@ -351,11 +372,19 @@ static vlm_status run_batch(vlm_trainer *t, const vlm_batch *b, bool train, floa
                                 .image_tokens = b->image_tokens }, b->samples);
     if (memcmp(c, &before, sizeof before)) TRY(open_pass(t));
     TRY(vlm_pass_forward(t->pass, b, train, scale, nll));
+    for (int64_t i = 0; t->cache && i < b->units; i++) {
+        const vlm_origin *from = &b->origin[i];
+        float *to = b->features[i] ? NULL : vlm_cache_want(t->cache, from->cached, &from->image->plan, from->tile);
+        if (!to) continue;
+        vlm_pass_features(t->pass, b, i, to);
+        vlm_cache_put(t->cache);
+    }
     if (train && b->labels) vlm_pass_backward(t->pass, b);
     return VLM_OK;
 }
 static void count(vlm_update *u, const vlm_net *net, const vlm_batch *b) {
     u->samples += b->samples, u->tokens += b->T, u->labels += b->labels, u->images += b->images, u->patches += b->patches;
+    u->cached += b->cached;
     u->flop += 3 * vlm_batch_flop(net, b);
 }
 static void name_samples(vlm_trainer *t, const vlm_pick *p, int64_t n) {
