@@ -44,7 +44,12 @@ vlm_dataset_options vlm_dataset_options_of(const vlm_args *a) {
 
 /* ---- What is shown ---- */
 
-typedef struct view { const vlm_args *a; double begin, last; int64_t first, quarantined; double tokens, images, ms, flop, wait; } view;
+typedef struct view {
+    const vlm_args *a;
+    double begin, last;
+    int64_t first, quarantined;
+    double tokens, images, cached, ms, flop, wait;     /* since the last line */
+} view;
 
 static void on_start(void *user, const vlm_train_start *s) {
     view *v = user;
@@ -66,25 +71,46 @@ static void on_start(void *user, const vlm_train_start *s) {
 static void on_update(void *user, const vlm_update *u) {
     view *v = user;
     double now = vlm_now_ms(), gap = vlm_term_is_terminal() ? 100 : 10000;
-    v->tokens += (double)u->tokens, v->images += (double)u->images, v->ms += u->ms, v->flop += u->flop, v->wait += u->wait_ms;
+    v->tokens += (double)u->tokens, v->images += (double)u->images, v->cached += (double)u->cached, v->ms += u->ms, v->flop += u->flop, v->wait += u->wait_ms;
     if (now - v->last < gap && u->step > v->first + 1 && u->step < u->steps && !v->a->verbose) return;
     double left = (now - v->begin) / (double)(u->step - v->first) * (double)(u->steps - u->step) / 1e3, s = v->ms / 1e3;
-    char mfu[24] = "", bad[40] = "", rates[64] = "", waits[32] = "";
+    char mfu[24] = "", bad[40] = "", known[40] = "", rates[64] = "", waits[32] = "";
     if (u->peak > 0) snprintf(mfu, sizeof mfu, ", MFU %.0f %%", 100 * v->flop / s / u->peak);
     if (u->quarantined) snprintf(bad, sizeof bad, ", %lld quarantined", (long long)u->quarantined);
+    if (v->a->cache_features && v->images > 0) snprintf(known, sizeof known, " (%.0f %% from the cache)", 100 * v->cached / v->images);
     if (v->wait > 0.05 * v->ms) snprintf(waits, sizeof waits, ", waits for data %.0f %%", 100 * v->wait / v->ms);
     for (int g = 0; g < VLM_GROUPS; g++)
         if (u->lr[g] >= 0) snprintf(rates + strlen(rates), sizeof rates - strlen(rates), "%s%.2g", *rates ? "/" : "", u->lr[g]);
-    vlm_term_live("step %lld/%lld, loss %.4f, lr %s, grad %.3f, %.0f tokens/s, %.3g images/s%s%s%s, %d:%02d left", (long long)u->step,
-                  (long long)u->steps, u->loss, rates, u->grad_norm, v->tokens / s, v->images / s, mfu, waits, bad, (int)(left / 60),
+    vlm_term_live("step %lld/%lld, loss %.4f, lr %s, grad %.3f, %.0f tokens/s, %.3g images/s%s%s%s%s, %d:%02d left", (long long)u->step,
+                  (long long)u->steps, u->loss, rates, u->grad_norm, v->tokens / s, v->images / s, known, mfu, waits, bad, (int)(left / 60),
                   (int)fmod(left, 60));
     v->last = now;
-    v->tokens = v->images = v->ms = v->flop = v->wait = 0;
+    v->tokens = v->images = v->cached = v->ms = v->flop = v->wait = 0;
 }
 static void on_validation(void *user, int64_t step, double loss, int64_t labels, bool best) {
     (void)user;
     vlm_note("vlm: step %lld: validation loss %.4f over %lld labels%s", (long long)step, loss, (long long)labels,
              best ? ", the best so far" : "");
+}
+/* One line of the text, as far as it goes. */
+static void on_line(const char *label, const char *text) {
+    enum { MOST = 500 };
+    char line[MOST + 16], c[8];
+    size_t n = strlen(text), at = 0, i = 0;
+    while (i < n && at < MOST) {
+        i += vlm_safe_char(text + i, n - i, c);
+        at += (size_t)snprintf(line + at, sizeof line - at, "%s", *c == '\n' ? "\\n" : *c == '\t' ? " " : c);
+    }
+    while (i < n && at && ((unsigned char)text[i] & 0xC0) == 0x80) i--, at--;     /* not half a character */
+    line[at] = 0;
+    vlm_note("     %s: %s%s", label, line, i < n ? " ..." : "");
+}
+static void on_show(void *user, const char *where, const char *question, const char *reference, const char *answer) {
+    (void)user;
+    on_line("sample", where);
+    on_line("question", question);
+    on_line("reference", reference);
+    on_line("answer", answer);
 }
 static void on_quarantine(void *user, const char *file, const char *row, const char *code, const char *reason) {
     view *v = user;
@@ -113,6 +139,7 @@ vlm_status vlm_cmd_train(vlm_args *a) {
     if (a->from[O_steps] > a->from[O_epochs]) o.steps = a->steps;      /* whichever was said with more authority */
     else if (a->steps && a->from[O_epochs] > VLM_DEFAULT) return vlm_usage("--steps", "and --epochs are given; leave one out");
     if (a->val.n && a->from[O_val_fraction] > VLM_DEFAULT) return vlm_usage("--val-fraction", "and --val are given; leave one out");
+    if (a->show && !a->val.n && a->val_fraction == 0) return vlm_usage("--show", "shows held-out samples; give --val or --val-fraction");
     o.model = a->arg[0], o.run = a->output;
     o.data = a->data.v, o.datas = a->data.n, o.val = a->val.v, o.vals = a->val.n, o.val_fraction = a->val_fraction;
     o.dataset = vlm_dataset_options_of(a);
@@ -135,8 +162,8 @@ vlm_status vlm_cmd_train(vlm_args *a) {
     TRY(vlm_parse_bytes("--memory", a->memory, &o.memory_bytes));
     char *command = command_line(a);
     o.command = command;
-    vlm_train_hooks hooks = { .user = &v, .start = on_start, .update = on_update, .validation = on_validation, .quarantine = on_quarantine,
-                              .saved = on_saved, .stop = on_stop };
+    vlm_train_hooks hooks = { .user = &v, .start = on_start, .update = on_update, .validation = on_validation, .show = on_show,
+                              .quarantine = on_quarantine, .saved = on_saved, .stop = on_stop };
     vlm_hold();
     vlm_status status = vlm_train(&o, &hooks);
     vlm_term_training(false);

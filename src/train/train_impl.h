@@ -68,6 +68,8 @@ typedef struct vlm_trainer {
 
 /* Losses, and with train gradients, of one update's batches (trainer.c); *any: there was a batch. Which samples they were goes to seen. */
 vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, vlm_picks *seen, bool *any);
+/* hooks.show for the first o->show held-out samples, with the weights as they are (show.c). A failure is warned of: it ends no run. */
+void       vlm_trainer_show(vlm_trainer *t);
 /* The gradients of the next update, divided by its labels, before clipping: DIR/NAME.npy for each tensor of a checkpoint (dump.c). */
 vlm_status vlm_dump_grads(vlm_trainer *t);
 

@@ -518,7 +518,9 @@ static vlm_status validation(vlm_trainer *t) {
     if (best) t->at.best = loss, t->at.best_step = t->at.step;
     TRY(vlm_run_validation(&t->run, t->at.step, loss, labels));
     if (t->hooks.validation) t->hooks.validation(t->hooks.user, t->at.step, loss, labels, best);
-    return best ? vlm_checkpoint_save(t) : VLM_OK;
+    if (best) TRY(vlm_checkpoint_save(t));
+    vlm_trainer_show(t);
+    return VLM_OK;
 }
 
 /* ---- The run ---- */

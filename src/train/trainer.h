@@ -58,6 +58,7 @@ typedef struct vlm_train_hooks {
     void (*start)(void *user, const vlm_train_start *s);
     void (*update)(void *user, const vlm_update *u);
     void (*validation)(void *user, int64_t step, double loss, int64_t labels, bool best);
+    /* of a held-out sample's last turn; UTF-8, control characters and all */
     void (*show)(void *user, const char *where, const char *question, const char *reference, const char *answer);
     void (*quarantine)(void *user, const char *file, const char *row, const char *code, const char *reason);
     void (*saved)(void *user, const char *path);
