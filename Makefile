@@ -112,7 +112,8 @@ test-deps:
 programs: all unit checkops golden $(B)/faults $(B)/diskfault.so
 .PHONY: programs
 SUITES   = 'checkops=$B/checkops' $(foreach u,$(UNIT),'$(patsubst test_%,unit %,$(notdir $u))=$u') \
-           'golden=$B/golden tests/golden' 'faults=$B/faults tests/golden' 'disk faults=tests/fault/disk $B' 'cli=tests/cli/run $B/vlm'
+           'golden=$B/golden tests/golden' 'faults=$B/faults tests/golden' 'disk faults=tests/fault/disk $B' \
+           'cache faults=tests/fault/cache $B' 'cli=tests/cli/run $B/vlm'
 suites: programs
 	@tests/run $(SUITES)
 

@@ -299,6 +299,7 @@ void vlm_dir_writer_cancel(vlm_dir_writer *w) {
 }
 
 vlm_status vlm_dir_make(const char *path) {
+    if (vlm_is_dir(path)) return VLM_OK;
     char *p = strdup(path);
     if (!p) return vlm_fail_memory(path, strlen(path));
     vlm_status status = VLM_OK;
@@ -306,7 +307,7 @@ vlm_status vlm_dir_make(const char *path) {
         char c = *s;
         if (c && c != '/') continue;
         *s = 0;
-        if (mkdir(p, 0777) && errno != EEXIST && !vlm_is_dir(p)) { status = vlm_fail_errno(p, "make the folder"); break; }
+        if (!vlm_is_dir(p) && mkdir(p, 0777) && errno != EEXIST) { status = vlm_fail_errno(p, "make the folder"); break; }
         if (!c) break;
         *s = c;
     }

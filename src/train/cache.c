@@ -214,11 +214,13 @@ vlm_status vlm_cache_get(vlm_cache *c, const void *file, size_t bytes, const vlm
     image_key(file, bytes, plan, r.key);
     char *path = entry_path(c, r.key, false);
     if (!path) return vlm_fail_memory(c->dir, NAME);
-    if (!vlm_map_open(path, 0, &r.map) && whole(c, &r.map, r.key, plan)) r.features = (const float *)(const void *)(r.map.data + HEAD);
+    bool there = vlm_exists(path);             /* asked first: it may come to be at any moment */
+    if (there && !vlm_map_open(path, 0, &r.map) && whole(c, &r.map, r.key, plan))
+        r.features = (const float *)(const void *)(r.map.data + HEAD);
     else {
-        r.damaged = vlm_exists(path);
+        r.damaged = there;
         vlm_map_close(&r.map);
-        if (r.damaged && !atomic_flag_test_and_set(&c->warned))
+        if (there && !atomic_flag_test_and_set(&c->warned))
             vlm_warn(path, "is damaged; its features are computed again, and those of further ones without a word");
     }
     free(path);

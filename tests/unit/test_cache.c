@@ -309,9 +309,10 @@ static void killed(void **state) {
     int left = 0;
     clear("cache");
     listen();
-    for (int round = 0; round < 25; round++) {
+    for (int round = 0; round < 15 || (left < 3 && round < 500); round++) {    /* some of them have to die while they write */
         int code;
-        pid_t child = writer(&p, 1000);
+        pid_t child = writer(&p, 1000000);
+        for (int i = 0; i < 5000 && !found("cache/*/*/*", NULL); i++) usleep(1000);
         usleep((useconds_t)(round * 1300 % 17000));
         kill(child, SIGKILL);
         assert_int_equal(waitpid(child, &code, 0), child);
@@ -323,7 +324,7 @@ static void killed(void **state) {
         vlm_cache_close(c);
         vlm_cache_close(d);
     }
-    assert_true(left > 0);
+    assert_true(left >= 3);
     assert_int_equal(warnings, 0);
     assert_true(found("cache/*/*/*", NULL) > 0);
 }
@@ -506,7 +507,7 @@ static void rounded(void **state) {
     assert_same_run("cold", "warm");
     assert_false(files_same(temp("plain/step_7/model.safetensors"), temp("cold/step_7/model.safetensors")));
     double a = first_loss("plain"), b = first_loss("cold");
-    assert_true(a != b && fabs(a - b) < 1e-3 * a);
+    assert_true(a != b && fabs(a - b) < 1e-4 * a);
     assert_int_equal(found("cache/*", encoder), 1);            /* nothing can be kept: files stand where folders would */
     snprintf(cmd, sizeof cmd, "cd '%s' && rm -rf ?? && for i in 0 1 2 3 4 5 6 7 8 9 a b c d e f; do "
              "for k in 0 1 2 3 4 5 6 7 8 9 a b c d e f; do : >$i$k; done; done", encoder);
