@@ -71,7 +71,8 @@ static void on_start(void *user, const vlm_train_start *s) {
 static void on_update(void *user, const vlm_update *u) {
     view *v = user;
     double now = vlm_now_ms(), gap = vlm_term_is_terminal() ? 100 : 10000;
-    v->tokens += (double)u->tokens, v->images += (double)u->images, v->cached += (double)u->cached, v->ms += u->ms, v->flop += u->flop, v->wait += u->wait_ms;
+    v->tokens += (double)u->tokens, v->images += (double)u->images, v->cached += (double)u->cached;
+    v->ms += u->ms, v->flop += u->flop, v->wait += u->wait_ms;
     if (now - v->last < gap && u->step > v->first + 1 && u->step < u->steps && !v->a->verbose) return;
     double left = (now - v->begin) / (double)(u->step - v->first) * (double)(u->steps - u->step) / 1e3, s = v->ms / 1e3;
     char mfu[24] = "", bad[40] = "", known[40] = "", rates[64] = "", waits[32] = "";

@@ -298,7 +298,8 @@ static void cutting(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lock), cmocka_unit_test(lock_shared), cmocka_unit_test(lock_of_the_dead), cmocka_unit_test(removing), cmocka_unit_test(sweeping),
+        cmocka_unit_test(lock), cmocka_unit_test(lock_shared), cmocka_unit_test(lock_of_the_dead), cmocka_unit_test(removing),
+        cmocka_unit_test(sweeping),
         cmocka_unit_test(links), cmocka_unit_test(lines), cmocka_unit_test(lines_on_a_full_disk), cmocka_unit_test(cutting),
     };
     return cmocka_run_group_tests_name("rundir", tests, temp_open, temp_close);
