@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* "vision,language": bits of vlm_group. */
-vlm_status vlm_parse_parts(const char *text, unsigned *mask) {
+static vlm_status parse_parts(const char *text, unsigned *mask) {
     static const char *const names[VLM_GROUPS] = { [VLM_VISION] = "vision", [VLM_PROJECTOR] = "projector", [VLM_LANGUAGE] = "language" };
     *mask = 0;
     for (const char *p = text; p && *p;) {
@@ -21,7 +21,7 @@ vlm_status vlm_parse_parts(const char *text, unsigned *mask) {
     return VLM_OK;
 }
 /* "8GB", "500MB", "123456": bytes; NULL: 0. */
-vlm_status vlm_parse_bytes(const char *where, const char *text, size_t *bytes) {
+static vlm_status parse_bytes(const char *where, const char *text, size_t *bytes) {
     static const struct { const char *unit; double factor; } units[] = {
         { "", 1 }, { "B", 1 }, { "kB", 1e3 }, { "MB", 1e6 }, { "GB", 1e9 }, { "TB", 1e12 }, { "k", 1e3 }, { "M", 1e6 }, { "G", 1e9 },
         { "KiB", 1024 }, { "MiB", 1048576 }, { "GiB", 1073741824 } };
@@ -36,10 +36,32 @@ vlm_status vlm_parse_bytes(const char *where, const char *text, size_t *bytes) {
         }
     return vlm_usage(where, "\"%s\" is no amount of memory; write 8GB, 500MB or bytes", text);
 }
-vlm_dataset_options vlm_dataset_options_of(const vlm_args *a) {
-    return (vlm_dataset_options){ .data_root = a->data_root, .max_images = a->max_images,
-                                  .rating_min = { a->relevance_min, a->image_correspondence_min, a->visual_dependency_min,
-                                                  a->formatting_min } };
+vlm_status vlm_train_options_of(const vlm_args *a, vlm_train_options *out) {
+    vlm_train_options o = vlm_train_defaults();
+    if (!a->data.n) return vlm_usage("--data", "is missing; name a data set: JSON Lines, a .tar or a folder");
+    if (a->from[O_steps] > a->from[O_epochs]) o.steps = a->steps;      /* whichever was said with more authority */
+    else if (a->steps && a->from[O_epochs] > VLM_DEFAULT) return vlm_usage("--steps", "and --epochs are given; leave one out");
+    if (a->val.n && a->from[O_val_fraction] > VLM_DEFAULT) return vlm_usage("--val-fraction", "and --val are given; leave one out");
+    o.model = a->arg[0], o.run = a->output;
+    o.data = a->data.v, o.datas = a->data.n, o.val = a->val.v, o.vals = a->val.n, o.val_fraction = a->val_fraction;
+    o.dataset = (vlm_dataset_options){ .data_root = a->data_root, .max_images = a->max_images,
+                                       .rating_min = { a->relevance_min, a->image_correspondence_min, a->visual_dependency_min,
+                                                       a->formatting_min } };
+    o.open = vlm_options_of(a);
+    o.threads = (int)a->threads, o.seed = (uint64_t)a->seed, o.epochs = a->epochs;
+    o.batch_tokens = a->batch_tokens, o.batch_patches = a->batch_patches, o.batch_samples = a->batch_samples;
+    o.accumulate = a->accumulate, o.mean_per_microbatch = a->mean_per_microbatch;
+    const double own[VLM_GROUPS] = { a->lr_vision, a->lr_projector, a->lr_language };
+    const int from[VLM_GROUPS] = { a->from[O_lr_vision], a->from[O_lr_projector], a->from[O_lr_language] };
+    for (int g = 0; g < VLM_GROUPS; g++) o.lr[g] = a->from[O_lr] > VLM_DEFAULT && from[g] == VLM_DEFAULT ? a->lr : own[g];
+    TRY(parse_parts(a->freeze, &o.frozen));
+    o.recompute = a->recompute, o.no_shuffle = a->no_shuffle, o.shrink_images = a->shrink_images;
+    if (a->from[O_cache_dtype] > VLM_DEFAULT && !a->cache_features)
+        return vlm_usage("--cache-dtype", "says how --cache-features keeps them; give that, too");
+    o.cache_features = a->cache_features, o.cache_bf16 = a->cache_features && !strcmp(a->cache_dtype, "bf16");
+    TRY(parse_bytes("--memory", a->memory, &o.memory_bytes));
+    *out = o;
+    return VLM_OK;
 }
 
 /* ---- What is shown ---- */
@@ -56,7 +78,7 @@ static void on_start(void *user, const vlm_train_start *s) {
     char w[32], o[32], act[32], l[32];
     vlm_note("vlm: %lld samples, %lld held out, %lld quarantined; %lld updates%s", (long long)s->samples, (long long)s->held_out,
              (long long)s->quarantined, (long long)s->steps, s->from_step ? "" : " planned");
-    vlm_note("vlm: %.4g M parameters, %.4g M trained; memory %s weights + %s gradients and moments + %s activations + %s loader",
+    vlm_note("vlm: %.4g M parameters, %.4g M trained; memory %s weights + %s gradients and moments + %s activations + %s data",
              (double)s->parameters / 1e6, (double)s->trained / 1e6, vlm_bytes_text((double)s->weights_bytes, w),
              vlm_bytes_text((double)s->optimizer_bytes, o), vlm_bytes_text((double)s->activation_bytes, act),
              vlm_bytes_text((double)s->loader_bytes, l));
@@ -133,34 +155,15 @@ static char *command_line(const vlm_args *a) {
 }
 
 vlm_status vlm_cmd_train(vlm_args *a) {
-    vlm_train_options o = vlm_train_defaults();
+    vlm_train_options o;
     view v = { .a = a };
-    if (!a->data.n) return vlm_usage("--data", "is missing; name a data set: JSON Lines, a .tar or a folder");
+    TRY(vlm_train_options_of(a, &o));
     TRY(vlm_need_output(a));
-    if (a->from[O_steps] > a->from[O_epochs]) o.steps = a->steps;      /* whichever was said with more authority */
-    else if (a->steps && a->from[O_epochs] > VLM_DEFAULT) return vlm_usage("--steps", "and --epochs are given; leave one out");
-    if (a->val.n && a->from[O_val_fraction] > VLM_DEFAULT) return vlm_usage("--val-fraction", "and --val are given; leave one out");
     if (a->show && !a->val.n && a->val_fraction == 0) return vlm_usage("--show", "shows held-out samples; give --val or --val-fraction");
-    o.model = a->arg[0], o.run = a->output;
-    o.data = a->data.v, o.datas = a->data.n, o.val = a->val.v, o.vals = a->val.n, o.val_fraction = a->val_fraction;
-    o.dataset = vlm_dataset_options_of(a);
-    o.open = vlm_options_of(a);
-    o.threads = (int)a->threads, o.seed = (uint64_t)a->seed, o.epochs = a->epochs;
-    o.batch_tokens = a->batch_tokens, o.batch_patches = a->batch_patches, o.batch_samples = a->batch_samples;
-    o.accumulate = a->accumulate, o.mean_per_microbatch = a->mean_per_microbatch;
-    const double own[VLM_GROUPS] = { a->lr_vision, a->lr_projector, a->lr_language };
-    const int from[VLM_GROUPS] = { a->from[O_lr_vision], a->from[O_lr_projector], a->from[O_lr_language] };
-    for (int g = 0; g < VLM_GROUPS; g++) o.lr[g] = a->from[O_lr] > VLM_DEFAULT && from[g] == VLM_DEFAULT ? a->lr : own[g];
     o.constant = !strcmp(a->schedule, "constant"), o.warmup = a->warmup, o.weight_decay = a->weight_decay, o.decay_all = a->decay_all;
-    o.max_grad_norm = a->max_grad_norm, o.skip_above = a->skip_above;
-    TRY(vlm_parse_parts(a->freeze, &o.frozen));
-    o.recompute = a->recompute, o.no_shuffle = a->no_shuffle, o.shrink_images = a->shrink_images, o.strict = a->strict;
+    o.max_grad_norm = a->max_grad_norm, o.skip_above = a->skip_above, o.strict = a->strict;
     o.eval_every = a->eval_every, o.show = a->show, o.save_every = a->save_every, o.keep = a->keep;
     o.resume = a->resume, o.allow_change = a->allow_change, o.dump_grads = a->dump_grads;
-    if (a->from[O_cache_dtype] > VLM_DEFAULT && !a->cache_features)
-        return vlm_usage("--cache-dtype", "says how --cache-features keeps them; give that, too");
-    o.cache_features = a->cache_features, o.cache_bf16 = !strcmp(a->cache_dtype, "bf16");
-    TRY(vlm_parse_bytes("--memory", a->memory, &o.memory_bytes));
     char *command = command_line(a);
     o.command = command;
     vlm_train_hooks hooks = { .user = &v, .start = on_start, .update = on_update, .validation = on_validation, .show = on_show,

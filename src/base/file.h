@@ -34,8 +34,8 @@ vlm_status vlm_write(const char *path, const void *data, size_t size);         /
 
 /* A folder likewise: fill `temp` with files of vlm_writer, then commit syncs it, renames it to `path` and syncs the folder of that. A
    commit that fails has changed nothing. `replace`: an existing folder changes places with the new one in one step, where the system
-   can, and is removed, but only if all it holds looks like a program's output (.json, .safetensors, .npy, .txt, .jinja, and
-   tokenizer/, vision/, language/ of such files): nobody's work dies of a --force. Without it an existing path is an error that names
+   can, and is removed, but only if all it holds looks like a program's output (.json, .jsonl, .safetensors, .npy, .txt,
+   .jinja, tokenizer/, vision/, language/ of such files, train/ and heldout/ of .png): nobody's work dies of a --force. Without it an existing path is an error that names
    --force. */
 typedef struct vlm_dir_writer { char *path, *temp; bool replace; } vlm_dir_writer;
 vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_writer *out);
@@ -43,8 +43,12 @@ vlm_status vlm_dir_writer_commit(vlm_dir_writer *w);
 void       vlm_dir_writer_cancel(vlm_dir_writer *w);   /* removes what was written; zeroed is fine. An error that was
                                                           recorded about a file in `temp` now names it in `path` */
 
-/* The folder and those above it, as far as they are not there. */
+/* The name of what was made at `path` reaches the disk: its folder is synced. Files and folders written as above have had that. */
+vlm_status vlm_sync_parent(const char *path);
+
+/* The folder and those above it, as far as they are not there; synced. */
 vlm_status vlm_dir_make(const char *path);
+
 /* Takes a folder of ours away: it loses its name first, so that half of it never looks like all of it. Killed in between, it leaves
    PATH.tmp-XXXXXX. A folder that holds anything else (see above) stays, with an error that names what. */
 vlm_status vlm_dir_remove(const char *path);

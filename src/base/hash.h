@@ -4,6 +4,7 @@
 #define VLM_HASH_H
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define VLM_HASH 0xCBF29CE484222325u
 static inline uint64_t vlm_hash(uint64_t h, const void *data, size_t n) {
@@ -14,5 +15,16 @@ static inline uint64_t vlm_hash(uint64_t h, const void *data, size_t n) {
 static inline uint64_t vlm_hash_int(uint64_t h, int64_t v) {
     for (int i = 0; i < 8; i++) h = (h ^ ((uint64_t)v >> 8 * i & 255)) * 0x100000001B3u;
     return h;
+}
+/* Eight bytes at a time, for many of them: gigabytes a second. Differs from vlm_hash, and on a big-endian machine. */
+static inline uint64_t vlm_hash_fast(uint64_t h, const void *data, size_t n) {
+    const unsigned char *p = data;
+    uint64_t v;
+    for (; n >= 8; p += 8, n -= 8) {
+        memcpy(&v, p, 8);
+        h = (h ^ v) * 0x9E3779B97F4A7C15u;
+        h ^= h >> 32;
+    }
+    return vlm_hash(h, p, n);
 }
 #endif

@@ -377,6 +377,12 @@ done:
     vlm_net_close(net);
     return status;
 }
+size_t vlm_net_bytes(vlm_net *net) {
+    vlm_arena a = { 0 };
+    if (net->bytes) return net->bytes;
+    vlm_params_place(&net->params, &a, VLM_ALL_GROUPS);
+    return a.overflow ? SIZE_MAX : a.peak;
+}
 vlm_status vlm_net_zeros(const vlm_net *net, unsigned groups, vlm_net **out) {
     vlm_status status = VLM_OK;
     vlm_arena a = { 0 };

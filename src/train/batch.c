@@ -29,6 +29,13 @@ static vlm_status make_room(vlm_batch *b, int kind, int64_t n) {
     return VLM_OK;
 }
 
+vlm_status vlm_batch_reserve(vlm_batch *b, const vlm_caps *c) {
+    TRY(make_room(b, UNITS, c->units));
+    TRY(make_room(b, SAMPLES, c->samples));
+    TRY(make_room(b, TOKENS, c->tokens));
+    TRY(make_room(b, RUNS, c->units));         /* an image's tokens are one run, or a tile's */
+    return make_room(b, LABELS, c->labels);
+}
 vlm_status vlm_batch_add(vlm_batch *b, const vlm_model *m, const vlm_example *e) {
     int64_t T = (int64_t)e->ids.n, places = 0, runs = 0;
     vlm_extent x = vlm_example_extent(m, e);
@@ -50,7 +57,7 @@ vlm_status vlm_batch_add(vlm_batch *b, const vlm_model *m, const vlm_example *e)
         const vlm_vit_config *c = &m->net->vit.cfg;
         int64_t N = p->patches.h * p->patches.w, len = 3 * N * c->P * c->P;
         const vlm_cached *known = e->cached ? &e->cached[i] : NULL;
-        b->cached += known && known->features;
+        if (known && known->features) b->cached++, b->flop.vision -= (double)p->n * vlm_vit_flop(c, p->patches);
         for (int64_t t = 0; t < p->n; t++, u++) {
             b->grid[u] = p->patches;
             b->pixels[u] = e->image[i].pixels ? e->image[i].pixels + t * len : NULL;
@@ -77,10 +84,13 @@ vlm_status vlm_batch_add(vlm_batch *b, const vlm_model *m, const vlm_example *e)
     b->rows += x.rows;
     b->image_tokens += x.image_tokens;
     if (b->most < x.most) b->most = x.most;
+    b->flop.vision += x.flop.vision, b->flop.projector += x.flop.projector;
+    b->flop.blocks += x.flop.blocks, b->flop.head += x.flop.head;
     return VLM_OK;
 }
 void vlm_batch_reset(vlm_batch *b) {
     b->units = b->samples = b->T = b->labels = b->images = b->patches = b->image_tokens = b->rows = b->most = b->runs = b->cached = 0;
+    b->flop = (vlm_flop){ 0 };
 }
 void vlm_batch_free(vlm_batch *b) {
     free(b->grid);
@@ -94,12 +104,4 @@ void vlm_batch_free(vlm_batch *b) {
     free(b->label_row);
     free(b->label);
     *b = (vlm_batch){ 0 };
-}
-
-double vlm_batch_flop(const vlm_net *net, const vlm_batch *b) {
-    const vlm_lm_config *c = &net->lm.cfg;
-    double head = 2 * (double)c->D * (double)c->V, flop = head * (double)b->labels;
-    for (int64_t u = 0; u < b->units; u++) if (!b->features[u]) flop += vlm_vit_flop(&net->vit.cfg, b->grid[u]);
-    for (int64_t i = 0; i < b->samples; i++) flop += vlm_lm_flop(c, b->segment[i].rows, 0) - head;     /* which counts one row's */
-    return flop + 2 * (double)b->image_tokens * (double)(net->vit.cfg.D * net->shuffle * net->shuffle) * (double)c->D;
 }

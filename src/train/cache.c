@@ -3,10 +3,12 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "data/rule.h"
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 /* An entry: 128 bytes that follow from what is asked for, the features, a digest of both. */
@@ -259,7 +261,7 @@ static vlm_status begin(vlm_cache *c, const vlm_cached *image, const vlm_image_p
         c->buffer = q;
         c->room = bytes;
     }
-    TRY_DONE(vlm_dir_make(folder));
+    if (!vlm_is_dir(folder) && mkdir(folder, 0777) && errno != EEXIST) { status = vlm_fail_errno(folder, "make the folder"); goto done; }
     TRY_DONE(vlm_writer_open(path, &c->w));
     vlm_digest_begin(&c->sum, TAIL);
     TRY_DONE(add(c, &h, HEAD));

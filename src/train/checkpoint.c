@@ -121,6 +121,8 @@ static vlm_status read_back(const vlm_trainer *t, const char *path, const vlm_pa
                 status = vlm_fail(VLM_EIO, path, "tensor %s reads back with other bytes; check the disk", name);
                 goto done;
             }
+            size_t each = on_disk->bytes / (size_t)len;        /* else the file would count as memory of ours: */
+            vlm_map_forget(on_disk->data + (size_t)(r * row) * each, (size_t)(n * row) * each);
         }
     }
 done:
@@ -165,17 +167,17 @@ static vlm_status list(const char *run, int64_t **out, int64_t *n) {
     *n = count;
     return VLM_OK;
 }
-static vlm_status prune(const vlm_trainer *t) {
+/* Checkpoints that are neither among the last --keep up to `step` nor the best go; `newer`: those behind it, too. */
+static vlm_status prune(const vlm_trainer *t, int64_t step, bool newer) {
     int64_t *v = NULL, n = 0;
-    if (!t->o->keep) return VLM_OK;
     TRY(list(t->run.path, &v, &n));
     vlm_status status = VLM_OK;
     int64_t own = 0;
-    while (own < n && v[own] < t->at.step) own++;
+    while (own < n && v[own] < step) own++;
     for (int64_t i = 0; i < n && !status; i++) {
         char *path = NULL;
-        bool recent = i > own - t->o->keep && i <= own, best = isfinite(t->at.best) && v[i] == t->at.best_step;
-        if (recent || best) continue;
+        bool recent = i <= own && (!t->o->keep || i > own - t->o->keep), best = isfinite(t->at.best) && v[i] == t->at.best_step;
+        if (recent || (best && i <= own) || (i > own && !newer)) continue;
         if (!(status = step_path(t->run.path, v[i], &path))) status = vlm_dir_remove(path);
         free(path);
     }
@@ -183,6 +185,17 @@ static vlm_status prune(const vlm_trainer *t) {
     return status;
 }
 
+vlm_status vlm_checkpoint_prune(const vlm_trainer *t, int64_t step) { return prune(t, step, true); }
+
+/* The tokenizer's files come from the folder that the model was opened from, which may be gone meanwhile. */
+static vlm_status check_tokenizer(const vlm_trainer *t, const char *dir) {
+    char *own = vlm_join(dir, "tokenizer.json"), *below = vlm_join(dir, "tokenizer/tokenizer.json");
+    bool none = own && below && !vlm_exists(own) && !vlm_exists(below);
+    vlm_status status = own && below ? VLM_OK : vlm_fail_memory(dir, 64);
+    free(own);
+    free(below);
+    return none ? vlm_fail(VLM_EIO, t->m->net->dir, "has lost its tokenizer.json since training began; put it back") : status;
+}
 vlm_status vlm_checkpoint_save(vlm_trainer *t) {
     vlm_dir_writer w = { 0 };
     char *path = NULL, *weights = NULL, *state = NULL, *latest = vlm_join(t->run.path, "latest");
@@ -191,21 +204,24 @@ vlm_status vlm_checkpoint_save(vlm_trainer *t) {
     TRY_DONE(vlm_lines_sync(&t->run.metrics));
     TRY_DONE(vlm_lines_sync(&t->run.quarantine));
     TRY_DONE(step_path(t->run.path, t->at.step, &path));
-    if (vlm_exists(path)) TRY_DONE(vlm_dir_remove(path));      /* of a run that went on elsewhere: --resume PATH */
-    TRY_DONE(vlm_dir_writer_open(path, false, &w));
+    TRY_DONE(vlm_dir_writer_open(path, true, &w));             /* an old one is of a run that went on elsewhere, or damaged */
     weights = vlm_join(w.temp, "model.safetensors");
     state = vlm_join(w.temp, STATE);
     if (!weights || !state) { status = vlm_fail_memory(path, 64); goto done; }
     TRY_DONE(vlm_write_ours(t->m, VLM_T_F32, w.temp));
+    TRY_DONE(check_tokenizer(t, w.temp));
     TRY_DONE(vlm_net_save(weights, t->m->net, t->ctx, VLM_T_F32));
     TRY_DONE(write_moments(t, state));
     TRY_DONE(read_back(t, weights, &t->m->net->params, ""));
     TRY_DONE(read_back(t, state, &t->opt.m->params, "m."));
     TRY_DONE(read_back(t, state, &t->opt.v->params, "v."));
+    TRY_DONE(vlm_checksums_write(w.temp));
     TRY_DONE(vlm_dir_writer_commit(&w));
     TRY_DONE(vlm_link_switch(latest, strrchr(path, '/') + 1));
-    if (t->hooks.saved) t->hooks.saved(t->hooks.user, path);
-    status = prune(t);
+    free(t->m->net->dir);              /* the folder it was opened from may go, as old checkpoints do: this one has the same files */
+    t->m->net->dir = path;
+    path = NULL;
+    if (t->hooks.saved) t->hooks.saved(t->hooks.user, t->m->net->dir);
 done:
     vlm_dir_writer_cancel(&w);
     free(path);
@@ -213,6 +229,13 @@ done:
     free(state);
     free(latest);
     return status;
+}
+vlm_status vlm_checkpoint_settle(const vlm_trainer *t, const char *path) {
+    char *latest = vlm_join(t->run.path, "latest");
+    if (!latest) return vlm_fail_memory(path, 64);
+    vlm_status status = vlm_same_file(latest, path) ? VLM_OK : vlm_link_switch(latest, strrchr(path, '/') + 1);
+    free(latest);
+    return status ? status : prune(t, t->at.step, false);
 }
 
 /* ---- Reading ---- */
@@ -241,26 +264,53 @@ vlm_status vlm_checkpoint_read(const char *path, vlm_progress_state *at, json_t 
     free(file);
     return status;
 }
-vlm_status vlm_checkpoint_newest(const char *run, char **out) {
-    int64_t *v = NULL, n = 0;
-    *out = NULL;
-    if (!vlm_is_dir(run)) return VLM_OK;
-    TRY(list(run, &v, &n));
+/* Can a run go on from it? */
+static vlm_status check_whole(const char *path) {
+    vlm_progress_state at;
+    json_t *settings = NULL;
+    vlm_weights *w = NULL;
+    vlm_status status = vlm_checkpoint_read(path, &at, &settings);
+    if (!status) status = vlm_checksums_check(path);
+    if (!status) status = vlm_weights_open(path, &w);
+    vlm_weights_close(w);
+    json_decref(settings);
+    return status;
+}
+static vlm_status newest(const char *run, char **out) {
+    int64_t *v = NULL, n = 0, all;
     vlm_status status = VLM_OK;
+    TRY(list(run, &v, &n));
+    all = n;
     while (n-- > 0 && !*out && !status) {
-        vlm_progress_state at;
-        json_t *settings = NULL;
-        vlm_weights *w = NULL;
         char *path = NULL;
         if ((status = step_path(run, v[n], &path))) break;
-        vlm_status whole = vlm_checkpoint_read(path, &at, &settings);
-        if (!whole) whole = vlm_weights_open(path, &w);
-        if (whole) vlm_warn(path, "is passed over: %s: %s", vlm_error_where(), vlm_error_message());
+        vlm_status whole = check_whole(path);
+        if (whole == VLM_ENOMEM) status = whole;       /* that is not its fault */
+        else if (whole) vlm_warn(path, "is passed over: %s: %s", vlm_error_where(), vlm_error_message());
         else { *out = path; path = NULL; }
-        vlm_weights_close(w);
-        json_decref(settings);
         free(path);
     }
+    free(v);
+    if (!status && all && !*out)
+        status = vlm_fail(VLM_EFORMAT, run, "holds no whole checkpoint, only broken ones; bring a copy back, or begin anew in another "
+                          "folder");
+    return status;
+}
+vlm_status vlm_checkpoint_find(const vlm_train_options *o, char **out) {
+    *out = NULL;
+    if (!o->resume) return VLM_OK;
+    if (!strcmp(o->resume, "auto")) return newest(o->run, out);
+    int64_t *v = NULL, n = 0;
+    char *folder = vlm_join(o->resume, "..");
+    vlm_status status = folder ? list(o->run, &v, &n) : vlm_fail_memory(o->resume, 64);
+    if (!status && !vlm_is_dir(o->resume))
+        status = vlm_fail(VLM_EIO, o->resume, "is no folder; name a checkpoint, RUN/step_N, or give --resume auto");
+    else if (!status && n && !vlm_same_file(folder, o->run))           /* saving would take those away */
+        status = vlm_fail(VLM_EARG, o->resume, "is no checkpoint of %s, which has its own; give --resume auto to go on with those, or "
+                          "name another folder", o->run);
+    if (!status) status = check_whole(o->resume);
+    if (!status && !(*out = strdup(o->resume))) status = vlm_fail_memory(o->resume, 64);
+    free(folder);
     free(v);
     return status;
 }
@@ -271,6 +321,10 @@ static vlm_status load_moment(const vlm_trainer *t, const vlm_safetensors *st, c
     snprintf(name, sizeof name, "%c.%s", kind, p->name);
     const vlm_tensor *x = vlm_safetensors_find(st, name);
     int64_t n = vlm_param_len(p), bad = 0;
+    if (!x && t->o->allow_change) {
+        if (kind == 'm') vlm_warn(file, "has no moments of %s, which was frozen; they start from zero", p->name);
+        return VLM_OK;
+    }
     if (!x) return vlm_fail(VLM_EFORMAT, file, "has no tensor %s; it is another run's", name);
     if (x->dtype != VLM_T_F32 || vlm_tensor_len(x) != n)
         return vlm_fail(VLM_EFORMAT, file, "tensor %s is %s %s; it is another run's", name, vlm_tensor_dtype_name(x->dtype),

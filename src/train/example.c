@@ -111,23 +111,24 @@ static vlm_status fit(const vlm_example_rule *r, const struct vlm_sample *s, con
     return fits(r, e) ? VLM_OK : too_long(r, s, e, why);
 }
 
+typedef struct bytes { unsigned char *data; size_t n; } bytes;
 /* Image i's features, where there are some, else its pixels. */
-static vlm_status look(const vlm_example_rule *r, const struct vlm_sample *s, int64_t i, const unsigned char *file, size_t n,
-                       vlm_example *e, vlm_bad *why) {
+static vlm_status look(const vlm_example_rule *r, const struct vlm_sample *s, int64_t i, bytes *file, vlm_example *e, vlm_bad *why) {
     const vlm_image_plan *p = &e->image[i].plan;
     vlm_bitmap b;
     if (r->cache) {
-        TRY(vlm_cache_get(r->cache, file, n, p, &e->cached[i]));
+        TRY(vlm_cache_get(r->cache, file->data, file->n, p, &e->cached[i]));
         if (e->cached[i].own) e->bytes += (size_t)(p->n * p->patches.h * p->patches.w * r->m->net->vit.cfg.D) * sizeof(float);
         if (e->cached[i].features) return VLM_OK;      /* the bytes have been decoded before, and were good */
     }
-    TRY(vlm_sample_image_decode(s, i, &r->m->limits, file, n, &b, why));
+    TRY(vlm_sample_image_decode(s, i, &r->m->limits, file->data, file->n, &b, why));
+    free(file->data);
+    file->data = NULL;
     vlm_status status = pixels_of(r->m, &b, &e->image[i], s->where);
     e->bytes += (size_t)(p->n * 3 * p->tile_h * p->tile_w) * sizeof(float);
     vlm_bitmap_close(&b);
     return status;
 }
-typedef struct bytes { unsigned char *data; size_t n; } bytes;
 vlm_status vlm_example_make(const vlm_example_rule *r, const struct vlm_sample *s, bool pixels, vlm_example *out, vlm_bad *why) {
     const vlm_model *m = r->m;
     vlm_example e = { .images = s->images };
@@ -161,7 +162,7 @@ vlm_status vlm_example_make(const vlm_example_rule *r, const struct vlm_sample *
         goto done;
     }
     for (int64_t i = 0; pixels && i < s->images; i++) {
-        TRY_DONE(look(r, s, i, file[i].data, file[i].n, &e, why));
+        TRY_DONE(look(r, s, i, &file[i], &e, why));
         free(file[i].data);
         file[i].data = NULL;
     }
@@ -186,12 +187,32 @@ void vlm_example_free(vlm_example *e) {
     *e = (vlm_example){ 0 };
 }
 vlm_extent vlm_example_extent(const vlm_model *m, const vlm_example *e) {
+    const vlm_net *net = m->net;
     vlm_extent x = { .tokens = (int64_t)e->ids.n, .labels = e->labels, .images = e->images, .units = e->units, .patches = e->patches };
-    x.rows = x.patches + x.units * vlm_vit_prefix(&m->net->vit.cfg);
+    double head = 2 * (double)net->lm.cfg.D * (double)net->lm.cfg.V;
+    size_t work = 0;
+    x.rows = x.patches + x.units * vlm_vit_prefix(&net->vit.cfg);
     for (int64_t i = 0; i < e->images; i++) {
         const vlm_image_plan *p = &e->image[i].plan;
+        size_t bytes = vlm_process_bytes(&m->rule, p);
         if (x.most < p->patches.h * p->patches.w) x.most = p->patches.h * p->patches.w;
         x.image_tokens += p->image_tokens;
+        x.pixel_bytes += p->n * 3 * p->tile_h * p->tile_w * (int64_t)sizeof(float);
+        x.work_bytes += 3 * p->w * p->h;
+        if (work < bytes) work = bytes;
+        x.flop.vision += (double)p->n * vlm_vit_flop(&net->vit.cfg, p->patches);
     }
+    x.work_bytes += (int64_t)work;
+    x.flop.projector = 2 * (double)x.image_tokens * (double)(net->vit.cfg.D * net->shuffle * net->shuffle) * (double)net->lm.cfg.D;
+    x.flop.blocks = vlm_lm_flop(&net->lm.cfg, x.tokens, 0) - head;     /* which counts one row's */
+    x.flop.head = head * (double)x.labels;
     return x;
+}
+void vlm_extent_add(vlm_extent *sum, const vlm_extent *x) {
+    sum->tokens += x->tokens, sum->labels += x->labels, sum->images += x->images, sum->units += x->units, sum->patches += x->patches;
+    sum->rows += x->rows, sum->image_tokens += x->image_tokens, sum->pixel_bytes += x->pixel_bytes;
+    if (sum->most < x->most) sum->most = x->most;
+    if (sum->work_bytes < x->work_bytes) sum->work_bytes = x->work_bytes;
+    sum->flop.vision += x->flop.vision, sum->flop.projector += x->flop.projector;
+    sum->flop.blocks += x->flop.blocks, sum->flop.head += x->flop.head;
 }

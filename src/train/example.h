@@ -24,8 +24,15 @@ typedef struct vlm_example {
     int64_t units, patches;            /* encoder images (tiles are), their patches */
     size_t bytes;                      /* of pixels, and of features that are not mapped */
 } vlm_example;
+/* Multiplications and additions of linear layers and attention in a forward pass; the decoder's head on labelled rows only. */
+typedef struct vlm_flop { double vision, projector, blocks, head; } vlm_flop;
 /* What a sample is in a batch, for planning: of one made without pixels. */
-typedef struct vlm_extent { int64_t tokens, labels, images, units, patches, rows, most, image_tokens; } vlm_extent;
+typedef struct vlm_extent {
+    int64_t tokens, labels, images, units, patches, rows, most, image_tokens;  /* most: patches of its largest encoder image */
+    int64_t pixel_bytes, work_bytes;   /* of its pixels; of the pictures that they are made from, while that lasts */
+    vlm_flop flop;
+} vlm_extent;
+void vlm_extent_add(vlm_extent *sum, const vlm_extent *x);     /* work_bytes and most: the larger */
 
 /* ids: turn by turn as vlm_say and vlm_answer put them; learnt: every id of an assistant's turn behind its header, the end of the turn and
    the line's end after it too. pixels: reads the images, and decodes those whose features are

@@ -90,6 +90,14 @@ void vlm_pass_close(vlm_pass *p) {
     free(p);
 }
 
+/* The products of a part that learns cost a forward each for the gradients by inputs and by weights. */
+double vlm_pass_flop(const vlm_flop *f, unsigned trained, bool recompute) {
+    bool vision = trained >> VLM_VISION & 1, projector = trained >> VLM_PROJECTOR & 1, language = trained >> VLM_LANGUAGE & 1;
+    if (!trained) return f->vision + f->projector + f->blocks + f->head;
+    return f->vision * (vision ? 3 + recompute : 1) + f->projector * (1 + vision + projector) + f->blocks * (2 + language + recompute) +
+           f->head * (2 + language);
+}
+
 /* ---- Forward ---- */
 
 static vlm_status check_caps(const vlm_caps *c, const vlm_batch *b) {

@@ -1,18 +1,33 @@
 #include "base/file.h"
+#include "base/log.h"
 #include "train/train_impl.h"
 #include <dirent.h>
+#include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <utf8proc.h>
 
+/* A start that came to no update leaves a folder that counts as empty. */
+static bool leftover(const char *path, const char *name) {
+    char *file;
+    struct stat st;
+    if (!strcmp(name, "lock") || !strcmp(name, "quarantine.jsonl") || !strcmp(name, "run.json")) return true;
+    if (strcmp(name, "metrics.jsonl") || !(file = vlm_join(path, name))) return false;
+    bool none = !lstat(file, &st) && S_ISREG(st.st_mode) && !st.st_size;
+    free(file);
+    return none;
+}
 static vlm_status check_empty(const char *path) {
     DIR *d = opendir(path);
     struct dirent *e;
     vlm_status status = VLM_OK;
     if (!d) return vlm_fail_errno(path, "read");
     while (!status && (e = readdir(d)))
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, "lock"))
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && !leftover(path, e->d_name))
             status = vlm_fail(VLM_EIO, path, "is not empty (it holds %s); give --resume auto to go on with that run, or name another "
                               "folder", e->d_name);
     closedir(d);
@@ -46,13 +61,35 @@ void vlm_run_close(vlm_run_dir *r) {
 
 /* ---- Logs ---- */
 
+/* Rows up to a step stay. One among them that cannot be read must not take those behind it with it. */
+typedef struct rows { int64_t step, last, updates, bad; } rows;        /* last step seen; bad: number of such a line, 0: none */
+static bool look(void *user, int64_t i, const char *line, size_t n) {
+    rows *r = user;
+    json_error_t e;
+    json_t *j = json_loadb(line, n, 0, &e), *step = json_object_get(j, "step");
+    if (json_is_integer(step)) {
+        if (r->last < json_integer_value(step)) r->last = json_integer_value(step);
+        r->updates += json_object_get(j, "loss") && json_integer_value(step) <= r->step;
+    } else if (!r->bad && r->last <= r->step) r->bad = i + 1;
+    json_decref(j);
+    return true;
+}
 static bool up_to(void *user, int64_t i, const char *line, size_t n) {
     (void)i;
     json_error_t e;
-    json_t *j = json_loadb(line, n, 0, &e);
-    bool stays = j && json_integer_value(json_object_get(j, "step")) <= *(const int64_t *)user;
+    json_t *j = json_loadb(line, n, 0, &e), *step = json_object_get(j, "step");
+    bool stays = json_is_integer(step) && json_integer_value(step) <= *(const int64_t *)user;
     json_decref(j);
     return stays;
+}
+static vlm_status cut(const char *path, int64_t step, int64_t *updates) {
+    rows r = { .step = step, .last = -1 };
+    TRY(vlm_lines_cut(path, look, &r, NULL, NULL));
+    if (updates) *updates = r.updates;
+    char where[1100];
+    snprintf(where, sizeof where, "%.1000s:%lld", path, (long long)r.bad);
+    if (r.bad) return vlm_fail(VLM_EFORMAT, where, "is no row of a run; mend that line or move the file away, and go on");
+    return vlm_lines_cut(path, up_to, &step, NULL, NULL);
 }
 static void key_of(char *key, size_t room, const char *file, const char *row) { snprintf(key, room, "%s\n%s", file, row); }
 typedef struct known { json_t *bad; int64_t n; } known;
@@ -74,10 +111,14 @@ static bool remember(void *user, int64_t i, const char *line, size_t n) {
 vlm_status vlm_run_logs(vlm_run_dir *r, int64_t step) {
     char *metrics = vlm_join(r->path, "metrics.jsonl"), *quarantine = vlm_join(r->path, "quarantine.jsonl");
     known k = { r->bad, 0 };
+    int64_t updates = 0;
     vlm_status status = VLM_OK;
     if (!metrics || !quarantine) { status = vlm_fail_memory(r->path, 64); goto done; }
-    TRY_DONE(vlm_lines_cut(metrics, up_to, &step, NULL, NULL));
-    TRY_DONE(vlm_lines_cut(quarantine, up_to, &step, NULL, NULL));
+    TRY_DONE(cut(metrics, step, &updates));
+    if (step > 0 && updates != step)
+        vlm_warn(metrics, "has rows of %lld of the %lld updates so far; a plot of it will not show the rest", (long long)updates,
+                 (long long)step);
+    TRY_DONE(cut(quarantine, step, NULL));
     TRY_DONE(vlm_lines_cut(quarantine, remember, &k, NULL, NULL));
     r->quarantined = k.n;
     TRY_DONE(vlm_lines_open(metrics, &r->metrics));
@@ -96,16 +137,55 @@ static vlm_status add(vlm_lines *l, json_t *j) {
     return status;
 }
 static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
-vlm_status vlm_run_metrics(vlm_run_dir *r, const vlm_update *u) {
+/* A row of an update is put together by hand: it takes no memory, as nothing in an update does. */
+typedef struct row { char text[8192]; size_t n; } row;
+__attribute__((format(printf, 2, 3))) static void put(row *r, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(r->text + r->n, sizeof r->text - r->n, fmt, args);
+    va_end(args);
+    r->n += n < 0 ? 0 : (size_t)n < sizeof r->text - r->n ? (size_t)n : sizeof r->text - 1 - r->n;
+}
+static void put_real(row *r, const char *key, double x) {
+    size_t at = r->n;
+    if (!isfinite(x)) { put(r, "%snull", key); return; }
+    put(r, "%s%.9g", key, x);
+    char *comma = memchr(r->text + at + strlen(key), ',', r->n - at - strlen(key));
+    if (comma) *comma = '.';           /* the program's locale */
+}
+static void put_text(row *r, const char *s) {
+    put(r, "\"");
+    for (utf8proc_ssize_t k; *s; s += k) {
+        utf8proc_int32_t c;
+        k = utf8proc_iterate((const utf8proc_uint8_t *)s, -1, &c);
+        if (k < 1) put(r, "?"), k = 1;                 /* names of files may be anything; JSON takes UTF-8 */
+        else if (c < 0x20) put(r, "\\u%04x", (unsigned)c);
+        else put(r, "%s%.*s", c == '"' || c == '\\' ? "\\" : "", (int)k, s);
+    }
+    put(r, "\"");
+}
+vlm_status vlm_run_metrics(vlm_run_dir *run, const vlm_update *u) {
     static const char *const names[VLM_GROUPS] = { "vision", "projector", "language" };
-    json_t *lr = json_object();
-    for (int g = 0; g < VLM_GROUPS; g++) if (u->lr[g] >= 0) json_object_set_new(lr, names[g], json_real(u->lr[g]));
-    json_t *j = json_pack("{s:I,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:o,s:b}", "step", (json_int_t)u->step, "loss", number(u->loss),
-                          "grad_norm", number(u->grad_norm), "lr", lr, "samples", (json_int_t)u->samples, "tokens",
-                          (json_int_t)u->tokens, "labels", (json_int_t)u->labels, "images", (json_int_t)u->images, "patches",
-                          (json_int_t)u->patches, "ms", number(round(u->ms * 1e3) / 1e3), "skipped", u->skipped);
-    if (j && u->why) json_object_set_new(j, "why", json_string(u->why));
-    return add(&r->metrics, j);
+    row r = { .n = 0 };
+    const char *comma = "";
+    put(&r, "{\"step\":%" PRId64, u->step);
+    put_real(&r, ",\"loss\":", u->loss);
+    put_real(&r, ",\"grad_norm\":", u->grad_norm);
+    put(&r, ",\"lr\":{");
+    for (int g = 0; g < VLM_GROUPS; g++) {
+        char key[24];
+        if (u->lr[g] < 0) continue;
+        snprintf(key, sizeof key, "%s\"%s\":", comma, names[g]);
+        put_real(&r, key, u->lr[g]);
+        comma = ",";
+    }
+    put(&r, "},\"samples\":%" PRId64 ",\"tokens\":%" PRId64 ",\"labels\":%" PRId64 ",\"images\":%" PRId64 ",\"patches\":%" PRId64,
+        u->samples, u->tokens, u->labels, u->images, u->patches);
+    put_real(&r, ",\"ms\":", round(u->ms * 1e3) / 1e3);
+    put(&r, ",\"skipped\":%s", u->skipped ? "true" : "false");
+    if (u->why) put(&r, ",\"why\":"), put_text(&r, u->why);
+    put(&r, "}");
+    return vlm_lines_add(&run->metrics, r.text, r.n);
 }
 vlm_status vlm_run_validation(vlm_run_dir *r, int64_t step, double loss, int64_t labels) {
     return add(&r->metrics, json_pack("{s:I,s:o,s:I}", "step", (json_int_t)step, "val_loss", number(loss), "val_labels",

@@ -1,5 +1,6 @@
 #include "train/settings.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "data/rule.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,26 +8,15 @@
 #include <string.h>
 #include <time.h>
 
-static uint64_t mix(uint64_t h, const void *data, size_t bytes) {
-    const unsigned char *p = data;
-    uint64_t v;
-    for (; bytes >= 8; p += 8, bytes -= 8) {
-        memcpy(&v, p, 8);
-        h = (h ^ v) * 0x9E3779B97F4A7C15u;
-        h ^= h >> 32;
-    }
-    for (; bytes; p++, bytes--) h = (h ^ *p) * 0x100000001B3u;
-    return h;
-}
 uint64_t vlm_net_hash(const vlm_net *net) {
-    uint64_t h = 0xCBF29CE484222325u;
+    uint64_t h = VLM_HASH;
     for (int i = 0; i < net->params.n; i++) {
         void *data;
         int64_t n;
         const vlm_param *p = &net->params.p[i];
         if (!vlm_params_operand(&net->params, i, &data, &n)) continue;
-        h = mix(h, p->name, strlen(p->name));
-        h = mix(h, data, (size_t)n * (p->mat ? vlm_dtype_bytes(p->mat->dtype) : sizeof(real)));
+        h = vlm_hash_fast(h, p->name, strlen(p->name));
+        h = vlm_hash_fast(h, data, (size_t)n * (p->mat ? vlm_dtype_bytes(p->mat->dtype) : sizeof(real)));
     }
     return h;
 }
@@ -58,8 +48,8 @@ vlm_status vlm_settings_make(vlm_trainer *t) {
     vlm_status status = VLM_OK;
     t->settings = s;
     if (!s || !data || !val || !lr) { status = vlm_fail_memory("the settings", 4096); goto done; }
-    TRY_DONE(data_json(&t->corpus, data));
-    TRY_DONE(data_json(&t->held_out, val));
+    TRY_DONE(data_json(&t->data.corpus, data));
+    TRY_DONE(data_json(&t->data.held_out, val));
     for (int g = 0; g < VLM_GROUPS; g++) if (t->trained & 1u << g) json_object_set_new(lr, groups[g], json_real(o->lr[g]));
     json_object_set_new(s, "model", hex(vlm_net_hash(t->m->net)));
     json_object_set(s, "data", data);
@@ -82,6 +72,12 @@ vlm_status vlm_settings_make(vlm_trainer *t) {
     json_object_set_new(s, "max-grad-norm", json_real(o->max_grad_norm));
     json_object_set_new(s, "skip-above", json_real(o->skip_above));
     json_object_set_new(s, "freeze", group_list(o->frozen));
+    const vlm_image_limits *l = &t->m->limits;         /* what these refuse is not trained on */
+    const int64_t *r = o->dataset.rating_min;
+    json_object_set_new(s, "limits", json_pack("{s:I,s:I,s:I,s:I}", "max-images", (json_int_t)o->dataset.max_images, "max-pixels",
+                                               (json_int_t)l->max_pixels, "max-side", (json_int_t)l->max_side_px, "max-bytes",
+                                               (json_int_t)l->max_bytes));
+    json_object_set_new(s, "ratings", json_pack("[I,I,I,I]", (json_int_t)r[0], (json_int_t)r[1], (json_int_t)r[2], (json_int_t)r[3]));
     json_object_set_new(s, "shrink-images", json_boolean(o->shrink_images));
     json_object_set_new(s, "image", vlm_image_rule_json(&t->m->rule));
     json_object_set_new(s, "compat-resize", json_boolean(t->m->rule.compat));
@@ -164,9 +160,9 @@ vlm_status vlm_manifest_write(const vlm_trainer *t, const char *resumed) {
     if (start && resumed) json_object_set_new(start, "resumed", json_string(resumed));
     if (start && t->o->command) json_object_set_new(start, "command", json_string(t->o->command));
     json_array_append_new(starts, start);
-    j = json_pack("{s:s,s:o,s:o,s:I,s:b,s:O,s:o,s:O}", "model", t->o->model, "data", paths(&t->corpus), "val", paths(&t->held_out),
-                  "total_steps", (json_int_t)t->at.steps, "recompute", t->o->recompute, "settings", t->settings, "trained",
-                  group_list(t->trained), "starts", starts);
+    j = json_pack("{s:s,s:o,s:o,s:I,s:b,s:O,s:o,s:O}", "model", t->o->model, "data", paths(&t->data.corpus), "val",
+                  paths(&t->data.held_out), "total_steps", (json_int_t)t->at.steps, "recompute", t->o->recompute, "settings", t->settings,
+                  "trained", group_list(t->trained), "starts", starts);
     status = j ? vlm_json_write(path, j) : vlm_fail_memory(path, 4096);
 done:
     json_decref(starts);

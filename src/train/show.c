@@ -12,7 +12,7 @@ static vlm_status show(vlm_trainer *t, vlm_evaluator *e, vlm_pick pick) {
     struct vlm_sample s;
     vlm_evaluated r;
     vlm_bad why;
-    TRY(vlm_dataset_read(t->vals_of->set[pick.set].data, pick.sample, &s, &why));
+    TRY(vlm_dataset_read(t->data.vals_of->set[pick.set].data, pick.sample, &s, &why));
     vlm_status status = vlm_evaluate(e, &s, &r, &why);
     if (!status) {
         t->hooks.show(t->hooks.user, s.where, s.turn[s.turns - 1].user, r.reference[0], r.answer);
@@ -22,13 +22,13 @@ static vlm_status show(vlm_trainer *t, vlm_evaluator *e, vlm_pick pick) {
     return status;
 }
 void vlm_trainer_show(vlm_trainer *t) {
-    int64_t n = t->o->show < t->val_picks.n ? t->o->show : t->val_picks.n;
+    int64_t n = t->o->show < t->data.val_picks.n ? t->o->show : t->data.val_picks.n;
     vlm_evaluator *e = NULL;
     if (!t->hooks.show || !n) return;
     vlm_status status = vlm_evaluator_open(t->m, &(vlm_evaluate_options){ .measures = 1u << VLM_EXACT, .threads = t->ctx->threads,
                                                                           .on_text = on_text, .user = t }, &e);
     for (int64_t i = 0; i < n && e; i++) {
-        status = show(t, e, t->val_picks.pick[i]);
+        status = show(t, e, t->data.val_picks.pick[i]);
         if (status == VLM_ESTOPPED) break;
         if (status) vlm_warn(vlm_error_where(), "the answer cannot be shown: %s", vlm_error_message());
     }

@@ -41,7 +41,7 @@ typedef struct vlm_update {            /* a row of metrics.jsonl */
     int64_t step, steps, epoch;
     double loss, grad_norm, lr[VLM_GROUPS];            /* lr of frozen groups: -1 */
     int64_t samples, tokens, labels, images, patches, cached;  /* cached: images whose features were there */
-    double ms, wait_ms, flop, peak;    /* waited for data; of the update (3 × forward); of the machine a second, 0: unknown */
+    double ms, wait_ms, flop, peak;    /* waited for data; of the update (vlm_pass_flop); of the machine a second, 0: unknown */
     bool skipped;
     const char *why;                   /* skipped: what was wrong, and the samples */
     int64_t quarantined;               /* so far */

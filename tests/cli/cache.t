@@ -23,11 +23,10 @@ $ ls
 | d.jsonl
 | images
 | models
-| run
 | run2
 
 The same bits without a cache, with an empty one, and from it
-$ rm -r run run2; for r in a b c; do vlm train models/vlm_dino --data d.jsonl -o $r --freeze vision --epochs 2 --batch-samples 2 --quiet $(test $r = a || echo --cache-features cache); done
+$ rm -r run2; for r in a b c; do vlm train models/vlm_dino --data d.jsonl -o $r --freeze vision --epochs 2 --batch-samples 2 --quiet $(test $r = a || echo --cache-features cache); done
 | a
 | b
 | c

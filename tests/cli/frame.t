@@ -10,7 +10,7 @@ $ vlm help
 | 
 |   new         make a VLM of two backbones, or draw one from a seed
 |   inspect     say what a model folder is
-|   plan        say what images will cost, from their headers
+|   plan        say what images, or training on a data set, will cost
 |   preprocess  write the exact pixels the encoder sees
 |   tokenize    text to ids, ids to text
 |   features    write dense features of images, and pictures of them
