@@ -117,7 +117,7 @@ programs: all unit checkops golden $(B)/faults $(B)/diskfault.so
 .PHONY: programs
 SUITES   = 'checkops=$B/checkops' $(foreach u,$(UNIT),'$(patsubst test_%,unit %,$(notdir $u))=$u') \
            'golden=$B/golden tests/golden' 'training=$B/training tests/golden' 'faults=$B/faults tests/golden' \
-           'disk faults=tests/fault/disk $B' 'resume=tests/fault/resume $B' 'cli=tests/cli/run $B/vlm'
+           'disk faults=tests/fault/disk $B' 'cache faults=tests/fault/cache $B' 'resume=tests/fault/resume $B' 'cli=tests/cli/run $B/vlm'
 suites: programs
 	@tests/run $(SUITES)
 

@@ -141,10 +141,10 @@ vlm_status vlm_writer_open(const char *path, vlm_writer *out) {
     *out = w;
     return VLM_OK;
 }
-vlm_status vlm_writer_commit(vlm_writer *w) {
+static vlm_status writer_end(vlm_writer *w, bool sync) {
     vlm_status status = VLM_OK;
     int e = 0;                                 /* the first thing that went wrong, not what closing says about it */
-    if (fflush(w->f) || fsync(fileno(w->f))) e = errno;
+    if (fflush(w->f) || (sync && fsync(fileno(w->f)))) e = errno;
     else if (ferror(w->f)) e = EIO;            /* a write before this call failed */
     if (fclose(w->f) && !e) e = errno;
     if (!e && rename(w->temp, w->path)) e = errno;
@@ -152,12 +152,14 @@ vlm_status vlm_writer_commit(vlm_writer *w) {
         errno = e;
         status = vlm_fail_errno(w->path, "write");
         unlink(w->temp);
-    } else status = vlm_sync_parent(w->path);
+    } else if (sync) status = vlm_sync_parent(w->path);
     free(w->path);
     free(w->temp);
     *w = (vlm_writer){ 0 };
     return status;
 }
+vlm_status vlm_writer_commit(vlm_writer *w) { return writer_end(w, true); }
+vlm_status vlm_writer_place(vlm_writer *w) { return writer_end(w, false); }
 void vlm_writer_cancel(vlm_writer *w) {
     if (!w->f) return;
     fclose(w->f);
@@ -303,6 +305,23 @@ void vlm_dir_writer_cancel(vlm_dir_writer *w) {
     *w = (vlm_dir_writer){ 0 };
 }
 
+vlm_status vlm_dir_make(const char *path) {
+    char *p = strdup(path);
+    if (!p) return vlm_fail_memory(path, strlen(path));
+    vlm_status status = VLM_OK;
+    for (char *s = p + !!*p;; s++) {
+        char c = *s;
+        if (c && c != '/') continue;
+        *s = 0;
+        bool there = vlm_is_dir(p), made = !there && !mkdir(p, 0777);
+        if (!there && !made && errno != EEXIST) status = vlm_fail_errno(p, "make the folder");
+        else if (made) status = vlm_sync_parent(p);    /* or what will be on the disk in it has no way to it */
+        if (status || !c) break;
+        *s = c;
+    }
+    free(p);
+    return status ? status : vlm_is_dir(path) ? VLM_OK : vlm_fail(VLM_EIO, path, "is no folder; name one");
+}
 vlm_status vlm_dir_remove(const char *path) {
     struct stat st;
     if (lstat(path, &st)) return vlm_fail_errno(path, "remove");

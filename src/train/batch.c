@@ -17,7 +17,7 @@ static vlm_status make_room(vlm_batch *b, int kind, int64_t n) {
     switch (kind) {
     case UNITS:
         ok = grow(&b->grid, sizeof *b->grid, room) && grow(&b->pixels, sizeof *b->pixels, room) &&
-             grow(&b->features, sizeof *b->features, room);
+             grow(&b->features, sizeof *b->features, room) && grow(&b->origin, sizeof *b->origin, room);
         break;
     case SAMPLES: ok = grow(&b->segment, sizeof *b->segment, room) && grow(&b->label_end, sizeof *b->label_end, room); break;
     case TOKENS:  ok = grow(&b->ids, sizeof *b->ids, room); break;
@@ -54,11 +54,15 @@ vlm_status vlm_batch_add(vlm_batch *b, const vlm_model *m, const vlm_example *e)
     TRY(make_room(b, LABELS, b->labels + e->labels));
     for (int64_t i = 0, u = b->units; i < e->images; i++) {
         const vlm_image_plan *p = &e->image[i].plan;
-        int64_t P = m->net->vit.cfg.P, len = 3 * p->patches.h * P * p->patches.w * P;
+        const vlm_vit_config *c = &m->net->vit.cfg;
+        int64_t N = p->patches.h * p->patches.w, len = 3 * N * c->P * c->P;
+        const vlm_cached *known = e->cached ? &e->cached[i] : NULL;
+        if (known && known->features) b->cached++, b->flop.vision -= (double)p->n * vlm_vit_flop(c, p->patches);
         for (int64_t t = 0; t < p->n; t++, u++) {
             b->grid[u] = p->patches;
             b->pixels[u] = e->image[i].pixels ? e->image[i].pixels + t * len : NULL;
-            b->features[u] = NULL;
+            b->features[u] = known && known->features ? known->features + t * N * c->D : NULL;
+            b->origin[u] = (vlm_origin){ &e->image[i], known, t };
         }
     }
     for (int64_t t = 0, row = b->image_tokens, n; t < T; t += n) {
@@ -85,13 +89,14 @@ vlm_status vlm_batch_add(vlm_batch *b, const vlm_model *m, const vlm_example *e)
     return VLM_OK;
 }
 void vlm_batch_reset(vlm_batch *b) {
-    b->units = b->samples = b->T = b->labels = b->images = b->patches = b->image_tokens = b->rows = b->most = b->runs = 0;
+    b->units = b->samples = b->T = b->labels = b->images = b->patches = b->image_tokens = b->rows = b->most = b->runs = b->cached = 0;
     b->flop = (vlm_flop){ 0 };
 }
 void vlm_batch_free(vlm_batch *b) {
     free(b->grid);
     free(b->pixels);
     free(b->features);
+    free(b->origin);
     free(b->segment);
     free(b->label_end);
     free(b->ids);

@@ -7,18 +7,21 @@
 #include "train/example.h"
 
 /* ---- A batch: whole samples, one after another ---- */
+typedef struct vlm_origin { const vlm_seen *image; const vlm_cached *cached; int64_t tile; } vlm_origin;      /* cached NULL: no cache */
 typedef struct vlm_run { int64_t row, from, rows; } vlm_run;           /* rows of one array that are those from `from` on of another */
 typedef struct vlm_batch {
     int64_t units, samples, T, labels, images, patches, image_tokens, rows, most, runs;
+    int64_t cached;                    /* images that come as features */
     vlm_grid *grid;                    /* (units) */
     const float **pixels;              /* (units) the examples': they must live as long as the batch */
-    const float **features;            /* (units) patch features from a cache, (h·w, D); NULL: the encoder makes them */
+    const float **features;            /* (units) patch features from a cache, (h·w, D); NULL: the encoder makes them. The examples', too */
+    vlm_origin *origin;                /* (units) which tile of which image of the examples */
     vlm_segment *segment;              /* (samples) rows of T */
     int64_t *ids;                      /* (T) */
     vlm_run *run;                      /* (runs) rows of T that take rows of the projected tokens */
     int64_t *label_row, *label;        /* (labels) ascending rows of T, and the id that each predicts */
     int64_t *label_end;                /* (samples) labels of samples 0..i: where sample i's end */
-    vlm_flop flop;                     /* of a forward */
+    vlm_flop flop;                     /* of a forward; what comes as features costs nothing */
     int64_t room[5];                   /* of units, samples, T, runs, labels */
 } vlm_batch;
 /* The most that a batch holds. */
@@ -34,6 +37,7 @@ typedef struct vlm_pass_options {
     unsigned trained;                  /* groups that are (1 << vlm_group); 0: losses only */
     bool recompute;
     bool features;                     /* images may come as features: the encoder, which is frozen, is left out where they do */
+    bool bf16;                         /* with features: those that the encoder makes are rounded, as a cache would */
 } vlm_pass_options;
 typedef struct vlm_pass vlm_pass;
 /* Bytes that a pass takes, of device and host memory; SIZE_MAX if they overflow. */
@@ -51,7 +55,7 @@ void       vlm_pass_backward(vlm_pass *p, const vlm_batch *b);
    backward takes this memory. */
 const act *vlm_pass_embedding_gradient(const vlm_pass *p);
 /* Patch features that the encoder made in the last forward: unit i's (h·w, D) to out, host memory. Of a pass that was opened with
-   `features`: in another one the decoder may have taken the memory. */
+   `features`. */
 void       vlm_pass_features(vlm_pass *p, const vlm_batch *b, int64_t unit, float *out);
 /* Of a pass forward and back with these options: as many forwards as a part needs; none back where nothing comes back. Without recompute,
    it is what the batch's work is worth, whatever is done twice. */

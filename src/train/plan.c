@@ -25,6 +25,9 @@ vlm_status vlm_train_check(vlm_train_options *o) {
         if (!(o->lr[g] >= 0 && o->lr[g] <= 1e6)) return vlm_fail(VLM_EARG, rates[g], "is %g; give 0 to 1000000", o->lr[g]);
     if (!(o->val_fraction >= 0 && o->val_fraction < 1))
         return vlm_fail(VLM_EARG, "--val-fraction", "is %g; give a share below 1", o->val_fraction);
+    if (o->cache_features && vlm_train_groups(o) & 1u << VLM_VISION)
+        return vlm_fail(VLM_EARG, "--cache-features", "keeps what a frozen encoder makes, and vision is trained; add --freeze vision, or "
+                        "leave it out");
     if (!o->batch_tokens && !o->batch_patches && !o->batch_samples) o->batch_tokens = VLM_BATCH_TOKENS;
     return VLM_OK;
 }
@@ -85,8 +88,9 @@ void vlm_caps_raise(vlm_caps *c, const vlm_extent *b, int64_t samples) {
     raise(&c->image_tokens, b->image_tokens), raise(&c->samples, samples), raise(&c->labels, b->labels);
 }
 
-/* What a loader holds: pixels of batches in use, of samples ahead, of the largest sample; the work of the largest. */
-typedef struct held { int64_t batch, ahead, most, work; } held;
+/* What a loader holds: pixels of batches in use, of samples ahead, of the largest sample; the work of the largest. wide: bytes of a
+   patch's features, where they come rounded from a cache and may stand in for pixels; 0: they do not, or are mapped. */
+typedef struct held { int64_t wide, batch, ahead, most, work; } held;
 typedef struct walk { const vlm_train_options *o; vlm_plan *plan; held *held; bool first; int64_t batches; } walk;
 
 static void see_batch(walk *w, const vlm_extent *b, int64_t samples) {
@@ -98,23 +102,27 @@ static void see_batch(walk *w, const vlm_extent *b, int64_t samples) {
     vlm_extent_add(&w->plan->epoch, b);
     if (b->tokens > w->plan->largest.tokens) w->plan->largest = *b, w->plan->largest_samples = samples;
 }
-static const vlm_extent *extent(const vlm_corpus *c, vlm_pick p) { return &c->set[p.set].extent[p.sample]; }
+static vlm_extent extent(const walk *w, const vlm_corpus *c, vlm_pick p) {
+    vlm_extent x = c->set[p.set].extent[p.sample];
+    raise(&x.pixel_bytes, x.patches * w->held->wide);
+    return x;
+}
 static void see(walk *w, const vlm_corpus *c, const vlm_picks *p) {
     vlm_extent b = { 0 };
     int64_t samples = 0, ahead = 0;
     for (int64_t i = 0; i < p->n; i++) {
-        const vlm_extent *x = extent(c, p->pick[i]);
-        if (vlm_batch_full(w->o, (vlm_load){ samples, b.tokens, b.patches }, x)) {
+        const vlm_extent x = extent(w, c, p->pick[i]);
+        if (vlm_batch_full(w->o, (vlm_load){ samples, b.tokens, b.patches }, &x)) {
             see_batch(w, &b, samples);
             b = (vlm_extent){ 0 }, samples = 0;
         }
-        vlm_extent_add(&b, x);
+        vlm_extent_add(&b, &x);
         samples++;
-        ahead += x->pixel_bytes;
-        if (i >= VLM_LOADER_SAMPLES) ahead -= extent(c, p->pick[i - VLM_LOADER_SAMPLES])->pixel_bytes;
+        ahead += x.pixel_bytes;
+        if (i >= VLM_LOADER_SAMPLES) ahead -= extent(w, c, p->pick[i - VLM_LOADER_SAMPLES]).pixel_bytes;
         raise(&w->held->ahead, ahead);
-        raise(&w->held->most, x->pixel_bytes);
-        raise(&w->held->work, x->work_bytes);
+        raise(&w->held->most, x.pixel_bytes);
+        raise(&w->held->work, x.work_bytes);
     }
     see_batch(w, &b, samples);
 }
@@ -165,9 +173,10 @@ static size_t corpus_bytes(const vlm_corpus *c) {
 }
 
 vlm_status vlm_plan_make(const vlm_train_options *o, const vlm_model *m, const vlm_run_data *d, int threads, vlm_plan *out) {
-    vlm_plan p = { .pass = { .trained = vlm_train_groups(o), .recompute = o->recompute },
+    vlm_plan p = { .pass = { .trained = vlm_train_groups(o), .recompute = o->recompute, .features = o->cache_features,
+                             .bf16 = o->cache_bf16 },
                    .good = vlm_corpus_count(&d->corpus, VLM_SPLIT_TRAIN) };
-    held train = { 0 }, val = { 0 };
+    held train = { .wide = o->cache_bf16 ? m->net->vit.cfg.D * (int64_t)sizeof(float) : 0 }, val = train;
     walk vals = { o, &p, &val, false, 0 };
     TRY(look_ahead(o, d, &train, &p));
     see(&vals, d->vals_of, &d->val_picks);

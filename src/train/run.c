@@ -2,7 +2,6 @@
 #include "base/log.h"
 #include "train/train_impl.h"
 #include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -12,23 +11,6 @@
 #include <sys/stat.h>
 #include <utf8proc.h>
 
-static vlm_status make_dirs(const char *path) {
-    char *p = strdup(path);
-    if (!p) return vlm_fail_memory(path, strlen(path));
-    vlm_status status = VLM_OK;
-    for (char *s = p + 1;; s++) {
-        char c = *s;
-        if (c && c != '/') continue;
-        *s = 0;
-        bool there = vlm_is_dir(p), made = !there && !mkdir(p, 0777);
-        if (!there && !made && errno != EEXIST) status = vlm_fail_errno(p, "make the folder");
-        else if (made) status = vlm_sync_parent(p);    /* or a checkpoint that is on the disk has no way to it */
-        if (status || !c) break;
-        *s = c;
-    }
-    free(p);
-    return status ? status : vlm_is_dir(path) ? VLM_OK : vlm_fail(VLM_EIO, path, "is no folder; name one for the run");
-}
 /* A start that came to no update leaves a folder that counts as empty. */
 static bool leftover(const char *path, const char *name) {
     char *file;
@@ -57,7 +39,7 @@ vlm_status vlm_run_open(const char *path, bool resume, vlm_run_dir *out) {
     char *lock = vlm_join(path, "lock");
     vlm_status status = VLM_OK;
     if (!r.path || !r.bad || !lock) { status = vlm_fail_memory(path, strlen(path)); goto done; }
-    TRY_DONE(make_dirs(path));
+    TRY_DONE(vlm_dir_make(path));
     TRY_DONE(vlm_lock_open(lock, &r.lock));
     if (!resume) TRY_DONE(check_empty(path));
     TRY_DONE(vlm_sweep(path, NULL));

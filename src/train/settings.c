@@ -84,7 +84,8 @@ vlm_status vlm_settings_make(vlm_trainer *t) {
     json_object_set_new(s, "context", json_integer(t->m->context));
     json_object_set_new(s, "template", json_string(vlm_chat_kind_name(t->m->chat)));
     json_object_set_new(s, "fork-maths", json_boolean(t->m->net->fork_maths));
-    json_object_set_new(s, "cache-dtype", json_string(!o->cache_features ? "none" : o->cache_bf16 ? "bf16" : "f32"));
+    /* a cache of f32 changes no bit */
+    json_object_set_new(s, "cache-dtype", json_string(o->cache_features && o->cache_bf16 ? "bf16" : "f32"));
 done:
     json_decref(data);
     json_decref(val);

@@ -51,6 +51,7 @@ typedef struct vlm_trainer {
     vlm_pass *pass;
     vlm_pass_options pass_options;
     vlm_run_data data;
+    vlm_cache *cache;                  /* of features; NULL: none */
     vlm_loader *loader, *val_loader;
     vlm_picks order;                   /* of this epoch */
     bool started;                      /* the loader runs on `order` */
@@ -69,6 +70,8 @@ typedef struct vlm_trainer {
 
 /* Losses and gradients of one update's batches (trainer.c); *any: there was a batch. Which samples they were goes to t->seen. */
 vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, bool *any);
+/* hooks.show for the first o->show held-out samples, with the weights as they are (show.c). A failure is warned of: it ends no run. */
+void       vlm_trainer_show(vlm_trainer *t);
 /* The gradients of the next update, divided by its labels, before clipping: DIR/NAME.npy for each tensor of a checkpoint (dump.c). */
 vlm_status vlm_dump_grads(vlm_trainer *t);
 

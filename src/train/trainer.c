@@ -129,6 +129,21 @@ static double peak_of(vlm_ctx *ctx, const char *isa) {
     return best;
 }
 
+/* What the frozen encoder makes is kept; how much that will be at most, if no image comes twice. */
+static vlm_status open_cache(vlm_trainer *t, size_t *bytes, size_t *room) {
+    const vlm_corpus *all[] = { &t->data.corpus, &t->data.held_out };
+    int64_t patches = 0;
+    if (!t->o->cache_features) return VLM_OK;
+    TRY(vlm_cache_open(t->o->cache_features, t->m, t->o->cache_bf16, &t->cache));
+    t->data.rule.cache = t->cache;
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < all[k]->sets; i++)
+            for (int64_t j = 0; j < all[k]->set[i].count; j++) patches += all[k]->set[i].extent[j].patches;     /* bad ones have none */
+    *bytes = vlm_cache_bytes(t->cache, patches);
+    *room = vlm_cache_room(t->cache);
+    return VLM_OK;
+}
+
 /* The pass, and room for batches of that size and their samples. */
 static vlm_status open_pass(vlm_trainer *t) {
     const vlm_caps *c = &t->pass_options.caps;
@@ -145,6 +160,7 @@ static vlm_status open_all(vlm_trainer *t, vlm_train_start *s) {
     char *from = NULL;
     json_t *before = NULL;
     vlm_plan plan;
+    size_t cache_bytes = 0, cache_room = 0;
     vlm_status status = VLM_OK;
     if (!o->run) return vlm_fail(VLM_EARG, "vlm_train", "needs a run's folder; name one");
     t->trained = vlm_train_groups(o);
@@ -173,6 +189,7 @@ static vlm_status open_all(vlm_trainer *t, vlm_train_start *s) {
     TRY_DONE(vlm_optimizer_open(t->m->net, t->trained, o->decay_all, &t->opt));
     if (from) TRY_DONE(vlm_checkpoint_moments(t, from));
     TRY_DONE(open_pass(t));
+    TRY_DONE(open_cache(t, &cache_bytes, &cache_room));
     TRY_DONE(vlm_loader_open(&t->data.corpus, &t->data.rule, t->ctx->threads, true, &t->loader));
     if (from && !strcmp(o->resume, "auto")) TRY_DONE(vlm_checkpoint_settle(t, from));
     TRY_DONE(vlm_manifest_write(t, from));
@@ -181,7 +198,8 @@ static vlm_status open_all(vlm_trainer *t, vlm_train_start *s) {
                             .quarantined = t->run.quarantined, .steps = t->at.steps, .from_step = t->at.step,
                             .parameters = plan.parameters, .trained = plan.trained, .weights_bytes = plan.weights_bytes,
                             .optimizer_bytes = plan.optimizer_bytes, .activation_bytes = plan.activation_bytes,
-                            .loader_bytes = plan.loader_bytes, .available_bytes = plan.available_bytes };
+                            .loader_bytes = plan.loader_bytes, .available_bytes = plan.available_bytes,
+                            .cache_bytes = cache_bytes, .cache_room = cache_room };
     status = start_epoch(t, t->at.epoch, t->at.index);
 done:
     free(from);
@@ -193,6 +211,7 @@ static void close_all(vlm_trainer *t) {
     vlm_loaded_free(&t->pending);
     vlm_loader_close(t->loader);
     vlm_loader_close(t->val_loader);
+    vlm_cache_close(t->cache);
     vlm_pass_close(t->pass);
     vlm_optimizer_close(&t->opt);
     vlm_run_data_close(&t->data);
@@ -215,11 +234,19 @@ static vlm_status run_batch(vlm_trainer *t, const vlm_batch *b, bool train, floa
                                 .image_tokens = b->image_tokens }, b->samples);
     if (memcmp(c, &before, sizeof before)) TRY(open_pass(t));
     TRY(vlm_pass_forward(t->pass, b, train, scale, nll));
+    for (int64_t i = 0; t->cache && i < b->units; i++) {
+        const vlm_origin *from = &b->origin[i];
+        float *to = b->features[i] ? NULL : vlm_cache_want(t->cache, from->cached, &from->image->plan, from->tile);
+        if (!to) continue;
+        vlm_pass_features(t->pass, b, i, to);
+        vlm_cache_put(t->cache);
+    }
     if (train && b->labels) vlm_pass_backward(t->pass, b);
     return VLM_OK;
 }
 static void count(vlm_update *u, unsigned trained, const vlm_batch *b) {
     u->samples += b->samples, u->tokens += b->T, u->labels += b->labels, u->images += b->images, u->patches += b->patches;
+    u->cached += b->cached;
     u->flop += vlm_pass_flop(&b->flop, trained, false);
 }
 static void name_samples(vlm_trainer *t, const vlm_pick *p, int64_t n) {
@@ -344,7 +371,9 @@ static vlm_status validation(vlm_trainer *t) {
     if (best) t->at.best = loss, t->at.best_step = t->at.step;
     TRY(vlm_run_validation(&t->run, t->at.step, loss, labels));
     if (t->hooks.validation) t->hooks.validation(t->hooks.user, t->at.step, loss, labels, best);
-    return best ? vlm_checkpoint_save(t) : VLM_OK;
+    if (best) TRY(vlm_checkpoint_save(t));
+    vlm_trainer_show(t);
+    return VLM_OK;
 }
 
 /* ---- The run ---- */
