@@ -184,7 +184,8 @@ static vlm_status prune(const vlm_trainer *t, bool newer) {
 
 /* Config and tokenizer. A file that somebody took away meanwhile must not be missing in silence: what is written has to open again. */
 static vlm_status copy_beside(const vlm_trainer *t, const char *to) {
-    char *config = vlm_join(t->beside, "config.json"), *tok = vlm_join(t->beside, "tokenizer.json"), *dir = vlm_join(t->beside, "tokenizer");
+    char *config = vlm_join(t->beside, "config.json"), *tok = vlm_join(t->beside, "tokenizer.json");
+    char *dir = vlm_join(t->beside, "tokenizer");
     vlm_status status = VLM_OK;
     if (!config || !tok || !dir) status = vlm_fail_memory(t->beside, 64);
     else if (!vlm_exists(config)) status = vlm_fail(VLM_EIO, config, "is gone; bring it back, and go on with --resume auto");
@@ -292,7 +293,8 @@ static vlm_status newest(const char *run, char **out) {
     }
     free(v);
     if (!status && all && !*out)
-        status = vlm_fail(VLM_EFORMAT, run, "holds no whole checkpoint, only broken ones; bring a copy back, or begin anew in another folder");
+        status = vlm_fail(VLM_EFORMAT, run, "holds no whole checkpoint, only broken ones; bring a copy back, or begin anew in another "
+                          "folder");
     return status;
 }
 vlm_status vlm_checkpoint_find(const vlm_train_options *o, char **out) {

@@ -90,6 +90,6 @@ vlm_status vlm_checkpoint_moments(vlm_trainer *t, const char *path);
 
 /* DIR/checksums.json: a hash of every file in DIR and in its folders, as they can be read now (checksum.c). */
 vlm_status vlm_checksums_write(const char *dir);
-/* All files that it names are there and hold these bytes; VLM_EFORMAT or VLM_EIO names the first that does not. Others are not looked at. */
+/* All files that it names are there and hold these bytes; VLM_EFORMAT or VLM_EIO names the first that does not. Others may be there. */
 vlm_status vlm_checksums_check(const char *dir);
 #endif
