@@ -73,6 +73,7 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(B)/libvlm.a
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+$(B)/unit/test_train: LDFLAGS += -Wl,--wrap=vlm_example_make
 $(B)/checkops: $(CHECK) $(B)/libvlm.a
 	$(call say,CC)
 	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -88,7 +89,10 @@ $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libvlm.a
 	$(call say,CC)
 	$(run)$(CC) $(ALL) $(LDFLAGS) $(LINKFUZZ) -o $@ $^ $(LIBS)
 
-golden: $(B)/golden
+golden: $(B)/golden $(B)/training
+$(B)/training: $(B)/tests/golden/training.o $(B)/libvlm.a
+	$(call say,CC)
+	$(run)$(CC) $(ALL) $(LDFLAGS) -Wl,--wrap=vlm_ctx_open -o $@ $^ $(LIBS)
 $(B)/golden: $(B)/tests/golden/golden.o $(B)/libvlm.a
 	$(call say,CC)
 	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -112,8 +116,8 @@ test-deps:
 programs: all unit checkops golden $(B)/faults $(B)/diskfault.so
 .PHONY: programs
 SUITES   = 'checkops=$B/checkops' $(foreach u,$(UNIT),'$(patsubst test_%,unit %,$(notdir $u))=$u') \
-           'golden=$B/golden tests/golden' 'faults=$B/faults tests/golden' 'disk faults=tests/fault/disk $B' \
-           'resume=tests/fault/resume $B' 'cli=tests/cli/run $B/vlm'
+           'golden=$B/golden tests/golden' 'training=$B/training tests/golden' 'faults=$B/faults tests/golden' \
+           'disk faults=tests/fault/disk $B' 'cache faults=tests/fault/cache $B' 'resume=tests/fault/resume $B' 'cli=tests/cli/run $B/vlm'
 suites: programs
 	@tests/run $(SUITES)
 

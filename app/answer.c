@@ -3,14 +3,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A model may say anything, and a terminal obeys it: there, what is neither text nor a line's end or a tab is shown as \\x1b. */
+/* A model may say anything, and a terminal obeys it. */
 static void print_safely(const char *text, size_t bytes) {
-    for (size_t i = 0; i < bytes; i++) {
-        unsigned char c = (unsigned char)text[i], next = i + 1 < bytes ? (unsigned char)text[i + 1] : 0;
-        if ((c < 32 && c != '\n' && c != '\t') || c == 127) printf("\\x%02x", c);
-        else if (c == 0xC2 && next >= 0x80 && next < 0xA0) printf("\\x%02x", next), i++;      /* U+0080 to U+009F */
-        else putchar(c);
-    }
+    char c[8];
+    for (size_t i = 0; i < bytes; fputs(c, stdout)) i += vlm_safe_char(text + i, bytes - i, c);
 }
 typedef struct stream { bool print, terminal; char last; } stream;
 static int on_text(void *user, const char *text, size_t bytes) {

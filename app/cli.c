@@ -13,9 +13,9 @@
 extern char **environ;
 
 const vlm_command vlm_commands[VLM_COMMANDS] = {
-#define CMD(name, args, min, max, line, page) { #name, args, min, max, line, page, vlm_cmd_##name },
+#define COMMAND(name, text, args, min, max, line, page) { text, args, min, max, line, page, vlm_cmd_##name },
 #include "commands.def"
-#undef CMD
+#undef COMMAND
 };
 const vlm_option vlm_options[VLM_OPTIONS] = {
 #define OPT(field, name, letter, type, metavar, def, lo, hi, commands, help) \

@@ -8,15 +8,15 @@
 #include <stdio.h>
 
 enum {
-#define CMD(name, ...) N_##name,
+#define COMMAND(name, ...) N_##name,
 #include "commands.def"
-#undef CMD
+#undef COMMAND
     VLM_COMMANDS
 };
 enum {
-#define CMD(name, ...) C_##name = 1 << N_##name,
+#define COMMAND(name, ...) C_##name = 1 << N_##name,
 #include "commands.def"
-#undef CMD
+#undef COMMAND
     C_ALL = (1 << VLM_COMMANDS) - 1,
     C_IMAGES = C_inspect | C_plan | C_preprocess | C_features | C_trace | C_ask | C_chat | C_train | C_eval, /* what shapes images */
     C_DATA = C_train | C_plan,                                                                 /* they read data sets */
@@ -59,9 +59,9 @@ typedef struct vlm_command {
     vlm_status (*run)(vlm_args *a);
 } vlm_command;
 extern const vlm_command vlm_commands[VLM_COMMANDS];
-#define CMD(name, ...) vlm_status vlm_cmd_##name(vlm_args *a);
+#define COMMAND(name, ...) vlm_status vlm_cmd_##name(vlm_args *a);
 #include "commands.def"
-#undef CMD
+#undef COMMAND
 
 typedef enum vlm_kind { VLM_KIND_FLAG, VLM_KIND_INT, VLM_KIND_REAL, VLM_KIND_TEXT, VLM_KIND_LIST } vlm_kind;
 typedef struct vlm_option {

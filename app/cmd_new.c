@@ -29,6 +29,7 @@ vlm_status vlm_cmd_new(vlm_args *a) {
         if (a->output) return vlm_usage("--preset", "help lists the presets and makes nothing; leave -o out or name one");
         return list_presets(a);
     }
+    if (a->preset && a->projector) return vlm_usage("--preset", "draws its own projector; leave --projector out");
     if (a->preset && (a->vision || a->language))
         return vlm_usage("--preset", "brings its own backbones; leave --vision and --language out");
     if (!a->preset && (!a->vision || !a->language))
@@ -39,6 +40,7 @@ vlm_status vlm_cmd_new(vlm_args *a) {
     vlm_new_options o = { .vision = a->vision,
                           .language = a->language,
                           .preset = a->preset,
+                          .projector = a->projector,
                           .out = a->output,
                           .force = a->force,
                           .seed = (uint64_t)a->seed,
@@ -47,14 +49,15 @@ vlm_status vlm_cmd_new(vlm_args *a) {
                           .max_image_tokens = a->max_image_tokens,
                           .context = a->context,
                           .no_upscale = a->no_upscale,
-                          .bf16 = a->dtype && !strcmp(a->dtype, "bf16"),
+                          .dtype = a->dtype,
                           .chat_template = a->template_ };
     vlm_hold();
     vlm_status status = vlm_new(&o), stopped = vlm_release();
     if (!status) status = stopped;
     if (status) return status;
-    vlm_note(a->preset ? "vlm: all weights are random: answers mean nothing before training"
-                       : "vlm: the projector is random: answers about images mean nothing before training");
+    if (!a->projector)
+        vlm_note(a->preset ? "vlm: all weights are random: answers mean nothing before training"
+                           : "vlm: the projector is random: answers about images mean nothing before training");
     if (a->json) return vlm_json_out(json_pack("{s:o}", "path", vlm_json_text(a->output)));
     printf("%s\n", a->output);
     return VLM_OK;

@@ -1,4 +1,4 @@
-/* vlm plan: everything from headers. */
+/* vlm plan: what images will cost, everything from headers; with --data what training on a data set will (plan_data.c). */
 #include "open.h"
 #include "base/file.h"
 #include <stdlib.h>
@@ -70,18 +70,11 @@ static void print_row(vlm_table *t, const vlm_model *m, const char *path, const 
                   vlm_bytes_text((double)r->bytes, bytes));
 }
 
-static size_t weight_bytes(const vlm_model *m) {
-    if (m->net->bytes) return m->net->bytes;
-    vlm_arena a = { 0 };
-    vlm_params_place(&m->net->params, &a, VLM_ALL_GROUPS);
-    return a.peak;
-}
-
 static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *images, const totals *sum) {
     char text[32];
     bool vlm = m->net->language && m->net->vision, many = vlm && sum->images > a->max_images, full = vlm && sum->tokens >= m->context;
     int64_t positions = (sum->tokens + a->max_tokens + 255) / 256 * 256;
-    size_t weights = weight_bytes(m), session = 0;
+    size_t weights = vlm_net_bytes(m->net), session = 0;
     if (m->net->language) session = vlm_session_bytes(m, positions < m->context ? positions : m->context);
     size_t images_bytes = 0;
     if (sum->images) TRY(vlm_encode_bytes(m, sum->seen, sum->images, VLM_KEEP_PATCHES, &images_bytes));
@@ -130,7 +123,23 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
                     (long long)(sum->images + sum->bad));
 }
 
+/* Options that say how images are planned, and those that say how data is: each on the command line only with its own. */
+static vlm_status check_kind(const vlm_args *a) {
+    if (a->data.n && a->args > 1) return vlm_usage("--data", "and IMAGE are given; plan one of them");
+    for (int i = 0; i < VLM_OPTIONS; i++) {
+        bool data = vlm_options[i].commands == C_DATA || i == O_data_root || i == O_decode_images;
+        char name[80];
+        snprintf(name, sizeof name, "--%s", vlm_options[i].name);
+        if (a->from[i] < VLM_LINE) continue;
+        if (data && !a->data.n) return vlm_usage(name, "is for data; give --data, or leave it out");
+        if (a->data.n && i == O_max_tokens) return vlm_usage(name, "is for images; leave it out with --data");
+    }
+    return VLM_OK;
+}
+
 vlm_status vlm_cmd_plan(vlm_args *a) {
+    TRY(check_kind(a));
+    if (a->data.n) return vlm_plan_data(a);
     vlm_model_options o = vlm_options_of(a);
     vlm_model *m = NULL;
     vlm_table t = { 0 };

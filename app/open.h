@@ -17,10 +17,10 @@ void       vlm_pictures_free(vlm_pictures *p);
 json_t    *vlm_pictures_json(const vlm_model *m, const vlm_pictures *p);
 json_t    *vlm_plan_json(const vlm_model *m, const vlm_image_plan *p);         /* "resized" .. "tokens"; in tiles: grid of tiles, "tiles" */
 
-/* For train and plan --data. */
-vlm_dataset_options vlm_dataset_options_of(const vlm_args *a);
-vlm_status vlm_parse_parts(const char *text, unsigned *mask);          /* "vision,language" → 1 << vlm_group */
-vlm_status vlm_parse_bytes(const char *where, const char *text, size_t *bytes);        /* "8GB"; NULL: 0 */
+/* For train and plan --data. Strings stay the options'. */
+struct vlm_train_options;
+vlm_status vlm_train_options_of(const vlm_args *a, struct vlm_train_options *out);
+vlm_status vlm_plan_data(vlm_args *a);                                 /* plan_data.c */
 
 vlm_status vlm_need_vision(const vlm_args *a, const vlm_model *m);
 vlm_status vlm_need_language(const vlm_args *a, const vlm_model *m);

@@ -128,6 +128,13 @@ void vlm_detail(const char *fmt, ...) {
     if (verbose) lines(fmt, args);
     va_end(args);
 }
+size_t vlm_safe_char(const char *text, size_t bytes, char out[8]) {
+    unsigned char c = (unsigned char)text[0], next = bytes > 1 ? (unsigned char)text[1] : 0;
+    bool c1 = c == 0xC2 && next >= 0x80 && next < 0xA0;        /* U+0080 to U+009F */
+    if ((c < 32 && c != '\n' && c != '\t') || c == 127 || c1) snprintf(out, 8, "\\x%02x", c1 ? next : c);
+    else snprintf(out, 8, "%c", c);
+    return 1 + c1;
+}
 vlm_status vlm_flush(void) {
     if (!fflush(stdout) && !ferror(stdout)) return VLM_OK;
     return vlm_fail(VLM_EIO, "", "cannot write standard output: %s; check where it goes", strerror(errno ? errno : EIO));

@@ -15,6 +15,9 @@ void vlm_term_error(vlm_status status, bool json);
 void vlm_tell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));     /* a line on standard error, even with --quiet */
 void vlm_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));     /* the same, unless --quiet */
 void vlm_detail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /* with --verbose */
+/* The next character of a text that a terminal would obey: what is neither text nor a line's end or a tab becomes \x1b. The bytes taken,
+   of `bytes`, which are at least 1. */
+size_t vlm_safe_char(const char *text, size_t bytes, char out[8]);
 /* Everything printed has reached its reader; else a failure. */
 vlm_status vlm_flush(void);
 double vlm_now_ms(void);

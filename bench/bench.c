@@ -1,8 +1,10 @@
 /* The figures that bench/README.md promises, each beside the machine's own limit measured in the same run. Models are drawn from a
    seed into the folder given; nothing is downloaded. Usage: bench FOLDER [--threads N] [--quick] */
 #include "base/file.h"
+#include "data/picture.h"
 #include "infer/new.h"
 #include "infer/session.h"
+#include "train/trainer.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +68,8 @@ static char *preset(const char *name, bool bf16) {
     char dir[64];
     snprintf(dir, sizeof dir, "%s-%s", name, bf16 ? "bf16" : "f32");
     char *path = vlm_join(folder, dir);
-    if (path && !vlm_exists(path) && vlm_new(&(vlm_new_options){ .preset = name, .out = path, .bf16 = bf16, .seed = 1 })) die("new");
+    vlm_new_options o = { .preset = name, .out = path, .dtype = bf16 ? "bf16" : "f32", .seed = 1 };
+    if (path && !vlm_exists(path) && vlm_new(&o)) die("new");
     return path;
 }
 static vlm_model *open_model(const char *dir, double *seconds) {
@@ -144,42 +147,79 @@ static double resident_mb(void) {
     getrusage(RUSAGE_SELF, &u);
     return (double)u.ru_maxrss / 1024;
 }
-static void memory(const char *dir, const char *name, int64_t h, int64_t w) {
+/* In a process of its own: work does it and returns the bytes that are planned for it; what was there before does not count. */
+static void in_child(const char *label, double (*work)(const void *), const void *arg) {
     int fd[2];
     double got[2] = { 0, 0 };
     fflush(stdout);
     if (pipe(fd)) return;
     pid_t child = fork();
     if (!child) {
-        double before = resident_mb(), seconds;
-        enum { PROMPT = 64, ANSWER = 192 };
-        int64_t ids[PROMPT] = { 0 }, id = 1;
-        vlm_model *m = open_model(dir, &seconds);
-        vlm_session *s = NULL;
-        vlm_image *image = NULL;
-        vlm_features *f;
-        uint8_t *rgb = calloc((size_t)(h * w), 3);
-        vlm_session_options o = { .threads = threads };
-        if (!rgb || vlm_session_open(m, &o, &s) || vlm_image_from_rgb(m, rgb, w, h, &image)) die("memory");
-        free(rgb);
-        if (vlm_encode(s, (const vlm_image *const *)&image, 1, &f)) die("memory");
-        for (int k = 0; k < PROMPT; k++) ids[k] = k;
-        if (vlm_prefill(s, ids, PROMPT, NULL)) die("memory");
-        for (int k = 0; k < ANSWER; k++) if (vlm_prefill(s, &id, 1, NULL)) die("memory");
-        size_t enc, ses = vlm_session_bytes(m, PROMPT + ANSWER);
-        if (vlm_encode_bytes(m, f->image, 1, VLM_KEEP_PATCHES, &enc)) die("memory");
-        double planned = (double)m->net->bytes + (double)(enc > ses ? enc : ses) + (double)threads * VLM_SCRATCH_BYTES;
-        double both[2] = { resident_mb() - before, planned / 1048576.0 };
+        double before = resident_mb(), planned = work(arg), both[2] = { resident_mb() - before, planned / 1048576.0 };
         if (write(fd[1], both, sizeof both) != sizeof both) _exit(1);
         _exit(0);
     }
     close(fd[1]);
-    if (read(fd[0], got, sizeof got) != sizeof got) fprintf(stderr, "bench: the memory run failed\n");
+    bool ok = read(fd[0], got, sizeof got) == sizeof got;
     close(fd[0]);
     waitpid(child, NULL, 0);
+    if (!ok) { fprintf(stderr, "bench: the memory run failed\n"); return; }
     double slack = got[1] * 0.05 > 16 ? got[1] * 0.05 : 16;
-    printf("memory %-26s %4ldx%-4ld  %8.1f MB peak    planned %.1f MB, %s (5 %% or 16 MB)\n",
-           name, (long)h, (long)w, got[0], got[1], got[0] - got[1] <= slack ? "within" : "OVER");
+    printf("memory %-36s  %8.1f MB peak    planned %.1f MB, %s (5 %% or 16 MB)\n", label, got[0], got[1],
+           got[0] - got[1] <= slack ? "within" : "OVER");
+}
+typedef struct memory_run { const char *dir; int64_t h, w; bool recompute; unsigned frozen; } memory_run;
+static double answer_once(const void *arg) {
+    enum { PROMPT = 64, ANSWER = 192 };
+    const memory_run *r = arg;
+    int64_t ids[PROMPT], id = 1;
+    double seconds;
+    vlm_model *m = open_model(r->dir, &seconds);
+    vlm_session *s = NULL;
+    vlm_image *image = NULL;
+    vlm_features *f;
+    uint8_t *rgb = calloc((size_t)(r->h * r->w), 3);
+    vlm_session_options o = { .threads = threads };
+    if (!rgb || vlm_session_open(m, &o, &s) || vlm_image_from_rgb(m, rgb, r->w, r->h, &image)) die("memory");
+    free(rgb);
+    if (vlm_encode(s, (const vlm_image *const *)&image, 1, &f)) die("memory");
+    for (int k = 0; k < PROMPT; k++) ids[k] = k;
+    if (vlm_prefill(s, ids, PROMPT, NULL)) die("memory");
+    for (int k = 0; k < ANSWER; k++) if (vlm_prefill(s, &id, 1, NULL)) die("memory");
+    size_t enc, ses = vlm_session_bytes(m, PROMPT + ANSWER);
+    if (vlm_encode_bytes(m, f->image, 1, VLM_KEEP_PATCHES, &enc)) die("memory");
+    return (double)m->net->bytes + (double)(enc > ses ? enc : ses) + (double)threads * VLM_SCRATCH_BYTES;
+}
+static double planned;                 /* by training itself, before it starts */
+static void on_start(void *user, const vlm_train_start *s) {
+    (void)user;
+    planned = (double)s->weights_bytes + (double)s->optimizer_bytes + (double)s->activation_bytes + (double)s->loader_bytes;
+}
+static void remove_run(const char *run) {
+    char command[1100];
+    snprintf(command, sizeof command, "rm -rf '%s'", run);
+    if (system(command)) die("memory");
+}
+/* One update of four pictures of that size, and its checkpoint. */
+static double train_once(const void *arg) {
+    const memory_run *r = arg;
+    char *data = vlm_join(folder, "four.jsonl"), *picture = vlm_join(folder, "four.png"), *run = vlm_join(folder, "run");
+    const char *datas[] = { data };
+    vlm_train_options o = vlm_train_defaults();
+    uint8_t rgb[16 * 16 * 3];
+    for (size_t i = 0; i < sizeof rgb; i++) rgb[i] = (uint8_t)(i * 2654435761u >> 13);
+    FILE *f = data && picture && run ? fopen(data, "w") : NULL;
+    for (int i = 0; f && i < 4; i++)
+        fputs("{\"images\":[\"four.png\"],\"texts\":[{\"user\":\"What is it?\",\"assistant\":\"Noise.\"}]}\n", f);
+    if (!f || fclose(f) || vlm_picture_write(picture, rgb, 16, 16, r->h, r->w)) die("memory");
+    remove_run(run);
+    o.model = r->dir, o.run = run, o.data = datas, o.datas = 1, o.threads = threads, o.steps = 1, o.batch_samples = 4;
+    o.recompute = r->recompute, o.frozen = r->frozen;
+    if (vlm_train(&o, &(vlm_train_hooks){ .start = on_start })) die("memory");
+    remove_run(run);
+    unlink(data), unlink(picture);
+    free(data), free(picture), free(run);
+    return planned;
 }
 
 int main(int argc, char **argv) {
@@ -202,7 +242,7 @@ int main(int argc, char **argv) {
     for (int bf16 = 0; bf16 < 2; bf16++) {
         char *dir = preset("dinov3s-smollm2-135m", bf16);
         const char *name = bf16 ? "DINOv3-S, SmolLM2-135M bf16" : "DINOv3-S, SmolLM2-135M f32";
-        memory(dir, name, 768, 1024);
+        in_child(bf16 ? "768x1024 bf16" : "768x1024 f32", answer_once, &(memory_run){ dir, 768, 1024, false, 0 });
         vlm_model *m = open_model(dir, &seconds);      /* the page cache is warm now */
         vlm_model_close(m);
         m = open_model(dir, &seconds);
@@ -215,6 +255,11 @@ int main(int argc, char **argv) {
         prefill(s, name);
         vlm_session_close(s);
         vlm_model_close(m);
+        if (!bf16) {
+            in_child("train 4 512x512", train_once, &(memory_run){ dir, 512, 512, false, 0 });
+            in_child("train 4 512x512 recompute", train_once, &(memory_run){ dir, 512, 512, true, 0 });
+            in_child("train 4 512x512 vision frozen", train_once, &(memory_run){ dir, 512, 512, false, 1u << VLM_VISION });
+        }
         free(dir);
     }
     return 0;

@@ -141,10 +141,10 @@ vlm_status vlm_writer_open(const char *path, vlm_writer *out) {
     *out = w;
     return VLM_OK;
 }
-vlm_status vlm_writer_commit(vlm_writer *w) {
+static vlm_status writer_end(vlm_writer *w, bool sync) {
     vlm_status status = VLM_OK;
     int e = 0;                                 /* the first thing that went wrong, not what closing says about it */
-    if (fflush(w->f) || fsync(fileno(w->f))) e = errno;
+    if (fflush(w->f) || (sync && fsync(fileno(w->f)))) e = errno;
     else if (ferror(w->f)) e = EIO;            /* a write before this call failed */
     if (fclose(w->f) && !e) e = errno;
     if (!e && rename(w->temp, w->path)) e = errno;
@@ -152,12 +152,14 @@ vlm_status vlm_writer_commit(vlm_writer *w) {
         errno = e;
         status = vlm_fail_errno(w->path, "write");
         unlink(w->temp);
-    } else status = vlm_sync_parent(w->path);
+    } else if (sync) status = vlm_sync_parent(w->path);
     free(w->path);
     free(w->temp);
     *w = (vlm_writer){ 0 };
     return status;
 }
+vlm_status vlm_writer_commit(vlm_writer *w) { return writer_end(w, true); }
+vlm_status vlm_writer_place(vlm_writer *w) { return writer_end(w, false); }
 void vlm_writer_cancel(vlm_writer *w) {
     if (!w->f) return;
     fclose(w->f);
@@ -203,24 +205,32 @@ static bool is_temp(const char *name) {
     for (size_t i = n - 6; yes && i < n; i++) yes = isalnum((unsigned char)name[i]);
     return yes;
 }
-/* May this folder be taken away? See file.h. `top`: tokenizer/ may be there, too; `half`: files that were being written as well. */
-static vlm_status check_ours(const char *path, bool top, bool half, const char *todo) {
-    static const char *const ours[] = { ".json", ".safetensors", ".npy", ".txt", ".jinja" };
+/* What may lie in a folder of ours: see file.h. `in`: the folder's name in the one that is taken away, NULL for that one itself. */
+static bool is_ours(const char *name, const char *in) {
+    static const char *const ours[] = { ".json", ".jsonl", ".safetensors", ".npy", ".txt", ".jinja" };
+    const char *dot = strrchr(name, '.');
+    if (in && (!strcmp(in, "train") || !strcmp(in, "heldout"))) return dot && !strcmp(dot, ".png");
+    for (size_t i = 0; dot && i < sizeof ours / sizeof *ours; i++) if (!strcmp(dot, ours[i])) return true;
+    return false;
+}
+/* May this folder be taken away? See file.h. `half`: with files that were being written as well. */
+static vlm_status check_ours(const char *path, const char *in, bool half, const char *todo) {
+    static const char *const folders[] = { "tokenizer", "vision", "language", "train", "heldout" };
     vlm_status status = VLM_OK;
     DIR *d = opendir(path);
     struct dirent *e;
     if (!d) return vlm_fail_errno(path, "replace");
     while (!status && (e = readdir(d))) {
-        const char *name = e->d_name, *dot = strrchr(name, '.');
+        const char *name = e->d_name;
         bool ok = false;
         struct stat st;
         if (!strcmp(name, ".") || !strcmp(name, "..")) continue;
         char *p = vlm_join(path, name);
         if (!p || lstat(p, &st)) status = vlm_fail_errno(path, "replace");
-        else if (S_ISREG(st.st_mode)) {
-            ok = half && is_temp(name);
-            for (size_t i = 0; dot && i < sizeof ours / sizeof *ours; i++) ok = ok || !strcmp(dot, ours[i]);
-        } else if ((ok = top && S_ISDIR(st.st_mode) && !strcmp(name, "tokenizer"))) status = check_ours(p, false, half, todo);
+        else if (S_ISREG(st.st_mode)) ok = is_ours(name, in) || (half && is_temp(name));
+        else if (S_ISDIR(st.st_mode) && !in)
+            for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) ok = ok || !strcmp(name, folders[i]);
+        if (!status && ok && S_ISDIR(st.st_mode)) status = check_ours(p, name, half, todo);
         if (!status && !ok) status = vlm_fail(VLM_EIO, path, "holds %s, which this program does not write; %s", name, todo);
         free(p);
     }
@@ -231,7 +241,7 @@ static const char spares[] = "no folder with such a file is replaced: move it aw
 
 vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_writer *out) {
     if (!replace && vlm_exists(path)) return vlm_fail(VLM_EIO, path, "exists already; name another folder or give --force to replace it");
-    if (replace && vlm_exists(path)) TRY(check_ours(path, true, false, spares));
+    if (replace && vlm_exists(path)) TRY(check_ours(path, NULL, false, spares));
     vlm_dir_writer w = { .path = strdup(path), .temp = beside(path), .replace = replace };
     if (!w.path || !w.temp) { free(w.path); free(w.temp); return vlm_fail_memory(path, strlen(path)); }
     for (size_t n = strlen(w.path); n > 1 && w.path[n - 1] == '/'; n--) w.path[n - 1] = 0;
@@ -268,7 +278,7 @@ static int exchange(const char *a, const char *b) {
 vlm_status vlm_dir_writer_commit(vlm_dir_writer *w) {
     vlm_status status = sync_dir(w->temp, w->path, "sync");    /* its names before its own: a whole folder has all its files */
     bool old = w->replace && vlm_exists(w->path), moved = false;
-    if (!status && old) status = check_ours(w->path, true, false, spares);
+    if (!status && old) status = check_ours(w->path, NULL, false, spares);
     if (!status && (old ? exchange(w->temp, w->path) : rename(w->temp, w->path)))
         status = vlm_fail_errno(w->path, old ? "replace the folder"
                                        : errno == EEXIST || errno == ENOTEMPTY ? "make the folder (it exists now)" : "make the folder");
@@ -295,11 +305,28 @@ void vlm_dir_writer_cancel(vlm_dir_writer *w) {
     *w = (vlm_dir_writer){ 0 };
 }
 
+vlm_status vlm_dir_make(const char *path) {
+    char *p = strdup(path);
+    if (!p) return vlm_fail_memory(path, strlen(path));
+    vlm_status status = VLM_OK;
+    for (char *s = p + !!*p;; s++) {
+        char c = *s;
+        if (c && c != '/') continue;
+        *s = 0;
+        bool there = vlm_is_dir(p), made = !there && !mkdir(p, 0777);
+        if (!there && !made && errno != EEXIST) status = vlm_fail_errno(p, "make the folder");
+        else if (made) status = vlm_sync_parent(p);    /* or what will be on the disk in it has no way to it */
+        if (status || !c) break;
+        *s = c;
+    }
+    free(p);
+    return status ? status : vlm_is_dir(path) ? VLM_OK : vlm_fail(VLM_EIO, path, "is no folder; name one");
+}
 vlm_status vlm_dir_remove(const char *path) {
     struct stat st;
     if (lstat(path, &st)) return vlm_fail_errno(path, "remove");
     if (!S_ISDIR(st.st_mode)) return vlm_fail(VLM_EIO, path, "is no folder; name one");
-    TRY(check_ours(path, true, true, "such a folder stays: move that away"));
+    TRY(check_ours(path, NULL, true, "such a folder stays: move that away"));
     char *old = beside(path);
     bool made = old && mkdtemp(old);
     vlm_status status = VLM_OK;
@@ -325,7 +352,7 @@ vlm_status vlm_sweep(const char *dir, int *removed) {
         if (!is_temp(e->d_name)) continue;
         if (!(p = vlm_join(dir, e->d_name))) { status = vlm_fail_memory(dir, 1024); break; }
         bool is_dir = !lstat(p, &st) && S_ISDIR(st.st_mode);
-        if (is_dir && check_ours(p, true, true, "it is left where it is")) vlm_warn(vlm_error_where(), "%s", vlm_error_message());
+        if (is_dir && check_ours(p, NULL, true, "it is left where it is")) vlm_warn(vlm_error_where(), "%s", vlm_error_message());
         else if (is_dir ? remove_dir(p, 1) : unlink(p)) status = vlm_fail_errno(p, "remove");
         else n++;
         free(p);

@@ -21,18 +21,22 @@ vlm_status vlm_read(const char *path, size_t limit, unsigned char **out, size_t 
 vlm_status vlm_read_at(int fd, const char *where, void *to, size_t n, int64_t at);
 
 /* Writes beside the target and takes its place only at commit: flush, fsync, rename, fsync of the folder.
-   One of commit and cancel ends it; both free it. A regular file that exists is replaced. Opening asks for the umask,
+   One of commit, place and cancel ends it; all free it. A regular file that exists is replaced. Opening asks for the umask,
    which is the whole process's: other threads that make files at that moment may see it as 0. */
 typedef struct vlm_writer { FILE *f; char *path, *temp; } vlm_writer;
 vlm_status vlm_writer_open(const char *path, vlm_writer *out);
 vlm_status vlm_writer_commit(vlm_writer *w);
+/* As commit, but nothing is synced: after a power failure the file may hold anything. For files that say themselves whether they are whole,
+   and can be made again. */
+vlm_status vlm_writer_place(vlm_writer *w);
 void       vlm_writer_cancel(vlm_writer *w);           /* zeroed is fine */
 vlm_status vlm_write(const char *path, const void *data, size_t size);         /* all of it at once */
 
 /* A folder likewise: fill `temp` with files of vlm_writer, then commit syncs it, renames it to `path` and syncs the folder of that. A
    commit that fails has changed nothing. `replace`: an existing folder changes places with the new one in one step, where the system
-   can, and is removed, but only if all it holds looks like a program's output (.json, .safetensors, .npy, .txt, .jinja, tokenizer/):
-   nobody's work dies of a --force. Without it an existing path is an error that names --force. */
+   can, and is removed, but only if all it holds looks like a program's output (.json, .jsonl, .safetensors, .npy, .txt,
+   .jinja, tokenizer/, vision/, language/ of such files, train/ and heldout/ of .png): nobody's work dies of a --force. Without it an existing path is an error that names
+   --force. */
 typedef struct vlm_dir_writer { char *path, *temp; bool replace; } vlm_dir_writer;
 vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_writer *out);
 vlm_status vlm_dir_writer_commit(vlm_dir_writer *w);
@@ -41,6 +45,9 @@ void       vlm_dir_writer_cancel(vlm_dir_writer *w);   /* removes what was writt
 
 /* The name of what was made at `path` reaches the disk: its folder is synced. Files and folders written as above have had that. */
 vlm_status vlm_sync_parent(const char *path);
+
+/* The folder and those above it, as far as they are not there; synced. */
+vlm_status vlm_dir_make(const char *path);
 
 /* Takes a folder of ours away: it loses its name first, so that half of it never looks like all of it. Killed in between, it leaves
    PATH.tmp-XXXXXX. A folder that holds anything else (see above) stays, with an error that names what. */

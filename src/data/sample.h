@@ -74,5 +74,10 @@ vlm_status vlm_sample_image_size(const struct vlm_sample *s, int64_t i, int64_t 
 vlm_status vlm_sample_image_bytes(const struct vlm_sample *s, int64_t i, const vlm_image_limits *limits, unsigned char **out, size_t *n,
                                   vlm_bad *why);               /* the caller frees */
 vlm_status vlm_sample_image_probe(const struct vlm_sample *s, int64_t i, const vlm_image_limits *limits, vlm_image_info *out, vlm_bad *why);
+/* The same of image i's bytes, which the caller has. */
+vlm_status vlm_sample_image_header(const struct vlm_sample *s, int64_t i, const vlm_image_limits *limits, const unsigned char *data,
+                                   size_t n, vlm_image_info *out, vlm_bad *why);
+vlm_status vlm_sample_image_decode(const struct vlm_sample *s, int64_t i, const vlm_image_limits *limits, const unsigned char *data,
+                                   size_t n, vlm_bitmap *out, vlm_bad *why);
 vlm_status vlm_sample_image_load(const struct vlm_sample *s, int64_t i, const vlm_image_limits *limits, vlm_bitmap *out, vlm_bad *why);
 #endif

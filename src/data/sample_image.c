@@ -90,7 +90,6 @@ vlm_status vlm_sample_image_probe(const struct vlm_sample *s, int64_t i, const v
     TRY(image_open(s, i, limits, &p, why));
     int64_t page = sysconf(_SC_PAGESIZE), skip = p.at % page;
     size_t bytes = (size_t)(p.bytes + skip);
-    vlm_image_info info;
     void *map = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, p.fd, p.at - skip);
     if (map == MAP_FAILED) {
         vlm_status status = fail_errno(s, i, "map", why);
@@ -98,19 +97,32 @@ vlm_status vlm_sample_image_probe(const struct vlm_sample *s, int64_t i, const v
         return status;
     }
     image_close(&p);
-    vlm_status status = vlm_image_probe((unsigned char *)map + skip, (size_t)p.bytes, s->where, limits, &info);
-    if (!status) status = vlm_image_check(&info, s->where, limits);
+    vlm_status status = vlm_sample_image_header(s, i, limits, (unsigned char *)map + skip, (size_t)p.bytes, out, why);
     munmap(map, bytes);
+    return status;
+}
+vlm_status vlm_sample_image_header(const struct vlm_sample *s, int64_t i, const vlm_image_limits *limits, const unsigned char *data,
+                                   size_t n, vlm_image_info *out, vlm_bad *why) {
+    vlm_image_info info;
+    vlm_status status = vlm_image_probe(data, n, s->where, limits, &info);
+    if (!status) status = vlm_image_check(&info, s->where, limits);
     if (status) return fail_bytes(s, i, status, why);
     if (why) *why = VLM_BAD_NONE;
     *out = info;
+    return VLM_OK;
+}
+vlm_status vlm_sample_image_decode(const struct vlm_sample *s, int64_t i, const vlm_image_limits *limits, const unsigned char *data,
+                                   size_t n, vlm_bitmap *out, vlm_bad *why) {
+    vlm_status status = vlm_image_decode(data, n, s->where, limits, out);
+    if (status) return fail_bytes(s, i, status, why);
+    if (why) *why = VLM_BAD_NONE;
     return VLM_OK;
 }
 vlm_status vlm_sample_image_load(const struct vlm_sample *s, int64_t i, const vlm_image_limits *limits, vlm_bitmap *out, vlm_bad *why) {
     unsigned char *data;
     size_t n;
     TRY(vlm_sample_image_bytes(s, i, limits, &data, &n, why));
-    vlm_status status = vlm_image_decode(data, n, s->where, limits, out);
+    vlm_status status = vlm_sample_image_decode(s, i, limits, data, n, out, why);
     free(data);
-    return status ? fail_bytes(s, i, status, why) : VLM_OK;
+    return status;
 }

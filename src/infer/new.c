@@ -3,7 +3,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/rng.h"
-#include "data/rule.h"
+#include "infer/folder.h"
 #include "infer/model.h"
 #include "model/save.h"
 #include <math.h>
@@ -24,19 +24,25 @@ static const vlm_preset presets[] = {
     { "tiny", "DINOv3-like encoder of 2.8 M and a Llama of 1.6 M parameters: seconds to make and to run", DINOV3(192, 6, 3, 768, PLAIN),
       "{\"model_type\":\"llama\",\"hidden_size\":192,\"intermediate_size\":512,\"num_hidden_layers\":4,\"num_attention_heads\":3,"
       "\"num_key_value_heads\":1,\"rms_norm_eps\":1e-5,\"rope_theta\":10000,\"max_position_embeddings\":4096,\"vocab_size\":259,"
-      "\"tie_word_embeddings\":true}" },
-    { "dinov3s-smollm2-135m", "DINOv3-S and SmolLM2-135M", DINOV3(384, 12, 6, 1536, PLAIN), SMOLLM2_135M },
-    { "dinov3splus-smollm2-135m", "DINOv3-S+ and SmolLM2-135M", DINOV3(384, 12, 6, 1536, GATED), SMOLLM2_135M },
+      "\"tie_word_embeddings\":true}", 0, false },
+    { "digits", "what `make demo` trains from scratch on handwritten digits: an encoder of 0.2 M and a Llama of 0.7 M parameters",
+      "{\"model_type\":\"dinov3_vit\",\"patch_size\":8,\"hidden_size\":96,\"num_hidden_layers\":2,\"num_attention_heads\":3,"
+      "\"intermediate_size\":384,\"num_register_tokens\":4,\"hidden_act\":\"gelu\",\"use_gated_mlp\":false}",
+      "{\"model_type\":\"llama\",\"hidden_size\":128,\"intermediate_size\":384,\"num_hidden_layers\":3,\"num_attention_heads\":4,"
+      "\"num_key_value_heads\":2,\"rms_norm_eps\":1e-5,\"rope_theta\":10000,\"max_position_embeddings\":1024,\"vocab_size\":259,"
+      "\"tie_word_embeddings\":true}", 2, true },
+    { "dinov3s-smollm2-135m", "DINOv3-S and SmolLM2-135M", DINOV3(384, 12, 6, 1536, PLAIN), SMOLLM2_135M, 0, false },
+    { "dinov3splus-smollm2-135m", "DINOv3-S+ and SmolLM2-135M", DINOV3(384, 12, 6, 1536, GATED), SMOLLM2_135M, 0, false },
     { "dinov3b-smollm2-360m", "DINOv3-B and SmolLM2-360M", DINOV3(768, 12, 12, 3072, PLAIN),
       "{\"model_type\":\"llama\",\"hidden_size\":960,\"intermediate_size\":2560,\"num_hidden_layers\":32,\"num_attention_heads\":15,"
       "\"num_key_value_heads\":5,\"rms_norm_eps\":1e-5,\"rope_theta\":100000,\"max_position_embeddings\":8192,\"vocab_size\":49152,"
-      "\"tie_word_embeddings\":true}" },
+      "\"tie_word_embeddings\":true}", 0, false },
     { "dinov3splus-gemma3-270m", "DINOv3-S+ and Gemma 3 270M", DINOV3(384, 12, 6, 1536, GATED),
       "{\"model_type\":\"gemma3_text\",\"hidden_size\":640,\"intermediate_size\":2048,\"num_hidden_layers\":18,\"num_attention_heads\":4,"
       "\"num_key_value_heads\":1,\"head_dim\":256,\"max_position_embeddings\":32768,\"vocab_size\":262144,\"sliding_window\":512,"
-      "\"query_pre_attn_scalar\":256}" },
+      "\"query_pre_attn_scalar\":256}", 0, false },
     { "siglip-smollm2-135m", "SigLIP-B/16-224 and SmolLM2-135M, the sizes of nanoVLM-222M",
-      "{\"model_type\":\"siglip_vision_model\",\"image_size\":224}", SMOLLM2_135M },
+      "{\"model_type\":\"siglip_vision_model\",\"image_size\":224}", SMOLLM2_135M, 0, false },
 };
 const vlm_preset *vlm_presets(int *n) {
     *n = sizeof presets / sizeof *presets;
@@ -53,7 +59,9 @@ typedef struct maker {
     vlm_image_rule rule;
     int64_t base_vocab, extra;         /* rows before and after */
     const char *chat;
-    bool preset;
+    const vlm_preset *preset;          /* NULL: of two folders */
+    vlm_tensor_dtype dtype;
+    vlm_safetensors projector;         /* zeroed: it is drawn */
     vlm_rng rng;                       /* of the parameter that is being drawn */
 } maker;
 
@@ -62,114 +70,56 @@ static void seed_for(vlm_rng *r, uint64_t seed, const char *name) {    /* by the
 }
 static bool ends(const char *s, const char *tail) { size_t n = strlen(s), m = strlen(tail); return n >= m && !strcmp(s + n - m, tail); }
 
-/* nanoVLM's initialisation: weights N(0, 0.02), biases 0, norms neutral, CLS and registers 0, positions U(0,1), LayerScale 1. */
+/* The deviation of a matrix's values. nanoVLM draws all of them N(0, 0.02), which is for widths of some hundreds and long training. Scaled:
+   1/√(inputs), so that a narrow model passes its signal on from the first step; what adds to the residual stream by 1/√(2 L) less. */
+static double deviation(const maker *k, const vlm_param *p) {
+    if (!k->preset || !k->preset->scaled) return 0.02;
+    if (strstr(p->name, "token_embedding")) return 0.05;
+    double inputs = (double)(vlm_param_len(p) / p->shape[0]), layers = (double)(p->group == VLM_VISION ? k->net->vit.cfg.L : k->net->lm.cfg.L);
+    bool adds = ends(p->name, "out_proj.weight") || ends(p->name, "fc2.weight") || ends(p->name, "down_proj.weight");
+    return 1 / sqrt(inputs * (adds ? 2 * layers : 1));
+}
+/* Weights as `deviation` says, biases 0, norms neutral, CLS and registers 0, positions U(0,1), LayerScale 1. */
 static void draw(maker *k, const vlm_param *p, int64_t row, int64_t n, float *out) {
     if (!row) seed_for(&k->rng, k->o->seed, p->name);          /* rows are asked for in order */
     bool norm = strstr(p->name, "norm") || strstr(p->name, ".ln"), lm_norm = norm && p->group == VLM_LANGUAGE;
+    double spread = deviation(k, p);
     for (int64_t i = 0; i < n; i++) {
         if (ends(p->name, ".bias") || strstr(p->name, "cls_token") || strstr(p->name, "register_tokens")) out[i] = 0;
         else if (lm_norm) out[i] = 1 - k->net->lm.cfg.norm_offset;
         else if (norm || strstr(p->name, "lambda_param")) out[i] = 1;
         else if (strstr(p->name, "position_embedding")) out[i] = (float)vlm_rng_uniform(&k->rng);
-        else out[i] = (float)(0.02 * vlm_rng_normal(&k->rng));
+        else out[i] = (float)(spread * vlm_rng_normal(&k->rng));
     }
 }
 
-/* Rows of p as floats. What a backbone has fewer rows of has grown: its new rows are the mean of the old ones. */
 static vlm_status values(void *user, const vlm_param *p, int64_t row, int64_t rows, float *out) {
     maker *k = user;
     const vlm_net *from = p->group == VLM_VISION ? k->vision : k->language;
-    int64_t C = vlm_param_len(p) / p->shape[0];
-    if (k->preset || p->group == VLM_PROJECTOR) { draw(k, p, row, rows * C, out); return VLM_OK; }
-    const vlm_param *src = vlm_params_find(&from->params, p->name);
-    int64_t old = src->shape[0], had = row + rows < old ? rows : row < old ? old - row : 0;
-    if (had) TRY(vlm_params_source(src, from->weights, row, had, out));
-    if (had < rows) {
-        double *sum = calloc((size_t)C, sizeof *sum);
-        float *one = malloc((size_t)C * sizeof *one);
-        vlm_status status = sum && one ? VLM_OK : vlm_fail_memory(p->name, (size_t)C * (sizeof *sum + sizeof *one));
-        for (int64_t r = 0; !status && r < old; r++) {
-            status = vlm_params_source(src, from->weights, r, 1, one);
-            for (int64_t c = 0; !status && c < C; c++) sum[c] += one[c];
-        }
-        for (int64_t i = had * C; !status && i < rows * C; i++) out[i] = (float)(sum[i % C] / (double)old);
-        free(sum);
-        free(one);
-        TRY(status);
+    if (p->group == VLM_PROJECTOR && k->projector.tensors)
+        return vlm_tensor_to_float(vlm_safetensors_find(&k->projector, p->name), row * p->shape[1], rows * p->shape[1], out);
+    if (k->preset || p->group == VLM_PROJECTOR) {
+        draw(k, p, row, rows * (vlm_param_len(p) / p->shape[0]), out);
+        return VLM_OK;
     }
+    const vlm_param *src = vlm_params_find(&from->params, p->name);
+    TRY(vlm_params_grown(src, from->weights, row, rows, out));
     for (int j = 0; row + rows == p->shape[0] && j < src->parts; j++)
         if (src->part[j]) vlm_weights_forget(from->weights, src->part[j]);
     return VLM_OK;
 }
 static vlm_tensor_dtype dtype(void *user, const vlm_param *p) {
     (void)p;
-    return ((const maker *)user)->o->bf16 ? VLM_T_BF16 : VLM_T_F32;
+    return ((const maker *)user)->dtype;
 }
 
-/* ---- The two configs ---- */
-
-/* The shortest decimal that is this float: 1e-5 stays 1e-5, not 9.9999997e-6. */
-static double decimal(float f) {
-    char text[32];
-    double d = f;
-    for (int digits = 1; digits <= 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)f);
-        d = strtod(text, NULL);
-        if ((float)d == f) break;
-    }
-    return d;
-}
-
-static json_t *extra_tokens(bool siglip) {
-    json_t *o = json_pack("{s:s}", "image_token", "<|image|>");
-    char key[32], value[32];
-    if (siglip) json_object_set_new(o, "global_image_token", json_string("<|global_image|>"));
-    for (int r = 1; siglip && r <= 8; r++)
-        for (int c = 1; c <= 8; c++) {
-            snprintf(key, sizeof key, "r%dc%d", r, c);
-            snprintf(value, sizeof value, "<row_%d_col_%d>", r, c);
-            json_object_set_new(o, key, json_string(value));
-        }
-    return o;
-}
-
-/* Upstream's keys and no others: its Python refuses a config with more. */
-static json_t *flat_config(const maker *k) {
-    const vlm_vit_config *v = &k->net->vit.cfg;
-    const vlm_lm_config *l = &k->net->lm.cfg;
-    bool siglip = k->net->vision == &vlm_siglip;
-    json_t *extra = extra_tokens(siglip);
-    int64_t side = k->rule.kind == VLM_RULE_TILES ? k->rule.block / k->rule.patch / k->net->shuffle : 1;
-    static const char chatml[] =
-        "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
-        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
-    return json_pack(
-        "{s:I s:I s:I s:I s:I s:f s:I s:f s:b s:s  s:I s:I s:f s:f s:I s:I s:I s:I s:I s:I s:f s:I s:f s:I s:b s:b s:s s:s s:s  "
-        "s:I s:I s:I s:b s:o s:b s:s s:n}",
-        "vit_hidden_dim", (json_int_t)v->D, "vit_inter_dim", (json_int_t)v->F, "vit_patch_size", (json_int_t)v->P,
-        "vit_img_size", (json_int_t)(siglip ? k->rule.block : k->rule.max_size), "vit_n_heads", (json_int_t)v->H, "vit_dropout", 0.0,
-        "vit_n_blocks", (json_int_t)v->L, "vit_ln_eps", decimal(v->eps), "vit_cls_flag", v->cls, "vit_model_type", k->net->vision->name,
-        "lm_hidden_dim", (json_int_t)l->D, "lm_inter_dim", (json_int_t)l->F, "lm_rms_eps", decimal(l->eps), "lm_re_base", l->rope_theta,
-        "lm_max_position_embeddings", (json_int_t)l->context, "lm_base_vocab_size", (json_int_t)k->base_vocab,
-        "extra_token_amount", (json_int_t)k->extra, "lm_vocab_size", (json_int_t)l->V, "lm_n_heads", (json_int_t)l->H,
-        "lm_n_kv_heads", (json_int_t)l->G, "lm_dropout", 0.0, "lm_n_blocks", (json_int_t)l->L, "lm_attn_scaling", 1.0,
-        "lm_max_length", (json_int_t)(k->o->context ? k->o->context : l->context), "lm_use_tokens", 0, "lm_tie_weights", l->tied,
-        "lm_model_type", k->net->language->name, "lm_tokenizer", ".", "lm_chat_template", chatml,
-        "mp_pixel_shuffle_factor", (json_int_t)k->net->shuffle, "mp_image_token_length", (json_int_t)(side * side),
-        "max_img_size", (json_int_t)k->rule.max_size, "resize_to_max_side_len", k->rule.fill_max, "vlm_extra_tokens", extra,
-        "vlm_load_backbone_weights", 0, "vlm_checkpoint_path", "checkpoints", "hf_repo_name");
-}
-static json_t *own_config(const maker *k) {
-    json_t *j = json_pack("{s:i s:s s:O s:O s:o s:s}", "format_version", 1, "vlm_version", VLM_VERSION, "vision_config", k->vision_config,
-                          "language_config", k->language_config, "image", vlm_image_rule_json(&k->rule), "template", k->chat);
-    if (j && k->o->context) json_object_set_new(j, "context", json_integer(k->o->context));
-    return j;
-}
-static vlm_status write_json(const char *dir, const char *name, json_t *j) {
-    char *path = vlm_join(dir, name);
-    vlm_status status = !path || !j ? vlm_fail_memory(name, 1 << 16) : vlm_json_write(path, j);
-    free(path);
-    json_decref(j);
+static vlm_status write_configs(const maker *k, const char *dir) {
+    json_t *extra = vlm_extra_tokens(k->net->vision == &vlm_siglip);
+    vlm_folder f = { .net = k->net, .rule = &k->rule, .vision_config = k->vision_config, .language_config = k->language_config,
+                     .extra_tokens = extra, .base_vocab = k->base_vocab, .extra = k->extra, .chat = k->chat, .context = k->o->context };
+    vlm_status status = vlm_folder_write(dir, "config.json", vlm_folder_flat(&f));
+    if (!status) status = vlm_folder_write(dir, "vlm.json", vlm_folder_own(&f));
+    json_decref(extra);
     return status;
 }
 
@@ -178,7 +128,7 @@ static vlm_status copy_generation_config(const maker *k, const char *dir) {
     char *from = k->preset ? NULL : vlm_join(k->o->language, "generation_config.json");
     json_t *j = NULL;
     vlm_status status = VLM_OK;
-    if (from && vlm_exists(from) && !(status = vlm_json_read(from, &j))) status = write_json(dir, "generation_config.json", j);
+    if (from && vlm_exists(from) && !(status = vlm_json_read(from, &j))) status = vlm_folder_write(dir, "generation_config.json", j);
     free(from);
     return status;
 }
@@ -189,9 +139,7 @@ static vlm_status open_sources(maker *k) {
     const vlm_new_options *o = k->o;
     vlm_net_options structure = { .structure_only = true };
     if (k->preset) {
-        const vlm_preset *p = NULL;
-        for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) if (!strcmp(presets[i].name, o->preset)) p = &presets[i];
-        if (!p) return vlm_fail(VLM_EARG, "--preset", "\"%s\" is not known; --preset help lists them", o->preset);
+        const vlm_preset *p = k->preset;
         TRY(vlm_json_parse(p->vision, strlen(p->vision), p->name, &k->vision_config));
         return vlm_json_parse(p->language, strlen(p->language), p->name, &k->language_config);
     }
@@ -208,15 +156,48 @@ static vlm_status open_sources(maker *k) {
     return VLM_OK;
 }
 
+/* A projector that is there: s follows from its shape; what was said with it about images and template stays, where nothing else is
+   asked for. */
+static vlm_status open_projector(maker *k) {
+    const char *path = k->o->projector, *image, *chat;
+    const vlm_vit_config *v = &k->net->vit.cfg;
+    int64_t s = 1, D = k->net->lm.cfg.D;
+    vlm_net read = { .dir = (char *)(uintptr_t)path, .vision = k->net->vision, .vit = k->net->vit };
+    json_t *rule = NULL;
+    TRY(vlm_safetensors_open(path, &k->projector));
+    const vlm_tensor *t = vlm_safetensors_find(&k->projector, "MP.proj.weight");
+    if (!t) return vlm_fail(VLM_EFORMAT, path, "holds no MP.proj.weight; name the projector.safetensors that vlm convert --to hf wrote");
+    while (t->ndim == 2 && s < 64 && s * s * v->D < t->shape[1]) s++;
+    if (t->ndim != 2 || t->shape[0] != D || s * s * v->D != t->shape[1])
+        return vlm_fail(VLM_EFORMAT, path, "MP.proj.weight fits other backbones: for these it would be [%lld,%lld·s²]; name those that "
+                        "it was made for", (long long)D, (long long)v->D);
+    if (k->o->shuffle && k->o->shuffle != s)
+        return vlm_fail(VLM_EARG, "--shuffle", "is %lld, but the projector's shape says %lld; leave it out",
+                        (long long)k->o->shuffle, (long long)s);
+    k->net->shuffle = s;
+    if ((chat = json_string_value(json_object_get(k->projector.metadata, "template"))) && !k->chat) k->chat = chat;
+    if (!(image = json_string_value(json_object_get(k->projector.metadata, "image")))) return VLM_OK;
+    TRY(vlm_json_parse(image, strlen(image), path, &rule));
+    read.shuffle = s;
+    read.ours = json_pack("{s:o}", "image", rule);
+    vlm_rule_options how = { .max_size = k->o->max_size_px, .max_tokens = k->o->max_image_tokens, .no_upscale = k->o->no_upscale };
+    vlm_status status = read.ours ? vlm_image_rule_of(&read, &how, &k->rule) : vlm_fail_memory(path, 64);
+    json_decref(read.ours);
+    return status;
+}
+
 static vlm_status image_rule(maker *k) {
     const vlm_new_options *o = k->o;
     vlm_image_rule *r = &k->rule;
     const vlm_vit_config *v = &k->net->vit.cfg;
     bool siglip = k->net->vision == &vlm_siglip;
+    if (o->projector) TRY(open_projector(k));
+    if (r->block) return VLM_OK;
     *r = (vlm_image_rule){ .patch = v->P, .filter = VLM_BICUBIC, .max_tokens = o->max_image_tokens, .no_upscale = o->no_upscale };
     if (o->shuffle < 0 || o->shuffle > 64) return vlm_fail(VLM_EARG, "--shuffle", "is %lld; choose 1 to 64", (long long)o->shuffle);
-    k->net->shuffle = o->shuffle;
-    if (!o->shuffle) k->net->shuffle = siglip && v->pos_h % 4 == 0 && v->pos_h >= 32 ? 4 : 2;
+    if (k->preset) k->net->shuffle = k->preset->shuffle;
+    if (o->shuffle) k->net->shuffle = o->shuffle;
+    if (!k->net->shuffle) k->net->shuffle = siglip && v->pos_h % 4 == 0 && v->pos_h >= 32 ? 4 : 2;
     r->shuffle = k->net->shuffle;
     TRY(vlm_image_normalise(siglip ? "siglip" : "imagenet", r));
     if (siglip) {                      /* upstream's tiles, with the global one */
@@ -243,7 +224,7 @@ static vlm_status image_rule(maker *k) {
 }
 
 static vlm_status make_tokenizer(maker *k, const char *dir) {
-    json_t *names = extra_tokens(k->net->vision == &vlm_siglip), *v;
+    json_t *names = vlm_extra_tokens(k->net->vision == &vlm_siglip), *v;
     const char *tokens[80], *key;
     int n = 0;
     vlm_tokenizer *t = NULL;
@@ -259,7 +240,6 @@ static vlm_status make_tokenizer(maker *k, const char *dir) {
     k->base_vocab = k->net->lm.cfg.V;
     if (vlm_tokenizer_size(t) > k->net->lm.cfg.V) k->net->lm.cfg.V = vlm_tokenizer_size(t);
     k->extra = k->net->lm.cfg.V - k->base_vocab;
-    k->chat = k->o->chat_template;
     if (!k->chat) k->chat = vlm_token_id(t, "<start_of_turn>") >= 0 && k->net->language == &vlm_gemma3 ? "gemma" : "chatml";
     if (!strcmp(k->chat, "chatml") && (vlm_token_id(t, "<|im_start|>") < 0 || vlm_token_id(t, "<|im_end|>") < 0)) {
         status = vlm_fail(VLM_EUNSUPPORTED, k->o->language ? k->o->language : "preset",
@@ -270,7 +250,7 @@ static vlm_status make_tokenizer(maker *k, const char *dir) {
     TRY_DONE(vlm_chat_kind_of(t, k->chat, NULL, &kind));
     TRY_DONE(vlm_chat_stop_ids(t, kind, &stop));               /* has it the tokens that its template needs? */
     TRY_DONE(vlm_chat_kind_of(t, NULL, NULL, &own));
-    if (!k->o->chat_template && own != VLM_CHAT_UNKNOWN && own != kind)
+    if (!k->o->chat_template && !k->o->projector && own != VLM_CHAT_UNKNOWN && own != kind)
         vlm_warn(k->o->out, "its chat template is %s, as nanoVLM's; the language model's own is %s, which --template %s keeps", k->chat,
                  vlm_chat_kind_name(own), vlm_chat_kind_name(own));
 done:
@@ -287,6 +267,8 @@ static vlm_status make(maker *k) {
     char *weights = NULL;
     vlm_status status = VLM_OK;
     if (!k->o->out) return vlm_fail(VLM_EARG, "-o", "is missing; name the folder to write");
+    TRY(vlm_store_dtype(k->o->dtype ? k->o->dtype : "f32", &k->dtype));
+    k->chat = k->o->chat_template;
     TRY(open_sources(k));
     if (!k->preset && (vlm_same_file(k->o->out, k->o->vision) || vlm_same_file(k->o->out, k->o->language)))
         return vlm_fail(VLM_EARG, k->o->out, "is one of the folders that the model is made of; name another");
@@ -306,8 +288,7 @@ static vlm_status make(maker *k) {
     TRY(vlm_dir_writer_open(k->o->out, k->o->force, &out));
     TRY_DONE(make_tokenizer(k, out.temp));
     TRY_DONE(vlm_net_params(k->net));
-    TRY_DONE(write_json(out.temp, "config.json", flat_config(k)));
-    TRY_DONE(write_json(out.temp, "vlm.json", own_config(k)));
+    TRY_DONE(write_configs(k, out.temp));
     TRY_DONE(copy_generation_config(k, out.temp));
     if (!(weights = vlm_join(out.temp, "model.safetensors"))) { status = vlm_fail_memory(k->o->out, 256); goto done; }
     TRY_DONE(vlm_net_store(weights, k->net, &(vlm_source){ values, dtype, k }));
@@ -319,12 +300,16 @@ done:
 }
 
 vlm_status vlm_new(const vlm_new_options *o) {
-    maker k = { .o = o, .preset = o->preset != NULL, .net = calloc(1, sizeof(vlm_net)) };
+    maker k = { .o = o };
+    for (size_t i = 0; o->preset && i < sizeof presets / sizeof *presets; i++) if (!strcmp(presets[i].name, o->preset)) k.preset = &presets[i];
+    if (o->preset && !k.preset) return vlm_fail(VLM_EARG, "--preset", "\"%s\" is not known; --preset help lists them", o->preset);
+    k.net = calloc(1, sizeof(vlm_net));
     if (!k.net) return vlm_fail_memory("the model", sizeof(vlm_net));
     vlm_status status = make(&k);
     vlm_net_close(k.vision);
     vlm_net_close(k.language);
     vlm_net_close(k.net);
+    vlm_safetensors_close(&k.projector);
     json_decref(k.vision_config);
     json_decref(k.language_config);
     return status;

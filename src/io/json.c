@@ -117,3 +117,14 @@ vlm_status vlm_json_need_string(const json_t *o, const char *where, const char *
     TRY(need(o, where, key));
     return vlm_json_string(o, where, key, out);
 }
+
+double vlm_json_decimal(float f) {
+    char text[32];
+    double d = f;
+    for (int digits = 1; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)f);
+        d = strtod(text, NULL);
+        if ((float)d == f) break;
+    }
+    return d;
+}

@@ -26,4 +26,6 @@ vlm_status vlm_json_string(const json_t *o, const char *where, const char *key, 
 /* The same, and absent or null is an error that names the key. */
 vlm_status vlm_json_need_int(const json_t *o, const char *where, const char *key, int64_t lo, int64_t hi, int64_t *out);
 vlm_status vlm_json_need_string(const json_t *o, const char *where, const char *key, const char **out);
+/* The shortest decimal that is this float: 1e-5 stays 1e-5, not 9.9999997e-6. For writing. */
+double vlm_json_decimal(float f);
 #endif

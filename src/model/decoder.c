@@ -323,12 +323,15 @@ void vlm_lm_logits(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, act *logit
     ops->linear_forward(ctx, logits, h, m->cfg.tied ? &m->embed : &m->head, NULL, NULL, rows);
 }
 
+/* Keys that `tokens` rows behind `past` others see, each at most `most`. */
+static double keys_seen(int64_t tokens, int64_t past, int64_t most) {
+    int64_t free = most > past ? most - past : 0;              /* rows that see all before them */
+    if (free > tokens) free = tokens;
+    return (double)free * ((double)past + ((double)free + 1) / 2) + (double)(tokens - free) * (double)most;
+}
 double vlm_lm_flop(const vlm_lm_config *c, int64_t tokens, int64_t past) {
     double T = (double)tokens, D = (double)c->D, q = (double)(c->H * c->Dh), kv = (double)(2 * c->G * c->Dh), keys = 0;
-    for (int64_t l = 0; l < c->L; l++)
-        for (int64_t t = 0; t < tokens; t++) {
-            int64_t seen = past + t + 1;
-            keys += (double)(c->sliding[l] && seen > c->window ? c->window : seen);
-        }
+    double full = keys_seen(tokens, past, INT64_MAX), sliding = keys_seen(tokens, past, c->window);
+    for (int64_t l = 0; l < c->L; l++) keys += c->sliding[l] ? sliding : full;
     return (double)c->L * 2 * T * D * (2 * q + kv + 3 * (double)c->F) + 4 * q * keys + 2 * D * (double)c->V;
 }

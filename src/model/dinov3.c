@@ -25,6 +25,16 @@ static vlm_status config(const json_t *j, const char *where, vlm_vit_config *out
     return VLM_OK;
 }
 
+static json_t *back(const vlm_vit_config *c) {
+    return json_pack("{s:s, s:[s], s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:s, s:f, s:f, s:b, s:b, s:b, s:b, s:b, s:b}",
+                     "model_type", "dinov3_vit", "architectures", "DINOv3ViTModel", "patch_size", (json_int_t)c->P,
+                     "hidden_size", (json_int_t)c->D, "intermediate_size", (json_int_t)c->F, "num_hidden_layers", (json_int_t)c->L,
+                     "num_attention_heads", (json_int_t)c->H, "num_register_tokens", (json_int_t)c->R, "num_channels", 3,
+                     "hidden_act", vlm_config_activation_name(c->act), "layer_norm_eps", vlm_json_decimal(c->eps),
+                     "rope_theta", c->rope_theta, "use_gated_mlp", c->gated, "query_bias", c->q_bias, "key_bias", c->k_bias,
+                     "value_bias", c->v_bias, "proj_bias", c->out_bias, "mlp_bias", c->mlp_bias);
+}
+
 static const char *const types[] = { "dinov3_vit", NULL }, *const prefixes[] = { "", "model.", NULL },
                   *const spare[] = { "embeddings.mask_token", NULL };
 static const vlm_rule rules[] = {
@@ -61,4 +71,4 @@ static const vlm_rule rules[] = {
     { 0 },
 };
 const vlm_family vlm_dinov3 = {
-    .name = "dinov3", .model_types = types, .vit = config, .rules = rules, .prefixes = prefixes, .spare = spare };
+    .name = "dinov3", .model_types = types, .vit = config, .vit_json = back, .rules = rules, .prefixes = prefixes, .spare = spare };

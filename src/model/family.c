@@ -1,6 +1,28 @@
 #include "model/family.h"
 #include "base/log.h"
+#include <ctype.h>
+#include <stdio.h>
 #include <string.h>
+
+bool vlm_rule_matches(const char *rule, const char *name, char layer[16]) {
+    size_t n = 0;
+    for (; *rule; rule++) {
+        if (*rule != '#') { if (*name++ != *rule) return false; continue; }
+        while (isdigit((unsigned char)*name) && n < 15) layer[n++] = *name++;
+        layer[n] = 0;
+        if (!n) return false;
+    }
+    return !*name;
+}
+void vlm_rule_name(char out[256], const char *prefix, const char *rule, const char *layer) {
+    const char *hash = strchr(rule, '#');
+    if (hash) snprintf(out, 256, "%s%.*s%s%s", prefix, (int)(hash - rule), rule, layer, hash + 1);
+    else snprintf(out, 256, "%s%s", prefix, rule);
+}
+bool vlm_third_expected(const vlm_vit_config *c, const vlm_param *p, int part) {
+    if (p->group != VLM_VISION || !strstr(p->name, "qkv_proj.bias")) return true;
+    return part == 0 ? c->q_bias : part == 1 ? c->k_bias : c->v_bias;
+}
 
 /* Keys that every Hugging Face config may carry and that say nothing about the maths of a forward pass. */
 static const char *const harmless[] = {
@@ -60,6 +82,9 @@ vlm_status vlm_config_activation(const json_t *config, const char *where, const 
     else if (!strcmp(s, "silu") || !strcmp(s, "swish")) *io = VLM_SILU;
     else return vlm_fail(VLM_EUNSUPPORTED, where, "key %s is \"%s\"; supported are gelu, gelu_pytorch_tanh and silu", key, s);
     return VLM_OK;
+}
+const char *vlm_config_activation_name(vlm_activation a) {
+    return a == VLM_GELU_ERF ? "gelu" : a == VLM_GELU_TANH ? "gelu_pytorch_tanh" : "silu";
 }
 
 vlm_status vlm_vit_config_sizes(const json_t *j, const char *where, vlm_vit_config *io) {

@@ -14,6 +14,8 @@ typedef struct vlm_family {
     const char *const *model_types;    /* values of config.json's model_type; NULL ends each of these lists */
     vlm_status (*vit)(const json_t *config, const char *where, vlm_vit_config *out);   /* one of the two */
     vlm_status (*lm)(const json_t *config, const char *where, vlm_lm_config *out);
+    json_t *(*vit_json)(const vlm_vit_config *c);      /* the way back: a config that should read as c, the caller's. NULL: no memory. */
+    json_t *(*lm_json)(const vlm_lm_config *c);        /* DINOv2 has none: no flat config holds one */
     const vlm_rule *rules;
     const char *const *prefixes;       /* of their names, tried in this order */
     const char *const *spare;          /* behind a prefix, beginnings of names (with #: names) of tensors that are known and not needed */
@@ -22,11 +24,18 @@ extern const vlm_family vlm_dinov3, vlm_dinov2, vlm_siglip, vlm_llama, vlm_gemma
 const vlm_family *vlm_family_by_type(const char *model_type);  /* NULL: none */
 const vlm_family *vlm_family_by_name(const char *name);
 
+/* Is `name` the rule, with a number for its #? Then `layer` holds the number's digits. */
+bool vlm_rule_matches(const char *rule, const char *name, char layer[16]);
+void vlm_rule_name(char out[256], const char *prefix, const char *rule, const char *layer);   /* prefix and rule, with layer for # */
+/* Has the model the part-th third of p, if p is a fused bias of q, k and v? True for every other parameter. */
+bool vlm_third_expected(const vlm_vit_config *c, const vlm_param *p, int part);
+
 /* For the families. Keys of a config: one that is not listed is warned of, for it might change the maths; one that is known to
    change it is refused (VLM_EUNSUPPORTED). */
 vlm_status vlm_config_known(const json_t *config, const char *where, const char *const *known);
 /* A key that must be absent, null, false, 0 or equal to `only` (NULL: none such), because another value is maths that is not built. */
 vlm_status vlm_config_neutral(const json_t *config, const char *where, const char *key, const char *only);
+const char *vlm_config_activation_name(vlm_activation a);      /* "gelu", "gelu_pytorch_tanh", "silu" */
 vlm_status vlm_config_activation(const json_t *config, const char *where, const char *key, vlm_activation *io);
 /* A rope_parameters or rope_scaling object (NULL, null: none): its rope_theta; any kind but "default" is maths that is not built. */
 vlm_status vlm_config_rope(const json_t *rope, const char *where, double *theta);

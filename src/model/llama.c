@@ -22,6 +22,16 @@ static vlm_status config(const json_t *j, const char *where, vlm_lm_config *out)
     return VLM_OK;
 }
 
+static json_t *back(const vlm_lm_config *c) {
+    return json_pack("{s:s, s:[s], s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:b, s:s}",
+                     "model_type", "llama", "architectures", "LlamaForCausalLM",
+                     "hidden_size", (json_int_t)c->D, "intermediate_size", (json_int_t)c->F, "num_hidden_layers", (json_int_t)c->L,
+                     "num_attention_heads", (json_int_t)c->H, "num_key_value_heads", (json_int_t)c->G, "head_dim", (json_int_t)c->Dh,
+                     "vocab_size", (json_int_t)c->V, "max_position_embeddings", (json_int_t)c->context,
+                     "rms_norm_eps", vlm_json_decimal(c->eps), "rope_theta", c->rope_theta, "tie_word_embeddings", c->tied,
+                     "hidden_act", vlm_config_activation_name(c->act));
+}
+
 static const char *const types[] = { "llama", NULL }, *const prefixes[] = { "", NULL };
 static const char *const spare[] = { "model.layers.#.self_attn.rotary_emb.inv_freq", NULL };
 static const vlm_rule rules[] = {
@@ -39,4 +49,5 @@ static const vlm_rule rules[] = {
     { "head.weight", { "lm_head.weight" } },
     { 0 },
 };
-const vlm_family vlm_llama = { .name = "llama", .model_types = types, .lm = config, .rules = rules, .prefixes = prefixes, .spare = spare };
+const vlm_family vlm_llama = {
+    .name = "llama", .model_types = types, .lm = config, .lm_json = back, .rules = rules, .prefixes = prefixes, .spare = spare };

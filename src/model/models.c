@@ -1,7 +1,6 @@
 #include "model/models.h"
 #include "base/file.h"
 #include "base/log.h"
-#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -25,28 +24,11 @@ const vlm_family *vlm_family_by_name(const char *name) {
 
 /* ---- Names: ours → the source's ---- */
 
-/* If name is rule with a number for #: 1, and the number's digits. */
-static bool matches(const char *rule, const char *name, char layer[16]) {
-    size_t n = 0;
-    for (; *rule; rule++) {
-        if (*rule != '#') { if (*name++ != *rule) return false; continue; }
-        while (isdigit((unsigned char)*name) && n < 15) layer[n++] = *name++;
-        layer[n] = 0;
-        if (!n) return false;
-    }
-    return !*name;
-}
-static void fill_in(char out[256], const char *prefix, const char *rule, const char *layer) {
-    const char *hash = strchr(rule, '#');
-    if (hash) snprintf(out, 256, "%s%.*s%s%s", prefix, (int)(hash - rule), rule, layer, hash + 1);
-    else snprintf(out, 256, "%s%s", prefix, rule);
-}
-
 /* One part: "name" or "name[i/n]", which sets *first for rows of p. NULL: not there. `full` is the name for messages. */
 static const vlm_tensor *find_part(const vlm_weights *w, const vlm_param *p, const char *prefix, const char *rule, const char *layer,
                                    int64_t *first, int64_t *slices, char full[256]) {
     int i = 0, n = 1;
-    fill_in(full, prefix, rule, layer);
+    vlm_rule_name(full, prefix, rule, layer);
     char *bracket = strchr(full, '[');
     if (bracket && sscanf(bracket, "[%d/%d]", &i, &n) == 2) *bracket = 0;
     *first = i * p->shape[0];
@@ -79,12 +61,6 @@ static vlm_status missing(const vlm_weights *w, const char *name) {
                     "tensor %s is missing; get the weights again, or config.json is another model's", name);
 }
 
-/* Which thirds of a fused bias the model has. */
-static bool third_expected(const vlm_vit_config *c, const vlm_param *p, int part) {
-    if (p->group != VLM_VISION || !strstr(p->name, "qkv_proj.bias")) return true;
-    return part == 0 ? c->q_bias : part == 1 ? c->k_bias : c->v_bias;
-}
-
 /* Sources in the family's own layout. A name may have several rules: the first whose tensor is there. */
 static vlm_status bind_family(vlm_net *net, const vlm_family *f, vlm_param *p) {
     const char *suffix = strchr(p->name, '.') + 1;             /* without "vision_encoder." or "decoder." */
@@ -92,7 +68,7 @@ static vlm_status bind_family(vlm_net *net, const vlm_family *f, vlm_param *p) {
     char layer[16] = "", full[256], first_name[256] = "";
     for (const char *const *prefix = f->prefixes; *prefix; prefix++)
         for (const vlm_rule *r = f->rules; r->ours; r++) {
-            if (!matches(r->ours, suffix, layer)) continue;
+            if (!vlm_rule_matches(r->ours, suffix, layer)) continue;
             int parts = 1, found = 0;
             int64_t slices = 1;
             while (parts < 3 && r->theirs[parts]) parts++;
@@ -102,13 +78,13 @@ static vlm_status bind_family(vlm_net *net, const vlm_family *f, vlm_param *p) {
             }
             if (!*first_name) snprintf(first_name, sizeof first_name, "%s", full);
             int expected = 0;
-            for (int i = 0; i < parts; i++) expected += third_expected(&net->vit.cfg, p, i);
+            for (int i = 0; i < parts; i++) expected += vlm_third_expected(&net->vit.cfg, p, i);
             if (!found && (expected || prefix[1])) continue;
             p->parts = parts;
             for (int i = 0; i < parts; i++) {
                 find_part(w, p, *prefix, r->theirs[i], layer, &p->first, &slices, full);
-                if (third_expected(&net->vit.cfg, p, i) && !p->part[i]) return missing(w, full);
-                if (!third_expected(&net->vit.cfg, p, i) && p->part[i])
+                if (vlm_third_expected(&net->vit.cfg, p, i) && !p->part[i]) return missing(w, full);
+                if (!vlm_third_expected(&net->vit.cfg, p, i) && p->part[i])
                     return vlm_fail(VLM_EFORMAT, vlm_weights_dir(w),
                                     "tensor %s is there, but config.json says that the model has no such bias; "
                                     "one of the two is wrong", full);
@@ -169,7 +145,7 @@ static bool is_spare(const vlm_net *net, const vlm_tensor *t) {
         for (const char *const *prefix = f[i] ? f[i]->prefixes : NULL; prefix && *prefix; prefix++)
             for (const char *const *s = f[i]->spare; *s; s++) {
                 snprintf(rule, sizeof rule, "%s%s", *prefix, *s);
-                if (strchr(rule, '#') ? matches(rule, t->name, layer) : !strncmp(t->name, rule, strlen(rule))) return true;
+                if (strchr(rule, '#') ? vlm_rule_matches(rule, t->name, layer) : !strncmp(t->name, rule, strlen(rule))) return true;
             }
     return false;
 }
@@ -184,7 +160,7 @@ static bool has_a_name(const vlm_net *net, const vlm_tensor *t) {
                 for (int k = 0; k < 3 && r->theirs[k]; k++) {
                     snprintf(rule, sizeof rule, "%s%s", *prefix, r->theirs[k]);
                     rule[strcspn(rule, "[")] = 0;
-                    if (matches(rule, t->name, layer)) return true;
+                    if (vlm_rule_matches(rule, t->name, layer)) return true;
                 }
     return false;
 }
@@ -400,6 +376,12 @@ vlm_status vlm_net_open(const char *dir, const vlm_net_options *options, vlm_net
 done:
     vlm_net_close(net);
     return status;
+}
+size_t vlm_net_bytes(vlm_net *net) {
+    vlm_arena a = { 0 };
+    if (net->bytes) return net->bytes;
+    vlm_params_place(&net->params, &a, VLM_ALL_GROUPS);
+    return a.overflow ? SIZE_MAX : a.peak;
 }
 vlm_status vlm_net_zeros(const vlm_net *net, unsigned groups, vlm_net **out) {
     vlm_status status = VLM_OK;

@@ -31,6 +31,8 @@ typedef struct vlm_net {
 /* VLM_EIO, VLM_EFORMAT, VLM_EUNSUPPORTED name file and key or tensor. */
 vlm_status vlm_net_open(const char *dir, const vlm_net_options *options, vlm_net **out);
 void       vlm_net_close(vlm_net *net);                /* NULL is fine */
+/* Bytes of its parameters in memory; of one that is open as structure_only, those that it would take. SIZE_MAX if they overflow. */
+size_t     vlm_net_bytes(vlm_net *net);
 
 /* A net of the same engines whose parameters of these groups (bits 1 << vlm_group) are zeros in f32, and which has no others: gradients,
    moments. The list of params has the same rows. VLM_ENOMEM. vlm_net_close closes it. */

@@ -164,6 +164,23 @@ vlm_status vlm_params_source(const vlm_param *p, const vlm_weights *w, int64_t r
     return VLM_OK;
 }
 
+vlm_status vlm_params_grown(const vlm_param *p, const vlm_weights *w, int64_t row, int64_t rows, float *out) {
+    int64_t old = p->shape[0], C = vlm_param_len(p) / old, had = row + rows < old ? rows : row < old ? old - row : 0;
+    if (had) TRY(vlm_params_source(p, w, row, had, out));
+    if (had == rows) return VLM_OK;
+    double *sum = calloc((size_t)C, sizeof *sum);
+    float *one = malloc((size_t)C * sizeof *one);
+    vlm_status status = sum && one ? VLM_OK : vlm_fail_memory(p->name, (size_t)C * (sizeof *sum + sizeof *one));
+    for (int64_t r = 0; !status && r < old; r++) {
+        status = vlm_params_source(p, w, r, 1, one);
+        for (int64_t c = 0; !status && c < C; c++) sum[c] += one[c];
+    }
+    for (int64_t i = had * C; !status && i < rows * C; i++) out[i] = (float)(sum[i % C] / (double)old);
+    free(sum);
+    free(one);
+    return status;
+}
+
 static float element(const void *data, vlm_dtype t, int64_t i) {
     return t == VLM_F32 ? ((const float *)data)[i] : t == VLM_BF16 ? vlm_bf16_float(((const uint16_t *)data)[i])
                                                                    : vlm_f16_float(((const uint16_t *)data)[i]);

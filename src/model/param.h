@@ -56,7 +56,9 @@ vlm_status vlm_params_load(vlm_params *ps, vlm_ctx *ctx, const vlm_ops *ops, con
 /* Rows [row, row + rows) (of shape[0]) of one parameter as floats, from its parts in the files: what loading would give it. The same
    failures; memory for nothing but out. A parameter with parts. */
 vlm_status vlm_params_source(const vlm_param *p, const vlm_weights *w, int64_t row, int64_t rows, float *out);
-/* The same of its current values in memory, whatever they have become: the inverse of vlm_params_load. A parameter that has been placed;
-   a tied one gives what it shares. Reads only. */
+/* The same of a table that has grown: rows that p has not are the mean of those it has. */
+vlm_status vlm_params_grown(const vlm_param *p, const vlm_weights *w, int64_t row, int64_t rows, float *out);
+/* The same of its current values in memory, whatever they have become: the inverse of vlm_params_load. A parameter that
+   has been placed; a tied one gives what it shares. Reads only. */
 vlm_status vlm_params_values(const vlm_param *p, vlm_ctx *ctx, const vlm_ops *ops, int64_t row, int64_t rows, float *out);
 #endif

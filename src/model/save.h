@@ -11,12 +11,16 @@ typedef struct vlm_source {
     void *user;
 } vlm_source;
 
+/* "f32", "bf16", "f16": the types that weights are written in. VLM_EARG for another name. */
+vlm_status vlm_store_dtype(const char *name, vlm_tensor_dtype *out);
+const char *vlm_torch_dtype(vlm_tensor_dtype t);       /* "float32", ...: as Hugging Face's configs name these three */
+
 /* A tensor of a file to be written: rows of one parameter, or of several, one after another; or none, and n values of its own. */
 typedef struct vlm_stored {
-    char name[160];
+    char name[256];
     vlm_tensor_dtype dtype;
     int ndim;
-    int64_t shape[4];
+    int64_t shape[VLM_TENSOR_DIMS];
     int parts;
     struct { const vlm_param *p; int64_t row, rows; } part[2];
     const float *own;
@@ -32,8 +36,16 @@ vlm_status vlm_net_store(const char *path, const vlm_net *net, const vlm_source 
 /* The same of the values in memory (vlm_params_values), all of them in one type. Reads the net only. */
 vlm_status vlm_net_save(const char *path, const vlm_net *net, vlm_ctx *ctx, vlm_tensor_dtype dtype);
 
+/* One backbone's file under the names that its family has at Hugging Face (the first of each rule, behind the first prefix): fused
+   biases without the parts that the model lacks (VLM_EFORMAT if those are not zero), a tied head left out, a mask token of zeros where the
+   family has one. `group`: VLM_VISION or VLM_LANGUAGE, which the net has. */
+vlm_status vlm_family_store(const char *path, const vlm_net *net, vlm_group group, const vlm_source *from);
+
 /* Copies what a MODEL folder holds besides weights, byte for byte, to the folder `to`, which exists: config.json, vlm.json,
    generation_config.json, preprocessor_config.json and the tokenizer's files, in the folder and in tokenizer/. Files that no MODEL folder
-   needs stay where they are. `skip` (NULL: none) is left out, "config.json" for one. VLM_EIO names the file. */
-vlm_status vlm_copy_beside(const char *from, const char *to, const char *skip);
+   needs stay where they are. VLM_EIO names the file. */
+vlm_status vlm_copy_beside(const char *from, const char *to);
+/* The tokenizer's files alone; flat: those of tokenizer/ too come into `to` itself, where `from` has no other. */
+vlm_status vlm_copy_tokenizer(const char *from, const char *to, bool flat);
+vlm_status vlm_copy_file(const char *from, const char *to, const char *name);  /* from/name to to/name, if it is there; up to 128 MiB */
 #endif

@@ -21,6 +21,14 @@ static vlm_status config(const json_t *whole, const char *where, vlm_vit_config 
     return VLM_OK;
 }
 
+static json_t *back(const vlm_vit_config *c) {     /* without the pooling head, which an encoder of ours does not have */
+    return json_pack("{s:s, s:[s], s:I, s:I, s:I, s:I, s:I, s:i, s:I, s:s, s:f, s:b}",
+                     "model_type", "siglip_vision_model", "architectures", "SiglipVisionModel", "patch_size", (json_int_t)c->P,
+                     "hidden_size", (json_int_t)c->D, "intermediate_size", (json_int_t)c->F, "num_hidden_layers", (json_int_t)c->L,
+                     "num_attention_heads", (json_int_t)c->H, "num_channels", 3, "image_size", (json_int_t)(c->pos_h * c->P),
+                     "hidden_act", vlm_config_activation_name(c->act), "layer_norm_eps", vlm_json_decimal(c->eps), "vision_use_head", 0);
+}
+
 static const char *const types[] = { "siglip", "siglip_vision_model", NULL }, *const prefixes[] = { "vision_model.", "", NULL },
                   *const spare[] = { "text_model.", "logit_scale", "logit_bias", "vision_model.head.", "head.",
                                      "vision_model.embeddings.position_ids", NULL };
@@ -47,4 +55,4 @@ static const vlm_rule rules[] = {
     { 0 },
 };
 const vlm_family vlm_siglip = {
-    .name = "siglip", .model_types = types, .vit = config, .rules = rules, .prefixes = prefixes, .spare = spare };
+    .name = "siglip", .model_types = types, .vit = config, .vit_json = back, .rules = rules, .prefixes = prefixes, .spare = spare };

@@ -17,7 +17,7 @@ static vlm_status make_room(vlm_batch *b, int kind, int64_t n) {
     switch (kind) {
     case UNITS:
         ok = grow(&b->grid, sizeof *b->grid, room) && grow(&b->pixels, sizeof *b->pixels, room) &&
-             grow(&b->features, sizeof *b->features, room);
+             grow(&b->features, sizeof *b->features, room) && grow(&b->origin, sizeof *b->origin, room);
         break;
     case SAMPLES: ok = grow(&b->segment, sizeof *b->segment, room) && grow(&b->label_end, sizeof *b->label_end, room); break;
     case TOKENS:  ok = grow(&b->ids, sizeof *b->ids, room); break;
@@ -29,6 +29,13 @@ static vlm_status make_room(vlm_batch *b, int kind, int64_t n) {
     return VLM_OK;
 }
 
+vlm_status vlm_batch_reserve(vlm_batch *b, const vlm_caps *c) {
+    TRY(make_room(b, UNITS, c->units));
+    TRY(make_room(b, SAMPLES, c->samples));
+    TRY(make_room(b, TOKENS, c->tokens));
+    TRY(make_room(b, RUNS, c->units));         /* an image's tokens are one run, or a tile's */
+    return make_room(b, LABELS, c->labels);
+}
 vlm_status vlm_batch_add(vlm_batch *b, const vlm_model *m, const vlm_example *e) {
     int64_t T = (int64_t)e->ids.n, places = 0, runs = 0;
     vlm_extent x = vlm_example_extent(m, e);
@@ -47,11 +54,15 @@ vlm_status vlm_batch_add(vlm_batch *b, const vlm_model *m, const vlm_example *e)
     TRY(make_room(b, LABELS, b->labels + e->labels));
     for (int64_t i = 0, u = b->units; i < e->images; i++) {
         const vlm_image_plan *p = &e->image[i].plan;
-        int64_t P = m->net->vit.cfg.P, len = 3 * p->patches.h * P * p->patches.w * P;
+        const vlm_vit_config *c = &m->net->vit.cfg;
+        int64_t N = p->patches.h * p->patches.w, len = 3 * N * c->P * c->P;
+        const vlm_cached *known = e->cached ? &e->cached[i] : NULL;
+        if (known && known->features) b->cached++, b->flop.vision -= (double)p->n * vlm_vit_flop(c, p->patches);
         for (int64_t t = 0; t < p->n; t++, u++) {
             b->grid[u] = p->patches;
             b->pixels[u] = e->image[i].pixels ? e->image[i].pixels + t * len : NULL;
-            b->features[u] = NULL;
+            b->features[u] = known && known->features ? known->features + t * N * c->D : NULL;
+            b->origin[u] = (vlm_origin){ &e->image[i], known, t };
         }
     }
     for (int64_t t = 0, row = b->image_tokens, n; t < T; t += n) {
@@ -73,15 +84,19 @@ vlm_status vlm_batch_add(vlm_batch *b, const vlm_model *m, const vlm_example *e)
     b->rows += x.rows;
     b->image_tokens += x.image_tokens;
     if (b->most < x.most) b->most = x.most;
+    b->flop.vision += x.flop.vision, b->flop.projector += x.flop.projector;
+    b->flop.blocks += x.flop.blocks, b->flop.head += x.flop.head;
     return VLM_OK;
 }
 void vlm_batch_reset(vlm_batch *b) {
-    b->units = b->samples = b->T = b->labels = b->images = b->patches = b->image_tokens = b->rows = b->most = b->runs = 0;
+    b->units = b->samples = b->T = b->labels = b->images = b->patches = b->image_tokens = b->rows = b->most = b->runs = b->cached = 0;
+    b->flop = (vlm_flop){ 0 };
 }
 void vlm_batch_free(vlm_batch *b) {
     free(b->grid);
     free(b->pixels);
     free(b->features);
+    free(b->origin);
     free(b->segment);
     free(b->label_end);
     free(b->ids);
@@ -89,12 +104,4 @@ void vlm_batch_free(vlm_batch *b) {
     free(b->label_row);
     free(b->label);
     *b = (vlm_batch){ 0 };
-}
-
-double vlm_batch_flop(const vlm_net *net, const vlm_batch *b) {
-    const vlm_lm_config *c = &net->lm.cfg;
-    double head = 2 * (double)c->D * (double)c->V, flop = head * (double)b->labels;
-    for (int64_t u = 0; u < b->units; u++) flop += vlm_vit_flop(&net->vit.cfg, b->grid[u]);
-    for (int64_t i = 0; i < b->samples; i++) flop += vlm_lm_flop(c, b->segment[i].rows, 0) - head;     /* which counts one row's */
-    return flop + 2 * (double)b->image_tokens * (double)(net->vit.cfg.D * net->shuffle * net->shuffle) * (double)c->D;
 }

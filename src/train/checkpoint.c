@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "base/log.h"
+#include "infer/convert.h"
 #include "model/save.h"
 #include "train/train_impl.h"
 #include <ctype.h>
@@ -120,6 +121,8 @@ static vlm_status read_back(const vlm_trainer *t, const char *path, const vlm_pa
                 status = vlm_fail(VLM_EIO, path, "tensor %s reads back with other bytes; check the disk", name);
                 goto done;
             }
+            size_t each = on_disk->bytes / (size_t)len;        /* else the file would count as memory of ours: */
+            vlm_map_forget(on_disk->data + (size_t)(r * row) * each, (size_t)(n * row) * each);
         }
     }
 done:
@@ -164,13 +167,13 @@ static vlm_status list(const char *run, int64_t **out, int64_t *n) {
     *n = count;
     return VLM_OK;
 }
-/* Checkpoints that are neither among the last --keep up to t->at.step nor the best go; `newer`: those behind it, too. */
-static vlm_status prune(const vlm_trainer *t, bool newer) {
+/* Checkpoints that are neither among the last --keep up to `step` nor the best go; `newer`: those behind it, too. */
+static vlm_status prune(const vlm_trainer *t, int64_t step, bool newer) {
     int64_t *v = NULL, n = 0;
     TRY(list(t->run.path, &v, &n));
     vlm_status status = VLM_OK;
     int64_t own = 0;
-    while (own < n && v[own] < t->at.step) own++;
+    while (own < n && v[own] < step) own++;
     for (int64_t i = 0; i < n && !status; i++) {
         char *path = NULL;
         bool recent = i <= own && (!t->o->keep || i > own - t->o->keep), best = isfinite(t->at.best) && v[i] == t->at.best_step;
@@ -182,21 +185,17 @@ static vlm_status prune(const vlm_trainer *t, bool newer) {
     return status;
 }
 
-/* Config and tokenizer. A file that somebody took away meanwhile must not be missing in silence: what is written has to open again. */
-static vlm_status copy_beside(const vlm_trainer *t, const char *to) {
-    char *config = vlm_join(t->beside, "config.json"), *tok = vlm_join(t->beside, "tokenizer.json");
-    char *dir = vlm_join(t->beside, "tokenizer");
-    vlm_status status = VLM_OK;
-    if (!config || !tok || !dir) status = vlm_fail_memory(t->beside, 64);
-    else if (!vlm_exists(config)) status = vlm_fail(VLM_EIO, config, "is gone; bring it back, and go on with --resume auto");
-    else if (!vlm_exists(tok) && !vlm_exists(dir)) status = vlm_fail(VLM_EIO, tok, "is gone; bring it back, and go on with --resume auto");
-    else status = vlm_copy_beside(t->beside, to, NULL);
-    free(config);
-    free(tok);
-    free(dir);
-    return status;
-}
+vlm_status vlm_checkpoint_prune(const vlm_trainer *t, int64_t step) { return prune(t, step, true); }
 
+/* The tokenizer's files come from the folder that the model was opened from, which may be gone meanwhile. */
+static vlm_status check_tokenizer(const vlm_trainer *t, const char *dir) {
+    char *own = vlm_join(dir, "tokenizer.json"), *below = vlm_join(dir, "tokenizer/tokenizer.json");
+    bool none = own && below && !vlm_exists(own) && !vlm_exists(below);
+    vlm_status status = own && below ? VLM_OK : vlm_fail_memory(dir, 64);
+    free(own);
+    free(below);
+    return none ? vlm_fail(VLM_EIO, t->m->net->dir, "has lost its tokenizer.json since training began; put it back") : status;
+}
 vlm_status vlm_checkpoint_save(vlm_trainer *t) {
     vlm_dir_writer w = { 0 };
     char *path = NULL, *weights = NULL, *state = NULL, *latest = vlm_join(t->run.path, "latest");
@@ -205,11 +204,12 @@ vlm_status vlm_checkpoint_save(vlm_trainer *t) {
     TRY_DONE(vlm_lines_sync(&t->run.metrics));
     TRY_DONE(vlm_lines_sync(&t->run.quarantine));
     TRY_DONE(step_path(t->run.path, t->at.step, &path));
-    TRY_DONE(vlm_dir_writer_open(path, vlm_exists(path), &w));         /* a broken one, or of a run that went on elsewhere */
+    TRY_DONE(vlm_dir_writer_open(path, true, &w));             /* an old one is of a run that went on elsewhere, or damaged */
     weights = vlm_join(w.temp, "model.safetensors");
     state = vlm_join(w.temp, STATE);
     if (!weights || !state) { status = vlm_fail_memory(path, 64); goto done; }
-    TRY_DONE(copy_beside(t, w.temp));
+    TRY_DONE(vlm_write_ours(t->m, VLM_T_F32, w.temp));
+    TRY_DONE(check_tokenizer(t, w.temp));
     TRY_DONE(vlm_net_save(weights, t->m->net, t->ctx, VLM_T_F32));
     TRY_DONE(write_moments(t, state));
     TRY_DONE(read_back(t, weights, &t->m->net->params, ""));
@@ -218,11 +218,10 @@ vlm_status vlm_checkpoint_save(vlm_trainer *t) {
     TRY_DONE(vlm_checksums_write(w.temp));
     TRY_DONE(vlm_dir_writer_commit(&w));
     TRY_DONE(vlm_link_switch(latest, strrchr(path, '/') + 1));
-    if (t->hooks.saved) t->hooks.saved(t->hooks.user, path);
-    free(t->beside);                   /* before the old one goes */
-    t->beside = path;
+    free(t->m->net->dir);              /* the folder it was opened from may go, as old checkpoints do: this one has the same files */
+    t->m->net->dir = path;
     path = NULL;
-    status = prune(t, true);
+    if (t->hooks.saved) t->hooks.saved(t->hooks.user, t->m->net->dir);
 done:
     vlm_dir_writer_cancel(&w);
     free(path);
@@ -236,7 +235,7 @@ vlm_status vlm_checkpoint_settle(const vlm_trainer *t, const char *path) {
     if (!latest) return vlm_fail_memory(path, 64);
     vlm_status status = vlm_same_file(latest, path) ? VLM_OK : vlm_link_switch(latest, strrchr(path, '/') + 1);
     free(latest);
-    return status ? status : prune(t, false);
+    return status ? status : prune(t, t->at.step, false);
 }
 
 /* ---- Reading ---- */
@@ -270,8 +269,8 @@ static vlm_status check_whole(const char *path) {
     vlm_progress_state at;
     json_t *settings = NULL;
     vlm_weights *w = NULL;
-    vlm_status status = vlm_checksums_check(path);
-    if (!status) status = vlm_checkpoint_read(path, &at, &settings);
+    vlm_status status = vlm_checkpoint_read(path, &at, &settings);
+    if (!status) status = vlm_checksums_check(path);
     if (!status) status = vlm_weights_open(path, &w);
     vlm_weights_close(w);
     json_decref(settings);

@@ -48,6 +48,7 @@ void vlm_corpus_close(vlm_corpus *c) {
         vlm_dataset_close(c->set[i].data);
         free(c->set[i].extent);
         free(c->set[i].role);
+        free(c->set[i].shape);
     }
     free(c->set);
     *c = (vlm_corpus){ 0 };
@@ -93,7 +94,9 @@ vlm_status vlm_corpus_hold_out(vlm_corpus *c, double share) {
         int64_t n = (int64_t)floor(share * (double)s->count + 0.5), *order = malloc((size_t)s->count * sizeof *order);
         if (!order) return vlm_fail_memory("the data", (size_t)s->count * sizeof *order);
         if (n < 1) n = 1;
-        permute(c, STREAM_HELD_OUT, i, 0, order);
+        int same = 0;                  /* data that is named twice: the same samples in both, or they would be trained on after all */
+        while (same < i && !vlm_same_file(vlm_dataset_path(c->set[same].data), vlm_dataset_path(s->data))) same++;
+        permute(c, STREAM_HELD_OUT, same, 0, order);
         for (int64_t k = s->count - n; k < s->count && n < s->count; k++) s->role[order[k]] = VLM_SPLIT_HELD_OUT;
         free(order);
         if (n >= s->count)
@@ -115,14 +118,18 @@ static vlm_status push(vlm_picks *p, int64_t *room, int set, int64_t sample) {
     p->pick[p->n++] = (vlm_pick){ set, sample };
     return VLM_OK;
 }
+/* Samples of a set that the epochs before `epoch` take. A weight is a decimal, rounded to binary: what is a whole number up to that
+   rounding is one (0.29 × 100). */
+static int64_t taken_before(const vlm_corpus_set *s, int64_t epoch) {
+    return (int64_t)floor(s->weight * (double)s->count * (double)epoch * (1 + 1e-15));
+}
 vlm_status vlm_corpus_order(const vlm_corpus *c, int64_t epoch, vlm_picks *out) {
     vlm_picks p = { 0 };
     int64_t room = 0, *order = NULL;
     vlm_status status = VLM_OK;
     for (int i = 0; i < c->sets; i++) {
         const vlm_corpus_set *s = &c->set[i];
-        double each = s->weight * (double)s->count;
-        int64_t from = (int64_t)floor(each * (double)epoch), to = (int64_t)floor(each * (double)(epoch + 1)), have = -1;
+        int64_t from = taken_before(s, epoch), to = taken_before(s, epoch + 1), have = -1;
         free(order);
         if (!(order = malloc((size_t)s->count * sizeof *order))) { status = vlm_fail_memory("the order of samples", 8); goto done; }
         for (int64_t k = from; k < to; k++) {
@@ -162,6 +169,29 @@ vlm_status vlm_corpus_all(const vlm_corpus *c, vlm_split role, vlm_picks *out) {
 
 /* ---- Scan ---- */
 
+static vlm_status see_shape(vlm_corpus_set *s, const vlm_image_plan *p, bool tiled) {
+    int64_t h = tiled ? p->rows : p->tokens.h, w = tiled ? p->cols : p->tokens.w, lo = 0, hi = s->shapes;
+    while (lo < hi) {
+        int64_t mid = (lo + hi) / 2;
+        const vlm_shape *a = &s->shape[mid];
+        if (a->h < h || (a->h == h && a->w < w)) lo = mid + 1;
+        else hi = mid;
+    }
+    if (lo < s->shapes && s->shape[lo].h == h && s->shape[lo].w == w) { s->shape[lo].n++; return VLM_OK; }
+    vlm_shape *q = realloc(s->shape, (size_t)(s->shapes + 1) * sizeof *q);
+    if (!q) return vlm_fail_memory("the images' grids", (size_t)s->shapes * sizeof *q);
+    s->shape = q;
+    memmove(q + lo + 1, q + lo, (size_t)(s->shapes++ - lo) * sizeof *q);
+    q[lo] = (vlm_shape){ h, w, p->image_tokens, 1 };
+    return VLM_OK;
+}
+static vlm_status see(vlm_corpus_set *s, const vlm_model *m, const vlm_loaded *l) {
+    s->extent[l->pick.sample] = vlm_example_extent(m, &l->example);
+    for (int64_t i = 0; i < l->example.images; i++)
+        TRY(see_shape(s, &l->example.image[i].plan, m->rule.kind == VLM_RULE_TILES));
+    return VLM_OK;
+}
+
 vlm_status vlm_corpus_scan(vlm_corpus *c, const vlm_example_rule *rule, int threads, bool decode, vlm_bad_fn *bad, void *user) {
     vlm_loader *l = NULL;
     vlm_picks all = { 0 };
@@ -178,7 +208,7 @@ vlm_status vlm_corpus_scan(vlm_corpus *c, const vlm_example_rule *rule, int thre
         if (got.status) {
             s->role[got.pick.sample] = VLM_SPLIT_BAD;
             if (bad) status = bad(user, c, got.pick, got.why, got.message);
-        } else s->extent[got.pick.sample] = vlm_example_extent(rule->m, &got.example);
+        } else status = see(s, rule->m, &got);
         vlm_loaded_free(&got);
         if (!status) status = vlm_progress("samples", i + 1, all.n);
         if (status) goto done;

@@ -5,12 +5,15 @@
 #include "train/example.h"
 
 typedef enum vlm_split { VLM_SPLIT_TRAIN, VLM_SPLIT_HELD_OUT, VLM_SPLIT_BAD } vlm_split;
+typedef struct vlm_shape { int64_t h, w, tokens, n; } vlm_shape;       /* n images of this grid: of tokens, or of tiles */
 typedef struct vlm_corpus_set {
     vlm_dataset *data;
     double weight;                     /* an epoch takes weight × count samples of it */
     int64_t count;
     vlm_extent *extent;                /* (count), after the scan */
     unsigned char *role;               /* (count) vlm_split */
+    vlm_shape *shape;                  /* (shapes), after the scan: of all images of good samples, by h and w */
+    int64_t shapes;
 } vlm_corpus_set;
 typedef struct vlm_corpus { vlm_corpus_set *set; int sets; uint64_t seed; bool shuffle; } vlm_corpus;
 typedef struct vlm_pick { int set; int64_t sample; } vlm_pick;

@@ -22,11 +22,8 @@ static vlm_status dump(vlm_trainer *t, const vlm_param *p, const char *name, flo
 }
 vlm_status vlm_dump_grads(vlm_trainer *t) {
     vlm_update u = { .step = t->at.step + 1 };
-    vlm_picks seen = { 0 };
     bool any, tied = t->m->net->lm.cfg.tied;
-    vlm_status status = vlm_trainer_gradients(t, &u, &seen, &any);
-    free(seen.pick);
-    TRY(status);
+    TRY(vlm_trainer_gradients(t, &u, &any));
     if (!any || !u.labels) return vlm_fail(VLM_EFORMAT, t->o->data[0], "has no label in its first update; there is no gradient to write");
     if (!vlm_is_dir(t->o->dump_grads) && mkdir(t->o->dump_grads, 0777)) return vlm_fail_errno(t->o->dump_grads, "make the folder");
     float scale = t->o->mean_per_microbatch ? 1 / (float)t->o->accumulate : 1 / (float)u.labels;

@@ -5,16 +5,6 @@
 
 /* ---- Images ---- */
 
-static uint64_t key_of(const vlm_bitmap *b) {          /* FNV-1a over words of the decoded picture and its sides */
-    uint64_t h = 0xCBF29CE484222325u;
-    size_t n = (size_t)b->w * (size_t)b->h * 3, i = 0;
-    for (uint64_t v; i + 8 <= n; i += 8) memcpy(&v, b->rgb + i, 8), h = (h ^ v) * 0x100000001B3u, h ^= h >> 29;
-    for (; i < n; i++) h = (h ^ b->rgb[i]) * 0x100000001B3u;
-    h = (h ^ (uint64_t)b->w) * 0x100000001B3u;
-    h = (h ^ (uint64_t)b->h) * 0x100000001B3u;
-    return h ^ h >> 32;
-}
-
 static vlm_status pixels_of(const vlm_model *m, const vlm_bitmap *b, vlm_seen *seen, const char *where) {
     const vlm_image_plan *p = &seen->plan;
     size_t work_bytes = vlm_process_bytes(&m->rule, p), bytes = (size_t)(p->n * 3 * p->tile_h * p->tile_w) * sizeof(float);
@@ -121,25 +111,47 @@ static vlm_status fit(const vlm_example_rule *r, const struct vlm_sample *s, con
     return fits(r, e) ? VLM_OK : too_long(r, s, e, why);
 }
 
+typedef struct bytes { unsigned char *data; size_t n; } bytes;
+/* Image i's features, where there are some, else its pixels. */
+static vlm_status look(const vlm_example_rule *r, const struct vlm_sample *s, int64_t i, bytes *file, vlm_example *e, vlm_bad *why) {
+    const vlm_image_plan *p = &e->image[i].plan;
+    vlm_bitmap b;
+    if (r->cache) {
+        TRY(vlm_cache_get(r->cache, file->data, file->n, p, &e->cached[i]));
+        if (e->cached[i].own) e->bytes += (size_t)(p->n * p->patches.h * p->patches.w * r->m->net->vit.cfg.D) * sizeof(float);
+        if (e->cached[i].features) return VLM_OK;      /* the bytes have been decoded before, and were good */
+    }
+    TRY(vlm_sample_image_decode(s, i, &r->m->limits, file->data, file->n, &b, why));
+    free(file->data);
+    file->data = NULL;
+    vlm_status status = pixels_of(r->m, &b, &e->image[i], s->where);
+    e->bytes += (size_t)(p->n * 3 * p->tile_h * p->tile_w) * sizeof(float);
+    vlm_bitmap_close(&b);
+    return status;
+}
 vlm_status vlm_example_make(const vlm_example_rule *r, const struct vlm_sample *s, bool pixels, vlm_example *out, vlm_bad *why) {
     const vlm_model *m = r->m;
     vlm_example e = { .images = s->images };
-    vlm_bitmap *b = calloc((size_t)s->images + 1, sizeof *b);
+    vlm_bitmap *size = calloc((size_t)s->images + 1, sizeof *size);
+    bytes *file = calloc((size_t)s->images + 1, sizeof *file);
     vlm_status status = VLM_OK;
     *why = VLM_BAD_NONE;
     e.image = calloc((size_t)s->images + 1, sizeof *e.image);
-    e.key = calloc((size_t)s->images + 1, sizeof *e.key);
-    if (!b || !e.image || !e.key) { status = vlm_fail_memory(s->where, (size_t)s->images * sizeof *e.image); goto done; }
+    if (pixels && r->cache) e.cached = calloc((size_t)s->images + 1, sizeof *e.cached);
+    if (!size || !file || !e.image || (pixels && r->cache && !e.cached)) {
+        status = vlm_fail_memory(s->where, (size_t)s->images * sizeof *e.image);
+        goto done;
+    }
     for (int64_t i = 0; i < s->images; i++) {
         vlm_image_info info;
-        if (pixels) TRY_DONE(vlm_sample_image_load(s, i, &m->limits, &b[i], why));
-        else {
-            TRY_DONE(vlm_sample_image_probe(s, i, &m->limits, &info, why));
-            b[i].w = info.w, b[i].h = info.h;
-        }
+        if (pixels) {
+            TRY_DONE(vlm_sample_image_bytes(s, i, &m->limits, &file[i].data, &file[i].n, why));
+            TRY_DONE(vlm_sample_image_header(s, i, &m->limits, file[i].data, file[i].n, &info, why));
+        } else TRY_DONE(vlm_sample_image_probe(s, i, &m->limits, &info, why));
+        size[i].w = info.w, size[i].h = info.h;
     }
     *why = VLM_BAD_TOO_LARGE;          /* what the rule refuses: more tiles than names, one block over --max-image-tokens */
-    status = fit(r, s, b, &e, why);
+    status = fit(r, s, size, &e, why);
     if (status == VLM_EFORMAT) *why = VLM_BAD_JSON;            /* text that the tokenizer cannot take */
     else if (status && status != VLM_ELIMIT) *why = VLM_BAD_NONE;
     if (status) goto done;
@@ -150,35 +162,57 @@ vlm_status vlm_example_make(const vlm_example_rule *r, const struct vlm_sample *
         goto done;
     }
     for (int64_t i = 0; pixels && i < s->images; i++) {
-        const vlm_image_plan *p = &e.image[i].plan;
-        e.key[i] = key_of(&b[i]);
-        TRY_DONE(pixels_of(m, &b[i], &e.image[i], s->where));
-        vlm_bitmap_close(&b[i]);
-        e.bytes += (size_t)(p->n * 3 * p->tile_h * p->tile_w) * sizeof(float);
+        TRY_DONE(look(r, s, i, &file[i], &e, why));
+        free(file[i].data);
+        file[i].data = NULL;
     }
     *out = e;
     e = (vlm_example){ 0 };
 done:
-    for (int64_t i = 0; b && i < s->images; i++) if (b[i].rgb) vlm_bitmap_close(&b[i]);
-    free(b);
+    for (int64_t i = 0; file && i < s->images; i++) free(file[i].data);
+    free(file);
+    free(size);
     vlm_example_free(&e);
     return status;
 }
 void vlm_example_free(vlm_example *e) {
-    for (int64_t i = 0; e->image && i < e->images; i++) free(e->image[i].pixels);
+    for (int64_t i = 0; i < e->images; i++) {
+        if (e->image) free(e->image[i].pixels);
+        if (e->cached) vlm_cached_free(&e->cached[i]);
+    }
     free(e->image);
-    free(e->key);
+    free(e->cached);
     free(e->learnt);
     vlm_ids_free(&e->ids);
     *e = (vlm_example){ 0 };
 }
 vlm_extent vlm_example_extent(const vlm_model *m, const vlm_example *e) {
+    const vlm_net *net = m->net;
     vlm_extent x = { .tokens = (int64_t)e->ids.n, .labels = e->labels, .images = e->images, .units = e->units, .patches = e->patches };
-    x.rows = x.patches + x.units * vlm_vit_prefix(&m->net->vit.cfg);
+    double head = 2 * (double)net->lm.cfg.D * (double)net->lm.cfg.V;
+    size_t work = 0;
+    x.rows = x.patches + x.units * vlm_vit_prefix(&net->vit.cfg);
     for (int64_t i = 0; i < e->images; i++) {
         const vlm_image_plan *p = &e->image[i].plan;
+        size_t bytes = vlm_process_bytes(&m->rule, p);
         if (x.most < p->patches.h * p->patches.w) x.most = p->patches.h * p->patches.w;
         x.image_tokens += p->image_tokens;
+        x.pixel_bytes += p->n * 3 * p->tile_h * p->tile_w * (int64_t)sizeof(float);
+        x.work_bytes += 3 * p->w * p->h;
+        if (work < bytes) work = bytes;
+        x.flop.vision += (double)p->n * vlm_vit_flop(&net->vit.cfg, p->patches);
     }
+    x.work_bytes += (int64_t)work;
+    x.flop.projector = 2 * (double)x.image_tokens * (double)(net->vit.cfg.D * net->shuffle * net->shuffle) * (double)net->lm.cfg.D;
+    x.flop.blocks = vlm_lm_flop(&net->lm.cfg, x.tokens, 0) - head;     /* which counts one row's */
+    x.flop.head = head * (double)x.labels;
     return x;
+}
+void vlm_extent_add(vlm_extent *sum, const vlm_extent *x) {
+    sum->tokens += x->tokens, sum->labels += x->labels, sum->images += x->images, sum->units += x->units, sum->patches += x->patches;
+    sum->rows += x->rows, sum->image_tokens += x->image_tokens, sum->pixel_bytes += x->pixel_bytes;
+    if (sum->most < x->most) sum->most = x->most;
+    if (sum->work_bytes < x->work_bytes) sum->work_bytes = x->work_bytes;
+    sum->flop.vision += x->flop.vision, sum->flop.projector += x->flop.projector;
+    sum->flop.blocks += x->flop.blocks, sum->flop.head += x->flop.head;
 }

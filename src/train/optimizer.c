@@ -12,13 +12,15 @@ double vlm_schedule(int64_t it, int64_t steps, double warm, bool constant) {
 }
 
 static int64_t blocks_of(size_t bytes) { return (int64_t)((bytes / sizeof(real) + VLM_SUM_BLOCK - 1) / VLM_SUM_BLOCK); }
-size_t vlm_optimizer_bytes(const vlm_net *net, unsigned trained) {
-    size_t n = 0;
+size_t vlm_optimizer_bytes(const vlm_net *net, unsigned trained) {     /* as vlm_net_zeros places them, padding of panels included */
+    size_t bytes = 0;
     for (int i = 0; i < net->params.n; i++) {
-        const vlm_param *p = &net->params.p[i];
-        if (!p->tied && trained & 1u << p->group) n += (size_t)vlm_param_len(p) * sizeof(real) + (p->row ? 0 : 64);
+        void *data;
+        int64_t n;
+        if (!(trained & 1u << net->params.p[i].group) || !vlm_params_operand(&net->params, i, &data, &n)) continue;
+        bytes += ((size_t)n * sizeof(real) + 63) & ~(size_t)63;
     }
-    return 3 * n;
+    return 3 * bytes;
 }
 vlm_status vlm_optimizer_open(const vlm_net *net, unsigned trained, bool decay_all, vlm_optimizer *out) {
     vlm_optimizer o = { .net = net, .trained = trained, .decay_all = decay_all };

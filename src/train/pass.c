@@ -12,7 +12,8 @@ struct vlm_pass {
     vlm_vit_acts vit;
     vlm_lm_acts lm;
     act *shuffled, *tokens;            /* (image_tokens, vision D · s²), (image_tokens, D): projected rows, then gradients by them */
-    act *feature;                      /* (most, vision D): one cached image */
+    act *patches;                      /* (rows, vision D), with features: patch rows of all units, from the cache or the encoder */
+    float *rounded;                    /* (most, vision D), host: one unit on its way to bf16 */
     act *hidden;                       /* (labels, D): of labelled rows, then the gradient by them */
     act *logits;                       /* (chunk, V) */
     real *nll, *lse;                   /* (chunk) */
@@ -20,7 +21,7 @@ struct vlm_pass {
     int64_t chunk;
     float *host_nll;                   /* (labels) */
     int64_t *ids;                      /* (tokens): those of text, -1 for image rows */
-    int64_t *at;                       /* (units): first patch row in vit.x; -1: from a cache */
+    int64_t *at;                       /* (units): first patch row in vit.x, with features in patches */
     vlm_grid *grid;                    /* (units), of those that go through the encoder */
     const float **pixels;
     int64_t encoded;
@@ -40,7 +41,8 @@ static void take(vlm_arena *dev, vlm_arena *host, const vlm_net *net, const vlm_
     if (p->chunk > c->labels) p->chunk = c->labels;
     VLM_TAKE(dev, p->shuffled, c->image_tokens, v->D * net->shuffle * net->shuffle);
     VLM_TAKE(dev, p->tokens, c->image_tokens, l->D);
-    if (o->features) VLM_TAKE(dev, p->feature, c->most, v->D);
+    if (o->features) VLM_TAKE(dev, p->patches, c->rows, v->D);
+    if (o->features && o->bf16) VLM_TAKE(host, p->rounded, c->most, v->D);
     VLM_TAKE(dev, p->hidden, c->labels, l->D);
     VLM_TAKE(dev, p->nll, p->chunk);
     VLM_TAKE(dev, p->lse, p->chunk);
@@ -53,7 +55,7 @@ static void take(vlm_arena *dev, vlm_arena *host, const vlm_net *net, const vlm_
     size_t mark = vlm_arena_mark(dev);
     bool vision = trains(o, VLM_VISION);
     if (c->units) vlm_vit_take_rows(dev, host, v, c->rows, c->units, c->most, vision ? save : VLM_SAVE_NOTHING, &p->vit);
-    if (!vision && !o->features) vlm_arena_rewind(dev, mark);  /* a frozen encoder is done when the decoder begins */
+    if (!vision) vlm_arena_rewind(dev, mark);  /* a frozen encoder is done when the decoder begins */
     vlm_lm_take(dev, host, l, c->tokens, c->samples, save, &p->lm);
     VLM_TAKE(dev, p->logits, p->chunk, l->V);
 }
@@ -88,6 +90,14 @@ void vlm_pass_close(vlm_pass *p) {
     free(p);
 }
 
+/* The products of a part that learns cost a forward each for the gradients by inputs and by weights. */
+double vlm_pass_flop(const vlm_flop *f, unsigned trained, bool recompute) {
+    bool vision = trained >> VLM_VISION & 1, projector = trained >> VLM_PROJECTOR & 1, language = trained >> VLM_LANGUAGE & 1;
+    if (!trained) return f->vision + f->projector + f->blocks + f->head;
+    return f->vision * (vision ? 3 + recompute : 1) + f->projector * (1 + vision + projector) + f->blocks * (2 + language + recompute) +
+           f->head * (2 + language);
+}
+
 /* ---- Forward ---- */
 
 static vlm_status check_caps(const vlm_caps *c, const vlm_batch *b) {
@@ -102,27 +112,44 @@ static vlm_status check_caps(const vlm_caps *c, const vlm_batch *b) {
     return VLM_OK;
 }
 
+/* Unit u's patch rows into `patches`: from the cache, or from the encoder, whose first one is at x. */
+static void keep(vlm_pass *p, const vlm_batch *b, int64_t u, const act *x) {
+    const vlm_ops *ops = &p->net->ops;
+    int64_t D = p->net->vit.cfg.D, n = b->grid[u].h * b->grid[u].w;
+    size_t bytes = (size_t)(n * D) * sizeof(float);
+    act *to = act_at(p->patches, p->at[u] * D);
+    if (b->features[u]) ops->upload(p->ctx, to, b->features[u], bytes);
+    else if (!p->o.bf16) ops->copy_forward(p->ctx, to, D, x, D, n, D);
+    else {
+        ops->download(p->ctx, p->rounded, x, bytes);
+        ops->sync(p->ctx);
+        for (int64_t i = 0; i < n * D; i++) p->rounded[i] = vlm_bf16_float(vlm_float_bf16(p->rounded[i]));
+        ops->upload(p->ctx, to, p->rounded, bytes);
+        ops->sync(p->ctx);
+    }
+}
 /* Patch rows of all images, at their places; then their tokens, all at once. */
 static vlm_status see(vlm_pass *p, const vlm_batch *b) {
     const vlm_net *net = p->net;
     const vlm_ops *ops = &net->ops;
     const vlm_vit_config *c = &net->vit.cfg;
-    int64_t s = net->shuffle, row = 0, width = c->D * s * s;
+    int64_t s = net->shuffle, width = c->D * s * s, x = 0;
     p->encoded = 0;
     for (int64_t u = 0; u < b->units; u++) {
-        p->at[u] = -1;
         if (b->features[u]) continue;
-        p->at[u] = row + vlm_vit_prefix(c);
-        row = p->at[u] + b->grid[u].h * b->grid[u].w;
         p->grid[p->encoded] = b->grid[u];
         p->pixels[p->encoded++] = b->pixels[u];
     }
     if (p->encoded) TRY(vlm_vit_forward(p->ctx, ops, &net->vit, p->grid, p->encoded, p->pixels, &p->vit));
-    for (int64_t u = 0, t = 0; u < b->units; u++) {
+    for (int64_t u = 0, row = 0, t = 0; u < b->units; u++) {
         vlm_grid g = b->grid[u];
-        const act *x = p->at[u] < 0 ? p->feature : act_at(p->vit.x, p->at[u] * c->D);
-        if (p->at[u] < 0) ops->upload(p->ctx, p->feature, b->features[u], (size_t)(g.h * g.w * c->D) * sizeof(float));
-        ops->shuffle_forward(p->ctx, act_at(p->shuffled, t * width), x, g.h, g.w, s, c->D);
+        if (!b->features[u]) x += vlm_vit_prefix(c);
+        p->at[u] = p->o.features ? row : x;
+        if (p->o.features) keep(p, b, u, act_at(p->vit.x, x * c->D));
+        const act *rows = act_at(p->o.features ? p->patches : p->vit.x, p->at[u] * c->D);
+        ops->shuffle_forward(p->ctx, act_at(p->shuffled, t * width), rows, g.h, g.w, s, c->D);
+        row += g.h * g.w;
+        if (!b->features[u]) x += g.h * g.w;
         t += vlm_tokens_of(g, s);
     }
     ops->linear_forward(p->ctx, p->tokens, p->shuffled, &net->projector, NULL, NULL, b->image_tokens);
@@ -219,6 +246,6 @@ void vlm_pass_backward(vlm_pass *p, const vlm_batch *b) {
 const act *vlm_pass_embedding_gradient(const vlm_pass *p) { return p->lm.h; }
 void vlm_pass_features(vlm_pass *p, const vlm_batch *b, int64_t unit, float *out) {
     int64_t D = p->net->vit.cfg.D;
-    p->net->ops.download(p->ctx, out, act_at(p->vit.x, p->at[unit] * D), (size_t)(b->grid[unit].h * b->grid[unit].w * D) * sizeof(float));
+    p->net->ops.download(p->ctx, out, act_at(p->patches, p->at[unit] * D), (size_t)(b->grid[unit].h * b->grid[unit].w * D) * sizeof(float));
     p->net->ops.sync(p->ctx);
 }

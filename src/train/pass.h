@@ -7,31 +7,37 @@
 #include "train/example.h"
 
 /* ---- A batch: whole samples, one after another ---- */
+typedef struct vlm_origin { const vlm_seen *image; const vlm_cached *cached; int64_t tile; } vlm_origin;      /* cached NULL: no cache */
 typedef struct vlm_run { int64_t row, from, rows; } vlm_run;           /* rows of one array that are those from `from` on of another */
 typedef struct vlm_batch {
     int64_t units, samples, T, labels, images, patches, image_tokens, rows, most, runs;
+    int64_t cached;                    /* images that come as features */
     vlm_grid *grid;                    /* (units) */
     const float **pixels;              /* (units) the examples': they must live as long as the batch */
-    const float **features;            /* (units) patch features from a cache, (h·w, D); NULL: the encoder makes them */
+    const float **features;            /* (units) patch features from a cache, (h·w, D); NULL: the encoder makes them. The examples', too */
+    vlm_origin *origin;                /* (units) which tile of which image of the examples */
     vlm_segment *segment;              /* (samples) rows of T */
     int64_t *ids;                      /* (T) */
     vlm_run *run;                      /* (runs) rows of T that take rows of the projected tokens */
     int64_t *label_row, *label;        /* (labels) ascending rows of T, and the id that each predicts */
     int64_t *label_end;                /* (samples) labels of samples 0..i: where sample i's end */
+    vlm_flop flop;                     /* of a forward; what comes as features costs nothing */
     int64_t room[5];                   /* of units, samples, T, runs, labels */
 } vlm_batch;
+/* The most that a batch holds. */
+typedef struct vlm_caps { int64_t units, rows, most, tokens, image_tokens, samples, labels; } vlm_caps;
+vlm_status vlm_batch_reserve(vlm_batch *b, const vlm_caps *most);  /* memory for so much at once; VLM_ENOMEM */
 vlm_status vlm_batch_add(vlm_batch *b, const vlm_model *m, const vlm_example *e);      /* VLM_ENOMEM: the batch is as before */
 void       vlm_batch_reset(vlm_batch *b);              /* empty; keeps its memory */
 void       vlm_batch_free(vlm_batch *b);               /* zeroed is fine */
 
 /* ---- The pass ---- */
-/* The most that a batch holds. */
-typedef struct vlm_caps { int64_t units, rows, most, tokens, image_tokens, samples, labels; } vlm_caps;
 typedef struct vlm_pass_options {
     vlm_caps caps;
     unsigned trained;                  /* groups that are (1 << vlm_group); 0: losses only */
     bool recompute;
-    bool features;                     /* images may come as features: the frozen encoder is left out where they do */
+    bool features;                     /* images may come as features: the encoder, which is frozen, is left out where they do */
+    bool bf16;                         /* with features: those that the encoder makes are rounded, as a cache would */
 } vlm_pass_options;
 typedef struct vlm_pass vlm_pass;
 /* Bytes that a pass takes, of device and host memory; SIZE_MAX if they overflow. */
@@ -45,10 +51,13 @@ void       vlm_pass_close(vlm_pass *p);                /* NULL is fine */
 vlm_status vlm_pass_forward(vlm_pass *p, const vlm_batch *b, bool train, float scale, const float **nll);
 /* Adds the gradients of Σ nll · scale. After vlm_pass_forward with train. */
 void       vlm_pass_backward(vlm_pass *p, const vlm_batch *b);
-/* Gradient by the embeddings (T, D) after vlm_pass_backward, where the ops run; for tests. */
+/* Gradient by the embeddings (T, D) after vlm_pass_backward, where the ops run; for tests. Only where vision is not trained: the encoder's
+   backward takes this memory. */
 const act *vlm_pass_embedding_gradient(const vlm_pass *p);
-/* Patch features of the batch's images, after a forward without features: unit i's (h·w, D) to out, host memory. */
+/* Patch features that the encoder made in the last forward: unit i's (h·w, D) to out, host memory. Of a pass that was opened with
+   `features`. */
 void       vlm_pass_features(vlm_pass *p, const vlm_batch *b, int64_t unit, float *out);
-/* Multiplications and additions of linear layers and attention in a forward pass, head on labelled rows only. */
-double     vlm_batch_flop(const vlm_net *net, const vlm_batch *b);
+/* Of a pass forward and back with these options: as many forwards as a part needs; none back where nothing comes back. Without recompute,
+   it is what the batch's work is worth, whatever is done twice. */
+double     vlm_pass_flop(const vlm_flop *forward, unsigned trained, bool recompute);
 #endif

@@ -2,29 +2,24 @@
 #include "base/log.h"
 #include "train/train_impl.h"
 #include <dirent.h>
-#include <errno.h>
+#include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <utf8proc.h>
 
-static vlm_status make_dirs(const char *path) {
-    char *p = strdup(path);
-    if (!p) return vlm_fail_memory(path, strlen(path));
-    vlm_status status = VLM_OK;
-    for (char *s = p + 1;; s++) {
-        char c = *s;
-        if (c && c != '/') continue;
-        *s = 0;
-        bool there = vlm_is_dir(p), made = !there && !mkdir(p, 0777);
-        if (!there && !made && errno != EEXIST) status = vlm_fail_errno(p, "make the folder");
-        else if (made) status = vlm_sync_parent(p);    /* or a checkpoint that is on the disk has no way to it */
-        if (status || !c) break;
-        *s = c;
-    }
-    free(p);
-    return status ? status : vlm_is_dir(path) ? VLM_OK : vlm_fail(VLM_EIO, path, "is no folder; name one for the run");
+/* A start that came to no update leaves a folder that counts as empty. */
+static bool leftover(const char *path, const char *name) {
+    char *file;
+    struct stat st;
+    if (!strcmp(name, "lock") || !strcmp(name, "quarantine.jsonl") || !strcmp(name, "run.json")) return true;
+    if (strcmp(name, "metrics.jsonl") || !(file = vlm_join(path, name))) return false;
+    bool none = !lstat(file, &st) && S_ISREG(st.st_mode) && !st.st_size;
+    free(file);
+    return none;
 }
 static vlm_status check_empty(const char *path) {
     DIR *d = opendir(path);
@@ -32,7 +27,7 @@ static vlm_status check_empty(const char *path) {
     vlm_status status = VLM_OK;
     if (!d) return vlm_fail_errno(path, "read");
     while (!status && (e = readdir(d)))
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, "lock"))
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && !leftover(path, e->d_name))
             status = vlm_fail(VLM_EIO, path, "is not empty (it holds %s); give --resume auto to go on with that run, or name another "
                               "folder", e->d_name);
     closedir(d);
@@ -44,7 +39,7 @@ vlm_status vlm_run_open(const char *path, bool resume, vlm_run_dir *out) {
     char *lock = vlm_join(path, "lock");
     vlm_status status = VLM_OK;
     if (!r.path || !r.bad || !lock) { status = vlm_fail_memory(path, strlen(path)); goto done; }
-    TRY_DONE(make_dirs(path));
+    TRY_DONE(vlm_dir_make(path));
     TRY_DONE(vlm_lock_open(lock, &r.lock));
     if (!resume) TRY_DONE(check_empty(path));
     TRY_DONE(vlm_sweep(path, NULL));
@@ -142,16 +137,55 @@ static vlm_status add(vlm_lines *l, json_t *j) {
     return status;
 }
 static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
-vlm_status vlm_run_metrics(vlm_run_dir *r, const vlm_update *u) {
+/* A row of an update is put together by hand: it takes no memory, as nothing in an update does. */
+typedef struct row { char text[8192]; size_t n; } row;
+__attribute__((format(printf, 2, 3))) static void put(row *r, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(r->text + r->n, sizeof r->text - r->n, fmt, args);
+    va_end(args);
+    r->n += n < 0 ? 0 : (size_t)n < sizeof r->text - r->n ? (size_t)n : sizeof r->text - 1 - r->n;
+}
+static void put_real(row *r, const char *key, double x) {
+    size_t at = r->n;
+    if (!isfinite(x)) { put(r, "%snull", key); return; }
+    put(r, "%s%.9g", key, x);
+    char *comma = memchr(r->text + at + strlen(key), ',', r->n - at - strlen(key));
+    if (comma) *comma = '.';           /* the program's locale */
+}
+static void put_text(row *r, const char *s) {
+    put(r, "\"");
+    for (utf8proc_ssize_t k; *s; s += k) {
+        utf8proc_int32_t c;
+        k = utf8proc_iterate((const utf8proc_uint8_t *)s, -1, &c);
+        if (k < 1) put(r, "?"), k = 1;                 /* names of files may be anything; JSON takes UTF-8 */
+        else if (c < 0x20) put(r, "\\u%04x", (unsigned)c);
+        else put(r, "%s%.*s", c == '"' || c == '\\' ? "\\" : "", (int)k, s);
+    }
+    put(r, "\"");
+}
+vlm_status vlm_run_metrics(vlm_run_dir *run, const vlm_update *u) {
     static const char *const names[VLM_GROUPS] = { "vision", "projector", "language" };
-    json_t *lr = json_object();
-    for (int g = 0; g < VLM_GROUPS; g++) if (u->lr[g] >= 0) json_object_set_new(lr, names[g], json_real(u->lr[g]));
-    json_t *j = json_pack("{s:I,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:o,s:b}", "step", (json_int_t)u->step, "loss", number(u->loss),
-                          "grad_norm", number(u->grad_norm), "lr", lr, "samples", (json_int_t)u->samples, "tokens",
-                          (json_int_t)u->tokens, "labels", (json_int_t)u->labels, "images", (json_int_t)u->images, "patches", (json_int_t)u->patches, "ms",
-                          number(round(u->ms * 1e3) / 1e3), "skipped", u->skipped);
-    if (j && u->why) json_object_set_new(j, "why", json_string(u->why));
-    return add(&r->metrics, j);
+    row r = { .n = 0 };
+    const char *comma = "";
+    put(&r, "{\"step\":%" PRId64, u->step);
+    put_real(&r, ",\"loss\":", u->loss);
+    put_real(&r, ",\"grad_norm\":", u->grad_norm);
+    put(&r, ",\"lr\":{");
+    for (int g = 0; g < VLM_GROUPS; g++) {
+        char key[24];
+        if (u->lr[g] < 0) continue;
+        snprintf(key, sizeof key, "%s\"%s\":", comma, names[g]);
+        put_real(&r, key, u->lr[g]);
+        comma = ",";
+    }
+    put(&r, "},\"samples\":%" PRId64 ",\"tokens\":%" PRId64 ",\"labels\":%" PRId64 ",\"images\":%" PRId64 ",\"patches\":%" PRId64,
+        u->samples, u->tokens, u->labels, u->images, u->patches);
+    put_real(&r, ",\"ms\":", round(u->ms * 1e3) / 1e3);
+    put(&r, ",\"skipped\":%s", u->skipped ? "true" : "false");
+    if (u->why) put(&r, ",\"why\":"), put_text(&r, u->why);
+    put(&r, "}");
+    return vlm_lines_add(&run->metrics, r.text, r.n);
 }
 vlm_status vlm_run_validation(vlm_run_dir *r, int64_t step, double loss, int64_t labels) {
     return add(&r->metrics, json_pack("{s:I,s:o,s:I}", "step", (json_int_t)step, "val_loss", number(loss), "val_labels",

@@ -48,8 +48,8 @@ vlm_status vlm_settings_make(vlm_trainer *t) {
     vlm_status status = VLM_OK;
     t->settings = s;
     if (!s || !data || !val || !lr) { status = vlm_fail_memory("the settings", 4096); goto done; }
-    TRY_DONE(data_json(&t->corpus, data));
-    TRY_DONE(data_json(&t->held_out, val));
+    TRY_DONE(data_json(&t->data.corpus, data));
+    TRY_DONE(data_json(&t->data.held_out, val));
     for (int g = 0; g < VLM_GROUPS; g++) if (t->trained & 1u << g) json_object_set_new(lr, groups[g], json_real(o->lr[g]));
     json_object_set_new(s, "model", hex(vlm_net_hash(t->m->net)));
     json_object_set(s, "data", data);
@@ -72,13 +72,20 @@ vlm_status vlm_settings_make(vlm_trainer *t) {
     json_object_set_new(s, "max-grad-norm", json_real(o->max_grad_norm));
     json_object_set_new(s, "skip-above", json_real(o->skip_above));
     json_object_set_new(s, "freeze", group_list(o->frozen));
+    const vlm_image_limits *l = &t->m->limits;         /* what these refuse is not trained on */
+    const int64_t *r = o->dataset.rating_min;
+    json_object_set_new(s, "limits", json_pack("{s:I,s:I,s:I,s:I}", "max-images", (json_int_t)o->dataset.max_images, "max-pixels",
+                                               (json_int_t)l->max_pixels, "max-side", (json_int_t)l->max_side_px, "max-bytes",
+                                               (json_int_t)l->max_bytes));
+    json_object_set_new(s, "ratings", json_pack("[I,I,I,I]", (json_int_t)r[0], (json_int_t)r[1], (json_int_t)r[2], (json_int_t)r[3]));
     json_object_set_new(s, "shrink-images", json_boolean(o->shrink_images));
     json_object_set_new(s, "image", vlm_image_rule_json(&t->m->rule));
     json_object_set_new(s, "compat-resize", json_boolean(t->m->rule.compat));
     json_object_set_new(s, "context", json_integer(t->m->context));
     json_object_set_new(s, "template", json_string(vlm_chat_kind_name(t->m->chat)));
     json_object_set_new(s, "fork-maths", json_boolean(t->m->net->fork_maths));
-    json_object_set_new(s, "cache-dtype", json_string(!o->cache_features ? "none" : o->cache_bf16 ? "bf16" : "f32"));
+    /* a cache of f32 changes no bit */
+    json_object_set_new(s, "cache-dtype", json_string(o->cache_features && o->cache_bf16 ? "bf16" : "f32"));
 done:
     json_decref(data);
     json_decref(val);
@@ -153,9 +160,9 @@ vlm_status vlm_manifest_write(const vlm_trainer *t, const char *resumed) {
     if (start && resumed) json_object_set_new(start, "resumed", json_string(resumed));
     if (start && t->o->command) json_object_set_new(start, "command", json_string(t->o->command));
     json_array_append_new(starts, start);
-    j = json_pack("{s:s,s:o,s:o,s:I,s:b,s:O,s:o,s:O}", "model", t->o->model, "data", paths(&t->corpus), "val", paths(&t->held_out),
-                  "total_steps", (json_int_t)t->at.steps, "recompute", t->o->recompute, "settings", t->settings, "trained",
-                  group_list(t->trained), "starts", starts);
+    j = json_pack("{s:s,s:o,s:o,s:I,s:b,s:O,s:o,s:O}", "model", t->o->model, "data", paths(&t->data.corpus), "val",
+                  paths(&t->data.held_out), "total_steps", (json_int_t)t->at.steps, "recompute", t->o->recompute, "settings", t->settings,
+                  "trained", group_list(t->trained), "starts", starts);
     status = j ? vlm_json_write(path, j) : vlm_fail_memory(path, 4096);
 done:
     json_decref(starts);

@@ -6,7 +6,7 @@
 #include "train/loader.h"
 #include "train/optimizer.h"
 #include "train/pass.h"
-#include "train/trainer.h"
+#include "train/plan.h"
 
 /* ---- The folder of a run (run.c) ---- */
 typedef struct vlm_run_dir {
@@ -16,7 +16,8 @@ typedef struct vlm_run_dir {
     json_t *bad;                       /* object: "file\nrow" of each sample that is in quarantine.jsonl */
     int64_t quarantined;
 } vlm_run_dir;
-/* Makes RUN, takes its lock, removes what a killed run left half-written. VLM_EIO: in use, or not empty and resume is not asked for. */
+/* Makes RUN, takes its lock, removes what a killed run left half-written. VLM_EIO: in use, or not empty (but
+   for what a start that came to no update leaves) and resume is not asked for. */
 vlm_status vlm_run_open(const char *path, bool resume, vlm_run_dir *out);
 /* Rows of updates after `step` go, here and in quarantine.jsonl (-1: all); then both files are open. VLM_EFORMAT: of those that are to stay
    one cannot be read, and would go with all that follow. */
@@ -49,33 +50,38 @@ typedef struct vlm_trainer {
     vlm_optimizer opt;
     vlm_pass *pass;
     vlm_pass_options pass_options;
-    vlm_corpus corpus, held_out;       /* held_out: of --val; without it the corpus' own held-out samples */
-    vlm_example_rule rule;
-    const vlm_corpus *vals_of;         /* whose samples val_picks are */
+    vlm_run_data data;
+    vlm_cache *cache;                  /* of features; NULL: none */
     vlm_loader *loader, *val_loader;
-    vlm_picks order, val_picks;        /* of this epoch; of validation */
+    vlm_picks order;                   /* of this epoch */
     bool started;                      /* the loader runs on `order` */
     vlm_batch batch;
     vlm_loaded pending;                /* the sample that the last batch had no room for */
     bool has_pending;
     vlm_loaded *held;                  /* the batch's examples: their pixels */
     int64_t nheld, held_room;
-    char *beside;                      /* a folder that holds what a checkpoint has besides tensors: config, tokenizer */
+    vlm_picks seen;                    /* samples of the update */
+    int64_t seen_room;
     json_t *settings;                  /* what the results depend on: compared on resume */
     vlm_progress_state at;
     double peak;                       /* FLOP a second of this machine; 0: unknown */
     char why[1024];                    /* an update was skipped */
 } vlm_trainer;
 
-/* Losses, and with train gradients, of one update's batches (trainer.c); *any: there was a batch. Which samples they were goes to seen. */
-vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, vlm_picks *seen, bool *any);
+/* Losses and gradients of one update's batches (trainer.c); *any: there was a batch. Which samples they were goes to t->seen. */
+vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, bool *any);
+/* hooks.show for the first o->show held-out samples, with the weights as they are (show.c). A failure is warned of: it ends no run. */
+void       vlm_trainer_show(vlm_trainer *t);
 /* The gradients of the next update, divided by its labels, before clipping: DIR/NAME.npy for each tensor of a checkpoint (dump.c). */
 vlm_status vlm_dump_grads(vlm_trainer *t);
 
 /* ---- Checkpoints (checkpoint.c) ---- */
 /* RUN/step_N: a MODEL folder, train_state.safetensors and checksums.json, written beside, synced, read back, renamed; then `latest` points
-   to it and old ones go, but for the best. The files beside the weights are those of t->beside, which it then becomes itself. */
+   to it. */
 vlm_status vlm_checkpoint_save(vlm_trainer *t);
+/* Checkpoints go but for the last o->keep up to `step` and the best. Called once an update from there on has shown that it is sound: until
+   then the one before stays, too. */
+vlm_status vlm_checkpoint_prune(const vlm_trainer *t, int64_t step);
 /* The checkpoint to go on from, to be freed. o->resume a path: that one; VLM_EARG if RUN has checkpoints and it is not among them. "auto":
    the newest whole one in RUN, with a warning for each that is passed over; NULL if there is none at all, VLM_EFORMAT if none is whole. */
 vlm_status vlm_checkpoint_find(const vlm_train_options *o, char **path);
@@ -90,6 +96,7 @@ vlm_status vlm_checkpoint_moments(vlm_trainer *t, const char *path);
 
 /* DIR/checksums.json: a hash of every file in DIR and in its folders, as they can be read now (checksum.c). */
 vlm_status vlm_checksums_write(const char *dir);
-/* All files that it names are there and hold these bytes; VLM_EFORMAT or VLM_EIO names the first that does not. Others may be there. */
+/* All files that it names are there and hold these bytes; VLM_EFORMAT or VLM_EIO names the first that does not. Others are not looked
+   at. */
 vlm_status vlm_checksums_check(const char *dir);
 #endif

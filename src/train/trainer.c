@@ -8,14 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { MOST_IN_A_ROW = 3, EPOCHS_LOOKED_AT = 32 };
+enum { MOST_IN_A_ROW = 3 };
 
-vlm_train_options vlm_train_defaults(void) {           /* nanoVLM's, where it has one */
-    return (vlm_train_options){ .dataset = VLM_DATASET_OPTIONS, .epochs = 1, .accumulate = 1, .lr = { 5e-5, 5.12e-3, 5e-5 }, .warmup = 0.03,
-                                .weight_decay = 0.01, .max_grad_norm = 1, .eval_every = 500, .save_every = 500, .keep = 3 };
-}
 static double now_ms(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -23,14 +18,6 @@ static double now_ms(void) {
 }
 
 /* ---- Batches ---- */
-
-/* Would a batch that holds b break a cap with x more? An empty one takes what the scan let through. */
-typedef struct load { int64_t samples, tokens, patches; } load;
-static bool full(const vlm_train_options *o, load b, const vlm_extent *x) {
-    if (!b.samples) return false;
-    return (o->batch_samples && b.samples + 1 > o->batch_samples) || (o->batch_tokens && b.tokens + x->tokens > o->batch_tokens) ||
-           (o->batch_patches && b.patches + x->patches > o->batch_patches);
-}
 
 static vlm_status quarantine(vlm_trainer *t, const vlm_corpus *c, vlm_pick pick, vlm_bad why, const char *message, int64_t step) {
     char row[VLM_ROW_BYTES];
@@ -51,20 +38,24 @@ static vlm_status fetch(vlm_trainer *t) {
         TRY(vlm_loader_next(t->loader, &t->pending));
         t->at.index++;
         if (!t->pending.status) { t->has_pending = true; break; }
-        vlm_status status = quarantine(t, &t->corpus, t->pending.pick, t->pending.why, t->pending.message, t->at.step + 1);
+        vlm_status status = quarantine(t, &t->data.corpus, t->pending.pick, t->pending.why, t->pending.message, t->at.step + 1);
         vlm_loaded_free(&t->pending);
         TRY(status);
     }
     return VLM_OK;
 }
+/* Room for n elements; it only grows, so that after the first updates nothing is allocated. */
+static vlm_status room_for(void *array, size_t size, int64_t *room, int64_t n) {
+    void **p = array, *q;
+    if (n <= *room) return VLM_OK;
+    if (n < 2 * *room) n = 2 * *room;
+    if (!(q = realloc(*p, (size_t)n * size))) return vlm_fail_memory("the batch", (size_t)n * size);
+    *p = q;
+    *room = n;
+    return VLM_OK;
+}
 static vlm_status hold(vlm_trainer *t, vlm_loaded *l) {
-    if (t->nheld == t->held_room) {
-        int64_t room = t->held_room ? t->held_room * 2 : 64;
-        vlm_loaded *p = realloc(t->held, (size_t)room * sizeof *p);
-        if (!p) return vlm_fail_memory("the batch", (size_t)room * sizeof *p);
-        t->held = p;
-        t->held_room = room;
-    }
+    TRY(room_for(&t->held, sizeof *t->held, &t->held_room, t->nheld + 1));
     TRY(vlm_batch_add(&t->batch, t->m, &l->example));
     t->held[t->nheld++] = *l;
     *l = (vlm_loaded){ 0 };
@@ -82,7 +73,7 @@ static vlm_status next_batch(vlm_trainer *t) {
         TRY(fetch(t));
         if (!t->has_pending) return VLM_OK;
         vlm_extent x = vlm_example_extent(t->m, &t->pending.example);
-        if (full(t->o, (load){ t->batch.samples, t->batch.T, t->batch.patches }, &x)) return VLM_OK;
+        if (vlm_batch_full(t->o, (vlm_load){ t->batch.samples, t->batch.T, t->batch.patches }, &x)) return VLM_OK;
         TRY(hold(t, &t->pending));
         t->has_pending = false;
     }
@@ -96,143 +87,25 @@ static vlm_status start_epoch(vlm_trainer *t, int64_t epoch, int64_t index) {
     t->order = (vlm_picks){ 0 };
     t->at.epoch = epoch;
     t->at.index = index;
-    TRY(vlm_corpus_order(&t->corpus, epoch, &t->order));
+    TRY(vlm_corpus_order(&t->data.corpus, epoch, &t->order));
     vlm_loader_start(t->loader, t->order.pick, t->order.n, index < t->order.n ? index : t->order.n);
-    return VLM_OK;
-}
-
-/* ---- Caps and the number of updates, by going through the extents as training will ---- */
-
-static void raise(int64_t *most, int64_t v) { if (*most < v) *most = v; }
-static void see_batch(vlm_caps *c, const vlm_extent *b, int64_t samples) {
-    raise(&c->units, b->units), raise(&c->rows, b->rows), raise(&c->most, b->most), raise(&c->tokens, b->tokens);
-    raise(&c->image_tokens, b->image_tokens), raise(&c->samples, samples), raise(&c->labels, b->labels);
-}
-static void add_extent(vlm_extent *b, const vlm_extent *x) {
-    b->tokens += x->tokens, b->labels += x->labels, b->images += x->images, b->units += x->units, b->patches += x->patches;
-    b->rows += x->rows, b->image_tokens += x->image_tokens;
-    raise(&b->most, x->most);
-}
-static int64_t walk(const vlm_train_options *o, const vlm_corpus *c, const vlm_picks *p, vlm_caps *caps) {
-    vlm_extent b = { 0 };
-    int64_t batches = 0, samples = 0;
-    for (int64_t i = 0; i < p->n; i++) {
-        const vlm_extent *x = &c->set[p->pick[i].set].extent[p->pick[i].sample];
-        if (full(o, (load){ samples, b.tokens, b.patches }, x)) {
-            see_batch(caps, &b, samples);
-            batches++;
-            b = (vlm_extent){ 0 }, samples = 0;
-        }
-        add_extent(&b, x);
-        samples++;
-    }
-    if (samples) see_batch(caps, &b, samples);
-    return batches + (samples > 0);
-}
-static vlm_status look_ahead(vlm_trainer *t, vlm_caps *caps) {
-    const vlm_train_options *o = t->o;
-    double left = o->epochs;
-    int64_t steps = 0;
-    for (int64_t e = 0;; e++) {
-        vlm_picks p = { 0 };
-        if (o->steps ? steps >= o->steps || e >= EPOCHS_LOOKED_AT : left <= 0) break;
-        TRY(vlm_corpus_order(&t->corpus, e, &p));
-        int64_t updates = (walk(o, &t->corpus, &p, caps) + o->accumulate - 1) / o->accumulate;
-        free(p.pick);
-        if (!updates && !e && !vlm_corpus_count(&t->corpus, VLM_SPLIT_TRAIN))
-            return vlm_fail(VLM_EFORMAT, o->data[0], "holds no sample that can be trained on; RUN/quarantine.jsonl says why for each");
-        steps += left < 1 && !o->steps ? (int64_t)ceil(left * (double)updates) : updates;
-        left -= 1;
-    }
-    t->at.steps = o->steps ? o->steps : steps;
-    if (!t->at.steps) return vlm_fail(VLM_EARG, "--epochs", "%g has not one update; raise it or give --steps", o->epochs);
-    walk(o, t->vals_of, &t->val_picks, caps);
     return VLM_OK;
 }
 
 /* ---- Opening ---- */
 
-static vlm_status check_options(const vlm_train_options *o) {
-    static const char *const rates[VLM_GROUPS] = { "--lr-vision", "--lr-projector", "--lr-language" };
-    if (!o->model || !o->run || o->datas < 1) return vlm_fail(VLM_EARG, "vlm_train", "needs a model, data and a run's folder; give all");
-    if (o->accumulate < 1 || o->batch_tokens < 0 || o->batch_patches < 0 || o->batch_samples < 0 || o->steps < 0 || o->keep < 0)
-        return vlm_fail(VLM_EARG, "vlm_train", "a number is negative; give 0 or more, and 1 or more for accumulate");
-    if (!o->steps && !(o->epochs > 0 && o->epochs <= 1e6)) return vlm_fail(VLM_EARG, "--epochs", "is %g; give more than 0", o->epochs);
-    for (int g = 0; g < VLM_GROUPS; g++)
-        if (!(o->lr[g] >= 0 && o->lr[g] < 1e6)) return vlm_fail(VLM_EARG, rates[g], "is %g; give 0 or more", o->lr[g]);
-    if (!(o->val_fraction >= 0 && o->val_fraction < 1))
-        return vlm_fail(VLM_EARG, "--val-fraction", "is %g; give a share below 1", o->val_fraction);
-    return VLM_OK;
-}
-
 static vlm_status on_bad(void *user, const vlm_corpus *c, vlm_pick pick, vlm_bad why, const char *message) {
     return quarantine(user, c, pick, why, message, 0);
 }
-static vlm_status open_data(vlm_trainer *t) {
-    const vlm_train_options *o = t->o;
-    vlm_dataset_options d = o->dataset;
-    d.need_assistant = true;
-    t->rule = (vlm_example_rule){ .m = t->m, .max_tokens = t->m->context, .max_patches = o->batch_patches, .shrink = o->shrink_images,
-                                  .max_images = d.max_images };
-    if (o->batch_tokens && o->batch_tokens < t->rule.max_tokens) {
-        t->rule.max_tokens = o->batch_tokens;
-        t->rule.tokens_flag = "--batch-tokens";
-    }
-    TRY(vlm_corpus_open(o->data, o->datas, &d, o->seed, !o->no_shuffle, &t->corpus));
-    if (o->vals) TRY(vlm_corpus_open(o->val, o->vals, &d, o->seed, false, &t->held_out));
-    else if (o->val_fraction > 0) TRY(vlm_corpus_hold_out(&t->corpus, o->val_fraction));
-    return vlm_settings_make(t);
-}
-static vlm_status scan(vlm_trainer *t) {
-    TRY(vlm_corpus_scan(&t->corpus, &t->rule, t->ctx->threads, false, on_bad, t));
-    if (t->o->vals) TRY(vlm_corpus_scan(&t->held_out, &t->rule, t->ctx->threads, false, on_bad, t));
-    t->vals_of = t->o->vals ? &t->held_out : &t->corpus;
-    return vlm_corpus_all(t->vals_of, t->o->vals ? VLM_SPLIT_TRAIN : VLM_SPLIT_HELD_OUT, &t->val_picks);
-}
-
 static vlm_status open_model(vlm_trainer *t, const char *dir) {
     vlm_model *m;
+    vlm_model_close(t->m);             /* first: there is room for one */
+    t->m = NULL;
     TRY(vlm_model_open_as(dir, &t->o->open, VLM_OPEN_F32, &m));
-    vlm_model_close(t->m);
     t->m = m;
+    t->data.rule.m = m;
     return VLM_OK;
 }
-/* The image rule and context that were asked for have to be what the checkpoint will say. */
-static vlm_status check_model(const vlm_trainer *t) {
-    const vlm_train_options *o = t->o;
-    if (!t->m->net->vision || !t->m->net->language)
-        return vlm_fail(VLM_EARG, o->model, "is no whole VLM; make one of two backbones with vlm new");
-    if (!t->m->tok) return vlm_fail(VLM_EARG, o->model, "has no tokenizer.json; training needs one");
-    if (t->trained == 0) return vlm_fail(VLM_EARG, "--freeze", "leaves nothing to train; free vision, language or projector");
-    return VLM_OK;
-}
-
-static size_t machine_bytes(void) {
-    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    unsigned long long limit = 0;
-    size_t all = pages > 0 && size > 0 ? (size_t)pages * (size_t)size : SIZE_MAX;
-    FILE *f = fopen("/sys/fs/cgroup/memory.max", "r");         /* "max" where there is no limit */
-    if (f && fscanf(f, "%llu", &limit) == 1 && limit < all) all = (size_t)limit;
-    if (f) fclose(f);
-    return all;
-}
-static vlm_status check_memory(vlm_trainer *t, vlm_train_start *s) {
-    char need[32], have[32];
-    s->weights_bytes = t->m->net->bytes;
-    s->optimizer_bytes = vlm_optimizer_bytes(t->m->net, t->trained);
-    s->activation_bytes = vlm_pass_bytes(t->m->net, &t->pass_options);
-    s->loader_bytes = VLM_LOADER_BYTES;
-    s->available_bytes = t->o->memory_bytes ? t->o->memory_bytes : machine_bytes();
-    size_t parts[] = { s->weights_bytes, s->optimizer_bytes, s->activation_bytes, s->loader_bytes }, all = 0;
-    for (int i = 0; i < 4; i++) if (__builtin_add_overflow(all, parts[i], &all)) all = SIZE_MAX;
-    if (all <= s->available_bytes) return VLM_OK;
-    snprintf(need, sizeof need, "%.2f GB", (double)all / 1e9);
-    snprintf(have, sizeof have, "%.2f GB", (double)s->available_bytes / 1e9);
-    return vlm_fail(VLM_ELIMIT, "training", "takes %s (%.2f GB of it weights and optimiser), %s are there; lower --batch-tokens, "
-                    "--batch-patches or --batch-samples, give --recompute or --freeze, or raise --memory", need,
-                    (double)(s->weights_bytes + s->optimizer_bytes) / 1e9, have);
-}
-
 static void measure_peak(void *arg, int64_t lo, int64_t hi, void *scratch) {
     *(float *)scratch = (*(float (*const *)(int64_t))arg)((hi - lo) * 1000);
 }
@@ -256,9 +129,29 @@ static double peak_of(vlm_ctx *ctx, const char *isa) {
     return best;
 }
 
+/* What the frozen encoder makes is kept; how much that will be at most, if no image comes twice. */
+static vlm_status open_cache(vlm_trainer *t, size_t *bytes, size_t *room) {
+    const vlm_corpus *all[] = { &t->data.corpus, &t->data.held_out };
+    int64_t patches = 0;
+    if (!t->o->cache_features) return VLM_OK;
+    TRY(vlm_cache_open(t->o->cache_features, t->m, t->o->cache_bf16, &t->cache));
+    t->data.rule.cache = t->cache;
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < all[k]->sets; i++)
+            for (int64_t j = 0; j < all[k]->set[i].count; j++) patches += all[k]->set[i].extent[j].patches;     /* bad ones have none */
+    *bytes = vlm_cache_bytes(t->cache, patches);
+    *room = vlm_cache_room(t->cache);
+    return VLM_OK;
+}
+
+/* The pass, and room for batches of that size and their samples. */
 static vlm_status open_pass(vlm_trainer *t) {
+    const vlm_caps *c = &t->pass_options.caps;
     vlm_pass_close(t->pass);
     t->pass = NULL;
+    TRY(vlm_batch_reserve(&t->batch, c));
+    TRY(room_for(&t->held, sizeof *t->held, &t->held_room, c->samples));
+    TRY(room_for(&t->seen.pick, sizeof *t->seen.pick, &t->seen_room, c->samples * (t->o->accumulate < 64 ? t->o->accumulate : 64)));
     return vlm_pass_open(t->m->net, t->opt.grads, t->ctx, &t->pass_options, &t->pass);
 }
 
@@ -266,50 +159,47 @@ static vlm_status open_all(vlm_trainer *t, vlm_train_start *s) {
     const vlm_train_options *o = t->o;
     char *from = NULL;
     json_t *before = NULL;
+    vlm_plan plan;
+    size_t cache_bytes = 0, cache_room = 0;
     vlm_status status = VLM_OK;
-    TRY(check_options(o));
-    t->trained = VLM_ALL_GROUPS & ~o->frozen;
-    for (int g = 0; g < VLM_GROUPS; g++) if (o->lr[g] == 0) t->trained &= ~(1u << g);
+    if (!o->run) return vlm_fail(VLM_EARG, "vlm_train", "needs a run's folder; name one");
+    t->trained = vlm_train_groups(o);
     t->at.best = INFINITY;
     if (!(t->ctx = vlm_ctx_open(o->threads > 0 ? o->threads : vlm_cores(), VLM_SCRATCH_BYTES)))
         return vlm_fail_memory("the threads", VLM_SCRATCH_BYTES);
     TRY(vlm_run_open(o->run, o->resume != NULL, &t->run));
     TRY_DONE(vlm_checkpoint_find(o, &from));
     TRY_DONE(open_model(t, o->model));
-    TRY_DONE(check_model(t));
-    TRY_DONE(open_data(t));
+    TRY_DONE(vlm_train_check_model(o, t->m));
+    TRY_DONE(vlm_run_data_open(&t->data, o, t->m));
+    TRY_DONE(vlm_settings_make(t));
     int64_t planned = 0;
     if (from) {
         TRY_DONE(vlm_checkpoint_read(from, &t->at, &before));
         if (!o->allow_change) TRY_DONE(vlm_settings_compare(before, t->settings, from));
         planned = t->at.steps;
         TRY_DONE(open_model(t, from));
-        t->rule.m = t->m;
     }
-    if (!(t->beside = strdup(t->m->net->dir))) { status = vlm_fail_memory(o->model, 64); goto done; }
     TRY_DONE(vlm_run_logs(&t->run, from ? t->at.step : -1));
-    TRY_DONE(scan(t));
-    t->pass_options = (vlm_pass_options){ .trained = t->trained, .recompute = o->recompute };
-    TRY_DONE(look_ahead(t, &t->pass_options.caps));
-    if (planned && !o->allow_change) t->at.steps = planned;
-    TRY_DONE(check_memory(t, s));
+    TRY_DONE(vlm_run_data_scan(&t->data, o, t->ctx->threads, false, on_bad, t));
+    TRY_DONE(vlm_plan_make(o, t->m, &t->data, t->ctx->threads, &plan));
+    TRY_DONE(vlm_plan_check(&plan, o));
+    t->pass_options = plan.pass;
+    t->at.steps = planned && !o->allow_change ? planned : plan.steps;
     TRY_DONE(vlm_optimizer_open(t->m->net, t->trained, o->decay_all, &t->opt));
     if (from) TRY_DONE(vlm_checkpoint_moments(t, from));
     TRY_DONE(open_pass(t));
-    TRY_DONE(vlm_loader_open(&t->corpus, &t->rule, t->ctx->threads, true, &t->loader));
+    TRY_DONE(open_cache(t, &cache_bytes, &cache_room));
+    TRY_DONE(vlm_loader_open(&t->data.corpus, &t->data.rule, t->ctx->threads, true, &t->loader));
     if (from && !strcmp(o->resume, "auto")) TRY_DONE(vlm_checkpoint_settle(t, from));
     TRY_DONE(vlm_manifest_write(t, from));
     t->peak = peak_of(t->ctx, o->open.isa);
-    s->samples = vlm_corpus_count(&t->corpus, VLM_SPLIT_TRAIN);
-    s->held_out = t->val_picks.n;
-    s->quarantined = t->run.quarantined;
-    s->steps = t->at.steps;
-    s->from_step = t->at.step;
-    for (int i = 0; i < t->m->net->params.n; i++) {
-        const vlm_param *p = &t->m->net->params.p[i];
-        if (!p->tied) s->parameters += vlm_param_len(p);
-        if (!p->tied && t->trained & 1u << p->group) s->trained += vlm_param_len(p);
-    }
+    *s = (vlm_train_start){ .samples = plan.good, .held_out = t->data.val_picks.n,
+                            .quarantined = t->run.quarantined, .steps = t->at.steps, .from_step = t->at.step,
+                            .parameters = plan.parameters, .trained = plan.trained, .weights_bytes = plan.weights_bytes,
+                            .optimizer_bytes = plan.optimizer_bytes, .activation_bytes = plan.activation_bytes,
+                            .loader_bytes = plan.loader_bytes, .available_bytes = plan.available_bytes,
+                            .cache_bytes = cache_bytes, .cache_room = cache_room };
     status = start_epoch(t, t->at.epoch, t->at.index);
 done:
     free(from);
@@ -321,18 +211,17 @@ static void close_all(vlm_trainer *t) {
     vlm_loaded_free(&t->pending);
     vlm_loader_close(t->loader);
     vlm_loader_close(t->val_loader);
+    vlm_cache_close(t->cache);
     vlm_pass_close(t->pass);
     vlm_optimizer_close(&t->opt);
-    vlm_corpus_close(&t->corpus);
-    vlm_corpus_close(&t->held_out);
+    vlm_run_data_close(&t->data);
     free(t->order.pick);
-    free(t->val_picks.pick);
     free(t->held);
+    free(t->seen.pick);
     vlm_batch_free(&t->batch);
     vlm_model_close(t->m);
     vlm_run_close(&t->run);
     json_decref(t->settings);
-    free(t->beside);
     vlm_ctx_close(t->ctx);
 }
 
@@ -341,33 +230,41 @@ static void close_all(vlm_trainer *t) {
 /* Losses and gradients of t->batch; more memory first if the data turned out larger than the look ahead. */
 static vlm_status run_batch(vlm_trainer *t, const vlm_batch *b, bool train, float scale, const float **nll) {
     vlm_caps *c = &t->pass_options.caps, before = *c;
-    see_batch(c, &(vlm_extent){ .tokens = b->T, .labels = b->labels, .units = b->units, .rows = b->rows, .most = b->most,
+    vlm_caps_raise(c, &(vlm_extent){ .tokens = b->T, .labels = b->labels, .units = b->units, .rows = b->rows, .most = b->most,
                                 .image_tokens = b->image_tokens }, b->samples);
     if (memcmp(c, &before, sizeof before)) TRY(open_pass(t));
     TRY(vlm_pass_forward(t->pass, b, train, scale, nll));
+    for (int64_t i = 0; t->cache && i < b->units; i++) {
+        const vlm_origin *from = &b->origin[i];
+        float *to = b->features[i] ? NULL : vlm_cache_want(t->cache, from->cached, &from->image->plan, from->tile);
+        if (!to) continue;
+        vlm_pass_features(t->pass, b, i, to);
+        vlm_cache_put(t->cache);
+    }
     if (train && b->labels) vlm_pass_backward(t->pass, b);
     return VLM_OK;
 }
-static void count(vlm_update *u, const vlm_net *net, const vlm_batch *b) {
+static void count(vlm_update *u, unsigned trained, const vlm_batch *b) {
     u->samples += b->samples, u->tokens += b->T, u->labels += b->labels, u->images += b->images, u->patches += b->patches;
-    u->flop += 3 * vlm_batch_flop(net, b);
+    u->cached += b->cached;
+    u->flop += vlm_pass_flop(&b->flop, trained, false);
 }
 static void name_samples(vlm_trainer *t, const vlm_pick *p, int64_t n) {
     size_t at = strlen(t->why);
     for (int64_t i = 0; i < n && at < sizeof t->why; i++) {
         char row[VLM_ROW_BYTES];
         const char *file;
-        vlm_dataset_name(t->corpus.set[p[i].set].data, p[i].sample, &file, row);
+        vlm_dataset_name(t->data.corpus.set[p[i].set].data, p[i].sample, &file, row);
         at += (size_t)snprintf(t->why + at, sizeof t->why - at, "%s%.200s:%.200s", i ? ", " : "; samples ", file, row);
     }
     if (at >= sizeof t->why) memcpy(t->why + sizeof t->why - 5, " ...", 5);
 }
 
 /* The gradients and losses of one update's batches. *any: there was a batch. */
-vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, vlm_picks *seen, bool *any) {
+vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, bool *any) {
     double sum = 0, waited = 0;
-    int64_t room = 0;
     *any = false;
+    t->seen.n = 0;
     vlm_optimizer_zero(&t->opt, t->ctx);
     for (int64_t k = 0; k < t->o->accumulate; k++) {
         const float *nll;
@@ -377,18 +274,11 @@ vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, vlm_picks *seen,
         const vlm_batch *b = &t->batch;
         if (!b->samples) break;
         *any = true;
-        for (int64_t i = 0; i < t->nheld; i++) {
-            if (seen->n == room) {
-                room = room ? 2 * room : 64;
-                vlm_pick *p = realloc(seen->pick, (size_t)room * sizeof *p);
-                if (!p) return vlm_fail_memory("the batch", (size_t)room * sizeof *p);
-                seen->pick = p;
-            }
-            seen->pick[seen->n++] = t->held[i].pick;
-        }
+        TRY(room_for(&t->seen.pick, sizeof *t->seen.pick, &t->seen_room, t->seen.n + t->nheld));
+        for (int64_t i = 0; i < t->nheld; i++) t->seen.pick[t->seen.n++] = t->held[i].pick;
         TRY(run_batch(t, b, true, t->o->mean_per_microbatch && b->labels ? 1 / (float)b->labels : 1, &nll));
         for (int64_t i = 0; i < b->labels; i++) sum += nll[i];
-        count(u, t->m->net, b);
+        count(u, t->trained, b);
     }
     u->loss = u->labels ? sum / (double)u->labels : 0;
     u->wait_ms = waited;
@@ -398,11 +288,10 @@ vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, vlm_picks *seen,
 static vlm_status update(vlm_trainer *t, vlm_update *u, bool *any) {
     const vlm_train_options *o = t->o;
     double t0 = now_ms(), share = vlm_schedule(t->at.step, t->at.steps, o->warmup, o->constant), lr[VLM_GROUPS];
-    vlm_picks seen = { 0 };
     *u = (vlm_update){ .step = t->at.step + 1, .steps = t->at.steps, .epoch = t->at.epoch, .peak = t->peak };
     for (int g = 0; g < VLM_GROUPS; g++) lr[g] = o->lr[g] * share, u->lr[g] = t->trained & 1u << g ? lr[g] : -1;
-    vlm_status status = vlm_trainer_gradients(t, u, &seen, any);
-    if (status || !*any) { free(seen.pick); return status; }
+    TRY(vlm_trainer_gradients(t, u, any));
+    if (!*any) return VLM_OK;
     /* the gradients are sums; the update divides */
     double scale = o->mean_per_microbatch ? 1 / (double)o->accumulate : u->labels ? 1 / (double)u->labels : 0;
     u->grad_norm = vlm_optimizer_norm(&t->opt, t->ctx) * scale;
@@ -414,7 +303,7 @@ static vlm_status update(vlm_trainer *t, vlm_update *u, bool *any) {
         snprintf(t->why, sizeof t->why, "the gradient's norm %g is above --skip-above", u->grad_norm);
     u->skipped = *t->why;
     t->at.in_a_row = u->labels && !(isfinite(u->loss) && isfinite(u->grad_norm)) ? t->at.in_a_row + 1 : 0;
-    if (u->skipped) name_samples(t, seen.pick, seen.n);
+    if (u->skipped) name_samples(t, t->seen.pick, t->seen.n);
     else {
         if (o->max_grad_norm > 0 && u->grad_norm > o->max_grad_norm) scale *= o->max_grad_norm / (u->grad_norm + 1e-6);
         /* without an image nothing came to vision and projector: as in PyTorch they rest, moments, decay and count of updates too */
@@ -426,7 +315,6 @@ static vlm_status update(vlm_trainer *t, vlm_update *u, bool *any) {
     t->at.step++;
     u->ms = now_ms() - t0;
     u->quarantined = t->run.quarantined;
-    free(seen.pick);
     return VLM_OK;
 }
 
@@ -438,15 +326,15 @@ static vlm_status validate(vlm_trainer *t, double *loss, int64_t *labels) {
     vlm_status status = VLM_OK;
     bool have = false;
     *labels = 0;
-    if (!t->val_loader) TRY(vlm_loader_open(t->vals_of, &t->rule, t->ctx->threads, true, &t->val_loader));
-    vlm_loader_start(t->val_loader, t->val_picks.pick, t->val_picks.n, 0);
+    if (!t->val_loader) TRY(vlm_loader_open(t->data.vals_of, &t->data.rule, t->ctx->threads, true, &t->val_loader));
+    vlm_loader_start(t->val_loader, t->data.val_picks.pick, t->data.val_picks.n, 0);
     let_go(t);
-    for (int64_t i = 0; i < t->val_picks.n || have || t->batch.samples;) {
-        if (!have && i < t->val_picks.n) {
+    for (int64_t i = 0; i < t->data.val_picks.n || have || t->batch.samples;) {
+        if (!have && i < t->data.val_picks.n) {
             TRY_DONE(vlm_loader_next(t->val_loader, &next));
             i++;
             if (next.status) {
-                status = quarantine(t, t->vals_of, next.pick, next.why, next.message, t->at.step);
+                status = quarantine(t, t->data.vals_of, next.pick, next.why, next.message, t->at.step);
                 vlm_loaded_free(&next);
                 if (status) goto done;
                 continue;
@@ -454,10 +342,10 @@ static vlm_status validate(vlm_trainer *t, double *loss, int64_t *labels) {
             have = true;
         }
         vlm_extent x = have ? vlm_example_extent(t->m, &next.example) : (vlm_extent){ 0 };
-        if (have && !full(t->o, (load){ t->batch.samples, t->batch.T, t->batch.patches }, &x)) {
+        if (have && !vlm_batch_full(t->o, (vlm_load){ t->batch.samples, t->batch.T, t->batch.patches }, &x)) {
             TRY_DONE(hold(t, &next));
             have = false;
-            if (i < t->val_picks.n) continue;
+            if (i < t->data.val_picks.n) continue;
         }
         if (!t->batch.samples) continue;
         const float *nll;
@@ -465,7 +353,7 @@ static vlm_status validate(vlm_trainer *t, double *loss, int64_t *labels) {
         for (int64_t k = 0; k < t->batch.labels; k++) sum += nll[k];
         *labels += t->batch.labels;
         let_go(t);
-        TRY_DONE(vlm_progress("validation", i, t->val_picks.n));
+        TRY_DONE(vlm_progress("validation", i, t->data.val_picks.n));
     }
     *loss = *labels ? sum / (double)*labels : NAN;
 done:
@@ -477,21 +365,23 @@ done:
 static vlm_status validation(vlm_trainer *t) {
     double loss;
     int64_t labels;
-    if (!t->val_picks.n) return VLM_OK;
+    if (!t->data.val_picks.n) return VLM_OK;
     TRY(validate(t, &loss, &labels));
     bool best = isfinite(loss) && loss < t->at.best;
     if (best) t->at.best = loss, t->at.best_step = t->at.step;
     TRY(vlm_run_validation(&t->run, t->at.step, loss, labels));
     if (t->hooks.validation) t->hooks.validation(t->hooks.user, t->at.step, loss, labels, best);
-    return best ? vlm_checkpoint_save(t) : VLM_OK;
+    if (best) TRY(vlm_checkpoint_save(t));
+    vlm_trainer_show(t);
+    return VLM_OK;
 }
 
 /* ---- The run ---- */
 
 static bool due(int64_t every, int64_t step) { return every > 0 && step % every == 0; }
 static vlm_status run(vlm_trainer *t) {
-    int64_t saved = -1, empty = 0;
-    bool stopped = false;
+    int64_t saved = -1, pruned = -1, empty = 0;
+    bool stopped = false, owed = false;        /* a checkpoint that waits for an update that is finite: the last good ones stay */
     while (t->at.step < t->at.steps && !stopped) {
         vlm_update u;
         bool any;
@@ -508,17 +398,21 @@ static vlm_status run(vlm_trainer *t) {
         if (t->at.in_a_row >= MOST_IN_A_ROW)
             return vlm_fail(VLM_EFORMAT, t->o->run, "%d updates in a row were not finite, the last at step %" PRId64 "; lower the rates, "
                             "look at the samples named, and --resume auto from the last checkpoint", MOST_IN_A_ROW, u.step);
+        if (saved > pruned && !t->at.in_a_row) TRY(vlm_checkpoint_prune(t, pruned = saved));
         if (due(t->o->eval_every, t->at.step) || t->at.step == t->at.steps) {
             int64_t best = t->at.best_step;
             TRY(validation(t));
             if (t->at.best_step != best) saved = t->at.step;
         }
         stopped = t->hooks.stop && t->hooks.stop(t->hooks.user);
-        if (saved != t->at.step && (due(t->o->save_every, t->at.step) || t->at.step == t->at.steps || stopped)) {
+        owed = owed || due(t->o->save_every, t->at.step);
+        if (saved != t->at.step && ((owed && !t->at.in_a_row) || t->at.step == t->at.steps || stopped)) {
             TRY(vlm_checkpoint_save(t));
             saved = t->at.step;
         }
+        owed = owed && saved != t->at.step;
     }
+    if (saved > pruned && !stopped) TRY(vlm_checkpoint_prune(t, saved));
     return stopped && t->at.step < t->at.steps ? vlm_fail(VLM_ESTOPPED, t->o->run, "stopped; go on with --resume auto") : VLM_OK;
 }
 
@@ -526,9 +420,9 @@ vlm_status vlm_train(const vlm_train_options *options, const vlm_train_hooks *ho
     vlm_trainer t = { 0 };
     vlm_train_options o = *options;
     vlm_train_start s = { 0 };
-    if (!o.batch_tokens && !o.batch_patches && !o.batch_samples) o.batch_tokens = VLM_BATCH_TOKENS;
     t.o = &o;
     if (hooks) t.hooks = *hooks;
+    TRY(vlm_train_check(&o));
     vlm_status status = open_all(&t, &s);
     if (!status && t.hooks.start) t.hooks.start(t.hooks.user, &s);
     if (!status) status = o.dump_grads ? vlm_dump_grads(&t) : run(&t);

@@ -28,8 +28,8 @@ typedef struct vlm_train_options {     /* vlm_train_defaults fills it */
     int64_t eval_every, show, save_every, keep;        /* updates, answers, updates, checkpoints besides the best; 0: none, never, all */
     const char *resume;                /* "auto", a checkpoint folder, NULL: RUN must be new or empty */
     bool allow_change;
-    const char *cache_features;        /* folder; NULL: none */
-    bool cache_bf16;
+    const char *cache_features;        /* folder of a frozen encoder's features (cache.h); NULL: none */
+    bool cache_bf16;                   /* rounded: half the disk, other bits */
     size_t memory_bytes;               /* that a run may take; 0: what this machine has */
     const char *dump_grads;            /* folder: gradients of the first update, then the end */
     const char *command;               /* the command line, for run.json; may be NULL */
@@ -40,8 +40,8 @@ vlm_train_options vlm_train_defaults(void);            /* of spec: rates 5.12e-3
 typedef struct vlm_update {            /* a row of metrics.jsonl */
     int64_t step, steps, epoch;
     double loss, grad_norm, lr[VLM_GROUPS];            /* lr of frozen groups: -1 */
-    int64_t samples, tokens, labels, images, patches;
-    double ms, wait_ms, flop, peak;    /* waited for data; of the update (3 × forward); of the machine a second, 0: unknown */
+    int64_t samples, tokens, labels, images, patches, cached;  /* cached: images whose features were there */
+    double ms, wait_ms, flop, peak;    /* waited for data; of the update (vlm_pass_flop); of the machine a second, 0: unknown */
     bool skipped;
     const char *why;                   /* skipped: what was wrong, and the samples */
     int64_t quarantined;               /* so far */
@@ -49,6 +49,7 @@ typedef struct vlm_update {            /* a row of metrics.jsonl */
 typedef struct vlm_train_start {       /* before the first update */
     int64_t samples, held_out, quarantined, steps, from_step, parameters, trained;
     size_t weights_bytes, optimizer_bytes, activation_bytes, loader_bytes, available_bytes;    /* what `plan` says */
+    size_t cache_bytes, cache_room;    /* with cache_features: of all images' features at most; free on that disk (SIZE_MAX: unknown) */
 } vlm_train_start;
 
 /* What the program is told; any may be NULL. Called from vlm_train's thread. */
@@ -57,6 +58,7 @@ typedef struct vlm_train_hooks {
     void (*start)(void *user, const vlm_train_start *s);
     void (*update)(void *user, const vlm_update *u);
     void (*validation)(void *user, int64_t step, double loss, int64_t labels, bool best);
+    /* of a held-out sample's last turn; UTF-8, control characters and all */
     void (*show)(void *user, const char *where, const char *question, const char *reference, const char *answer);
     void (*quarantine)(void *user, const char *file, const char *row, const char *code, const char *reason);
     void (*saved)(void *user, const char *path);

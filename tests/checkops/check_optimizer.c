@@ -32,11 +32,17 @@ void check_adamw_update(check *k) {
     g[0] = -0.5f;
     k->op->adamw_update(k->ctx, p, m, v, g, 1, 0.5f, 0.1f, 0.01f, 0.9f, 0.999f, 1e-8f, 0.19f, 0.001999f);
     check_true(k, "by hand, step 2", fabsf(p[0] - 0.87146730f) < 2e-6f && fabsf(m[0] - 0.02f) < 2e-8f && fabsf(v[0] - 0.00031225f) < 5e-9f);
+    p[0] = 1, m[0] = v[0] = 0, g[0] = 1;
+    k->op->adamw_update(k->ctx, p, m, v, g, 1, 0.5f, 0.1f, 0.01f, 0.9f, 0.999f, 0.5f, 0.1f, 0.001f);
+    check_true(k, "by hand, a large eps stands beside the root", fabsf(p[0] - 0.949f) < 2e-6f);
     float zp[20] = { 0 }, zm[20] = { 0 }, zv[20] = { 0 }, zg[20] = { 0 }, zero[20] = { 0 };
     k->op->adamw_update(k->ctx, zp, zm, zv, zg, 20, 0.5f, 0.1f, 0.01f, 0.9f, 0.999f, 1e-8f, 0.1f, 0.001f);
     check_bits(k, "zero stays zero: p", zero, zp, 20);
     check_bits(k, "zero stays zero: m", zero, zm, 20);
     check_bits(k, "zero stays zero: v", zero, zv, 20);
+    zm[0] = 1e-39f, zv[0] = 1e-39f;
+    k->op->adamw_update(k->ctx, zp, zm, zv, zg, 20, 0.5f, 0.1f, 0.01f, 0.9f, 0.999f, 1e-8f, 0.1f, 0.001f);
+    check_true(k, "a moment that faded away is 0", !k->fast || (zm[0] == 0 && zv[0] == 0));
     zg[3] = NAN, zp[3] = 1;
     k->op->adamw_update(k->ctx, zp, zm, zv, zg, 20, 1, 0.1f, 0.01f, 0.9f, 0.999f, 1e-8f, 0.1f, 0.001f);
     for (int i = 0; i < 20; i++)

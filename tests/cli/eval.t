@@ -112,7 +112,7 @@ $ [ $(wc -l <s.jsonl) -lt 20000 ] && vlm eval models/vlm_dino many.jsonl --metri
 $ vlm eval models/vlm_dino many.jsonl --metrics exact,loss -o k.jsonl --quiet & until [ -s k.jsonl ]; do sleep 0.01; done; kill -KILL $!; wait $!; [ $? = 137 ]
 !*
 $ vlm eval models/vlm_dino many.jsonl --metrics exact,loss --limit 300 -o k.jsonl --resume --quiet --json | cmp - whole
-$ vlm eval models/vlm_dino many.jsonl --metrics exact -o t.jsonl --quiet & until [ -s t.jsonl ]; do sleep 0.01; done; vlm eval models/vlm_dino many.jsonl --metrics exact -o t.jsonl --resume; kill $!
+$ vlm eval models/vlm_dino many.jsonl --metrics exact -o t.jsonl --quiet 2>/dev/null & until [ -s t.jsonl ]; do sleep 0.01; done; vlm eval models/vlm_dino many.jsonl --metrics exact -o t.jsonl --resume; kill $!; wait
 ! vlm: t.jsonl: is being written by another program; wait for it or name another file
 
 Bad samples are named, counted and left out.

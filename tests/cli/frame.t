@@ -10,7 +10,7 @@ $ vlm help
 | 
 |   new         make a VLM of two backbones, or draw one from a seed
 |   inspect     say what a model folder is
-|   plan        say what images will cost, from their headers
+|   plan        say what images, or training on a data set, will cost
 |   preprocess  write the exact pixels the encoder sees
 |   tokenize    text to ids, ids to text
 |   features    write dense features of images, and pictures of them
@@ -20,6 +20,7 @@ $ vlm help
 |   train       train a VLM on images and conversations
 |   eval        ask a model what a data set asks, and say how right it is
 |   plot        draw the curves of training runs
+|   convert     write the same weights as another folder
 |   help        say how a command is used
 | 
 | `vlm help COMMAND` says more, `vlm --version` what this program is made of. MODEL is a folder with config.json and
@@ -61,8 +62,8 @@ $ vlm help preprocess
 | --max-size 512 can also be given as VLM_MAX_SIZE=512 in the environment, or as {"max-size": 512} in a --config file.
 
 Every command has its page, the same by both ways.
-$ for c in new inspect plan preprocess tokenize features trace ask chat help; do cmp <(vlm help $c) <(vlm $c --help) || echo $c; done
-$ for c in new inspect plan preprocess tokenize features trace ask chat; do vlm help $c | head -1; done
+$ for c in new inspect plan preprocess tokenize features trace ask chat convert help; do cmp <(vlm help $c) <(vlm $c --help) || echo $c; done
+$ for c in new inspect plan preprocess tokenize features trace ask chat convert; do vlm help $c | head -1; done
 | usage: vlm new [options]
 | usage: vlm inspect MODEL [options]
 | usage: vlm plan MODEL [IMAGE...] [options]
@@ -72,6 +73,7 @@ $ for c in new inspect plan preprocess tokenize features trace ask chat; do vlm 
 | usage: vlm trace MODEL [options]
 | usage: vlm ask MODEL [PROMPT] [options]
 | usage: vlm chat MODEL [options]
+| usage: vlm convert MODEL [options]
 $ vlm --version | sed 's/ .*//'
 | vlm
 | isa:
@@ -88,13 +90,13 @@ $ vlm --version --json | grep -o '"libjpeg-turbo"\|"spng"\|"libwebp"\|"libarchiv
 
 Unknown names: the nearest is said.
 $ vlm plna m
-! vlm: plna: unknown command; did you mean plan? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, help)
+! vlm: plna: unknown command; did you mean plan? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, help)
 = 2
 $ vlm quantize m
-! vlm: quantize: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, help
+! vlm: quantize: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, help
 = 2
 $ vlm help tokenise
-! vlm: tokenise: unknown command; did you mean tokenize? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, help)
+! vlm: tokenise: unknown command; did you mean tokenize? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, help)
 = 2
 $ vlm --json ask
 ! vlm: --json: is not a command; options come behind it: vlm COMMAND [options]
@@ -188,7 +190,7 @@ $ vlm new m
 ! vlm: new: "m" is one argument too many; usage: vlm new
 = 2
 $ vlm version
-! vlm: version: unknown command; did you mean --version? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, help)
+! vlm: version: unknown command; did you mean --version? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, help)
 = 2
 $ vlm -v
 ! vlm: -v: is not a command; did you mean --version?
@@ -223,7 +225,7 @@ $ vlm ask m p --config ''
 ! vlm: --config: is empty; give F or leave it out
 = 2
 $ vlm ''
-! vlm: COMMAND: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, help
+! vlm: COMMAND: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, help
 = 2
 $ vlm ask m $'a\377'
 ! vlm: PROMPT: byte 1 is not UTF-8; convert the text
@@ -334,7 +336,7 @@ $ vlm help --completion fish
 ! vlm: --completion: "fish" is not known; give bash|zsh
 = 2
 $ vlm help --man | grep -c '^\.SS vlm '
-| 13
+| 14
 $ vlm help --man | grep '^\.B ' | sort | uniq -d
 ? command -v zsh # zsh is not installed: its completion is not parsed
 $ vlm help --completion zsh >vlm.zsh; zsh -n vlm.zsh

@@ -1,15 +1,25 @@
 /* Memory, by wrapping the allocator (-Wl,--wrap): nothing is allocated per token once a session is set up; and when the n-th allocation of
    a whole run fails, for every n, the answer is VLM_ENOMEM, nothing leaks (ASan build) and nothing crashes; a data set's sample is not
-   blamed for it. */
+   blamed for it. Calls of this library's own code are counted, of all threads; in an update of training, those of the trainer's thread. */
 #include "vlm.h"
+#include "base/file.h"
 #include "data/dataset.h"
+#include "train/evaluate.h"
+#include "train/trainer.h"
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static long calls, fail_at = -1;       /* calls so far; the one that fails */
-static int fails(void) { return ++calls == fail_at; }
+static atomic_long calls;              /* so far */
+static atomic_long fail_at = -1;       /* the one that fails */
+static _Thread_local long own;         /* of this thread */
+static int fails(void) { own++; return ++calls == fail_at; }
+static void count_from(long failing) {  /* 0 again; -1: none fails */
+    calls = 0;
+    fail_at = failing;
+}
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t m);
 void *__real_realloc(void *p, size_t n);
@@ -90,14 +100,32 @@ static vlm_status run(const char *dir) {
     return st;
 }
 
-static void every_allocation_fails_once(const char *dir) {
-    calls = 0, fail_at = -1;
+/* A sample asked and measured; model and sample are there already. */
+static vlm_model *asked;
+static struct vlm_sample question;
+static vlm_status evaluation(const char *dir) {
+    vlm_evaluate_options o = { .measures = (1 << VLM_MEASURES) - 1, .max_tokens = 3, .threads = 1 };
+    vlm_evaluator *e = NULL;
+    vlm_evaluated v = { 0 };
+    vlm_bad why = VLM_BAD_NONE;
+    vlm_interval mean;
+    (void)dir;
+    vlm_status st = vlm_evaluator_open(asked, &o, &e);
+    if (!st) st = vlm_evaluate(e, &question, &v, &why);
+    if (why) expect(0, "a sample is blamed for memory");
+    if (!st) st = vlm_bootstrap(v.sum, NULL, VLM_MEASURES, 0, &mean);
+    vlm_evaluated_free(&v);
+    vlm_evaluator_close(e);
+    return st;
+}
+static void every_allocation_fails_once(const char *dir, vlm_status (*run)(const char *)) {
+    count_from(-1);
     vlm_status st = run(dir);
     long total = calls, wrong = 0;
     check(st == VLM_OK, "does not run", dir, st);
     long step = total > 3000 ? total / 3000 : 1;       /* a tokenizer makes many alike */
     for (long n = 1; n <= total; n += step) {
-        calls = 0, fail_at = n;
+        count_from(n);
         st = run(dir);
         /* libraries may go on without what they wanted; then the run is whole */
         if (st != VLM_ENOMEM && st != VLM_OK && wrong++ < 5)
@@ -108,6 +136,22 @@ static void every_allocation_fails_once(const char *dir) {
     check(!wrong_states, "failures that left a session in a wrong state", dir, wrong_states);
     wrong_states = 0;
     printf("%s: %s of %ld allocations failed once\n", dir, step > 1 ? "some 3000" : "each", total);
+}
+
+static void evaluations(const char *dir, const char *images) {
+    static const char line[] =
+        "{\"images\": [\"rgb_1x1.png\"], \"texts\": [{\"user\": \"Which?\", \"assistant\": \"a cat\"}, "
+        "{\"user\": \"And now?\", \"assistant\": \"two\"}], \"answers\": [\"2\", \"the Two\"], \"choices\": [\"one\", \"two\"]}";
+    vlm_sample_source from = { .file = "line", .row = "1", .where = "line:1", .root = images, .max_images = 1 };
+    json_t *j = NULL;
+    fail_at = -1;
+    if (vlm_model_open(dir, NULL, &asked) || vlm_sample_json(line, sizeof line - 1, "line:1", &j, NULL) ||
+        vlm_sample_read(j, &from, &question, NULL)) check(0, "does not open", dir, 0);
+    else every_allocation_fails_once(dir, evaluation);
+    json_decref(j);
+    vlm_sample_free(&question);
+    vlm_model_close(asked);
+    asked = NULL;
 }
 
 static void none_per_token(const char *dir) {
@@ -164,7 +208,7 @@ static void data_sets(const char *golden) {
         long total, wrong = 0;
         if (k == 3) snprintf(cmd, sizeof cmd, "rm -r %s/f %s/d.jsonl", dir, dir), check(!system(cmd), "no shards", dir, 0);
         snprintf(path, sizeof path, "%s/%s", dir, names[k]);
-        calls = 0, fail_at = -1;
+        count_from(-1);
         vlm_status st = read_all(path, &blamed);
         check(!st, "does not read", names[k], st);
         total = calls;
@@ -183,17 +227,77 @@ static void data_sets(const char *golden) {
     check(!system(cmd), "not cleaned", dir, 0);
 }
 
+/* ---- Training: from one row of metrics to the next, and the whole of a run ---- */
+
+static long updates, before, taken;    /* own calls at the end of the update before; in updates */
+static int64_t epoch;
+static void on_update(void *user, const vlm_update *u) {
+    (void)user;
+    if (updates++ && u->epoch == epoch) taken += own - before; /* an epoch's turn makes its order */
+    epoch = u->epoch;
+    before = own;
+}
+static vlm_status train(const char *golden, const char *dir, const char *times, vlm_train_options *o) {
+    char model[1024], data[1024], run[64], cmd[128];
+    const char *const list[] = { data };
+    snprintf(model, sizeof model, "%s/models/vlm_dino", golden);
+    snprintf(data, sizeof data, "%s/images/mixed.jsonl%s", golden, times);
+    snprintf(run, sizeof run, "%s/run", dir);
+    o->model = model, o->run = run, o->data = list, o->datas = 1;
+    vlm_status st = vlm_train(o, &(vlm_train_hooks){ .update = on_update });
+    long failing = fail_at;
+    unsigned char *bad = NULL;
+    size_t n = 0;
+    fail_at = -1;
+    snprintf(cmd, sizeof cmd, "%s/quarantine.jsonl", run);
+    if (vlm_exists(cmd) && !vlm_read(cmd, 1 << 20, &bad, &n)) expect(!n, "a sample is blamed for memory");
+    free(bad);
+    snprintf(cmd, sizeof cmd, "rm -rf %s", run);
+    check(!system(cmd), "not cleaned", run, 0);
+    fail_at = failing;
+    return st;
+}
+static void runs(const char *golden) {
+    char dir[] = "/tmp/vlm-faults-XXXXXX";
+    vlm_train_options o = vlm_train_defaults();
+    if (!mkdtemp(dir)) { check(0, "no folder", dir, 0); return; }
+    o.threads = 2, o.batch_samples = 3, o.accumulate = 2, o.steps = 30, o.eval_every = o.save_every = 0;
+    vlm_status st = train(golden, dir, "@10", &o);     /* 14 updates an epoch, in another order each */
+    check(!st && updates == 30, "does not train", "vlm_dino", st);
+    check(!taken, "allocations in updates after the first", "vlm_dino", taken);
+    o.threads = 1, o.steps = 2, o.val_fraction = 0.2;
+    calls = 0;
+    check(!train(golden, dir, "", &o), "does not train", "vlm_dino", 0);
+    long total = calls, wrong = 0, step = total / 120 + 1, done = 0;
+    for (long n = 1; n <= total; n += step, done++) {
+        count_from(n);
+        st = train(golden, dir, "", &o);
+        if (st != VLM_ENOMEM && st != VLM_OK && wrong++ < 5)
+            printf("    allocation %ld: %s: %s: %s\n", n, vlm_status_name(st), vlm_error_where(), vlm_error_message());
+    }
+    fail_at = -1;
+    check(!wrong, "failed allocations with another status", "training", wrong);
+    check(!wrong_states, "samples that are blamed for them", "training", wrong_states);
+    wrong_states = 0;
+    printf("training: %ld of %ld allocations failed once\n", done, total);
+    check(!rmdir(dir), "not cleaned", dir, 0);
+}
+
 int main(int argc, char **argv) {
     static const char *const models[] = { "dinov3_splus", "siglip", "dinov2_reg", "llama", "gemma3", "vlm_dino", "vlm_siglip_up",
                                           "vlm_gemma" };
-    char dir[1024];
+    char dir[1024], images[1024];
     if (argc < 2) { fprintf(stderr, "usage: faults tests/golden\n"); return 2; }
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         snprintf(dir, sizeof dir, "%s/models/%s", argv[1], models[i]);
-        every_allocation_fails_once(dir);
+        every_allocation_fails_once(dir, run);
         if (strstr(dir, "llama") || strstr(dir, "gemma") || strstr(dir, "vlm_")) none_per_token(dir);
     }
     data_sets(argv[1]);
+    snprintf(dir, sizeof dir, "%s/models/vlm_dino", argv[1]);
+    snprintf(images, sizeof images, "%s/images", argv[1]);
+    evaluations(dir, images);
+    runs(argv[1]);
     printf("%d passed, %d failed, 0 skipped\n", passed, failed);
     return failed || !passed;
 }

@@ -2,6 +2,7 @@
 #include "temp.h"
 #include "base/arena.h"
 #include "base/ctx.h"
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/rng.h"
@@ -445,12 +446,69 @@ static void folders(void **state) {
     free(p);
 }
 
+/* RFC 7693's example; the others are what Python's hashlib.blake2b says. */
+static void digests(void **state) {
+    (void)state;
+    static const struct { size_t n, size; const char *hex; } cases[] = {
+        { 0, 16, "cae66941d9efbd404e4d88758ea67670" },
+        { 1, 16, "7025e075d5e2f6cde3cc051a31f07660" },
+        { 127, 32, "4ff62e7c4c43fe101a078479c48836be4907d9d498dcc577ca89d694b2c11f9b" },
+        { 128, 16, "06e5bcee475a6bf6d9b8a07c6f4ae80a" },
+        { 129, 16, "2ec7e7bf8a8265ffd68aadd70ecd2b7e" },
+        { 256, 32, "3d0cb2693dfbac42af5a6cc960953fea8714aa39c4bcd054ef61d6b5e98ade4a" },
+        { 257, 16, "85ffa7164e9200d4dddc7b7947e06eac" },
+        { 1000, 16, "b5dd3e85ff93149ae3688ac5d41f0886" },
+    };
+    static unsigned char data[1000];
+    unsigned char out[64];
+    char hex[129];
+    vlm_digest d;
+    vlm_digest_begin(&d, 64);
+    vlm_digest_add(&d, "abc", 3);
+    vlm_digest_end(&d, out);
+    vlm_digest_hex(out, 64, hex);
+    assert_string_equal(hex, "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1"
+                             "7d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923");
+    for (size_t i = 0; i < sizeof data; i++) data[i] = (unsigned char)(i * 7 + i / 256);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+        for (size_t step = 1; step < 600; step += 1 + step / 3) {      /* in pieces of any size */
+            vlm_digest_begin(&d, cases[k].size);
+            for (size_t at = 0; at < cases[k].n; at += step) vlm_digest_add(&d, data + at, cases[k].n - at < step ? cases[k].n - at : step);
+            vlm_digest_end(&d, out);
+            vlm_digest_hex(out, cases[k].size, hex);
+            assert_string_equal(hex, cases[k].hex);
+        }
+    vlm_digest_begin(&d, 16);
+    vlm_digest_add_int(&d, -2);
+    vlm_digest_end(&d, out);
+    vlm_digest_hex(out, 16, hex);
+    assert_string_equal(hex, "7db6dcb9142f03dd91487a305f5e8af8");
+}
+/* Put in its place without syncing; folders on the way to it. */
+static void placing(void **state) {
+    (void)state;
+    vlm_writer w;
+    assert_ok(vlm_dir_make(temp("way/to//it/")));
+    assert_ok(vlm_dir_make(temp("way/to/it")));
+    assert_ok(vlm_writer_open(temp("way/to/it/file"), &w));
+    fputs("text", w.f);
+    assert_int_not_equal(access(temp("way/to/it/file"), F_OK), 0);
+    assert_ok(vlm_writer_place(&w));
+    assert_file("way/to/it/file", "text");
+    assert_failure(vlm_dir_make(temp("way/to/it/file")), VLM_EIO, "/file", "is no folder");
+    assert_failure(vlm_dir_make(temp("way/to/it/file/on")), VLM_EIO, "/file", "");
+    assert_failure(vlm_dir_make(""), VLM_EIO, "", "");
+    assert_ok(vlm_writer_open(temp("late"), &w));
+    assert_int_equal(mkdir(temp("late"), 0777), 0);
+    assert_failure(vlm_writer_place(&w), VLM_EIO, "/late", "cannot write");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages), cmocka_unit_test(logging), cmocka_unit_test(arena_walks), cmocka_unit_test(arena_overflow),
         cmocka_unit_test(team), cmocka_unit_test(team_stress), cmocka_unit_test(two_teams), cmocka_unit_test(random_numbers),
         cmocka_unit_test(mapping), cmocka_unit_test(reading), cmocka_unit_test(writing), cmocka_unit_test(disk_full),
-        cmocka_unit_test(folders),
+        cmocka_unit_test(folders), cmocka_unit_test(digests), cmocka_unit_test(placing),
     };
     return cmocka_run_group_tests_name("base", tests, temp_open, temp_close);
 }

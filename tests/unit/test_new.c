@@ -112,7 +112,7 @@ static void pairs(void **state) {
     for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
         vlm_new_options o = options(pair[i].vision, pair[i].language);
         vlm_model *m;
-        o.bf16 = pair[i].bf16;
+        o.dtype = pair[i].bf16 ? "bf16" : NULL;
         if (!strncmp(pair[i].vision, "siglip", 6)) o.no_upscale = true;        /* so that one tile stays one */
         if (vlm_new(&o)) fail_msg("%s + %s: %s: %s", pair[i].vision, pair[i].language, vlm_error_where(), vlm_error_message());
         listen();
@@ -251,7 +251,7 @@ static void bf16(void **state) {
     o.out = first;
     assert_ok(vlm_new(&o));
     o.out = out;
-    o.bf16 = true;
+    o.dtype = "bf16";
     assert_ok(vlm_new(&o));
     assert_ok(vlm_weights_open(first, &f));
     assert_ok(vlm_weights_open(out, &h));

@@ -50,6 +50,31 @@ static void lock(void **state) {
     assert_int_equal(mkfifo(temp("fifo"), 0600), 0);
     assert_failure(vlm_lock_open(temp("fifo"), &a), VLM_EIO, "/fifo", "is no regular file");
 }
+/* Several owners: the first knows that it is alone, the others wait until it lets them in. */
+static void lock_shared(void **state) {
+    (void)state;
+    vlm_lock a = { 0 }, b = { 0 }, c = { 0 };
+    bool alone = false;
+    assert_ok(vlm_lock_join(temp("many"), &alone, &a));
+    assert_true(alone);
+    assert_failure(vlm_lock_join(temp("many"), &alone, &b), VLM_EIO, "/many", "is in use");
+    assert_null(b.path);
+    vlm_lock_share(&a);
+    assert_ok(vlm_lock_join(temp("many"), &alone, &b));
+    assert_false(alone);
+    vlm_lock_share(&b);
+    assert_failure(vlm_lock_open(temp("many"), &c), VLM_EIO, "/many", "is in use");
+    vlm_lock_close(&a);
+    assert_ok(vlm_lock_join(temp("many"), &alone, &a));
+    assert_false(alone);
+    vlm_lock_close(&b);
+    vlm_lock_close(&a);
+    assert_ok(vlm_lock_join(temp("many"), &alone, &a));
+    assert_true(alone);
+    vlm_lock_close(&a);
+    assert_ok(vlm_lock_open(temp("many"), &c));
+    vlm_lock_close(&c);
+}
 /* The owner is another process and dies without a word. */
 static void lock_of_the_dead(void **state) {
     (void)state;
@@ -273,7 +298,8 @@ static void cutting(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lock), cmocka_unit_test(lock_of_the_dead), cmocka_unit_test(removing), cmocka_unit_test(sweeping),
+        cmocka_unit_test(lock), cmocka_unit_test(lock_shared), cmocka_unit_test(lock_of_the_dead), cmocka_unit_test(removing),
+        cmocka_unit_test(sweeping),
         cmocka_unit_test(links), cmocka_unit_test(lines), cmocka_unit_test(lines_on_a_full_disk), cmocka_unit_test(cutting),
     };
     return cmocka_run_group_tests_name("rundir", tests, temp_open, temp_close);

@@ -71,7 +71,7 @@ static void folders(void **state) {
         snprintf(weights, sizeof weights, "%s/model.safetensors", out);
         snprintf(cmd, sizeof cmd, "rm -rf '%s' && mkdir '%s'", out, out);
         assert_int_equal(system(cmd), 0);
-        assert_ok(vlm_copy_beside(golden(whole[m]), out, NULL));
+        assert_ok(vlm_copy_beside(golden(whole[m]), out));
         assert_ok(vlm_net_save(weights, a, ctx, VLM_T_F32));
         snprintf(cmd, sizeof cmd, "diff -r -x model.safetensors '%s' '%s'", golden(whole[m]), out);
         assert_int_equal(system(cmd), 0);
