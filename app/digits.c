@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIDE = VLM_DIGIT_SIDE, ACROSS = 50, ROWS = 4, LEVEL = 15 };     /* the sheet: digits in a row, rows for each label, grey of 1/16 ink */
+/* The sheet: digits in a row, rows for each label, grey of 1/16 ink. */
+enum { SIDE = VLM_DIGIT_SIDE, ACROSS = 50, ROWS = 4, LEVEL = 15 };
 
 /* ---- The sheet --------------------------------------------------------------------------------------------------- */
 
@@ -16,7 +17,10 @@ vlm_status vlm_digits_open(const char *path, vlm_digits *out) {
     TRY(vlm_bitmap_open(path, NULL, &b));
     vlm_digits *d = calloc(1, sizeof *d);
     if (!d) { status = vlm_fail_memory(path, sizeof *d); goto done; }
-    if (b.w != ACROSS * SIDE || b.h != 10 * ROWS * SIDE) { status = bad_sheet(path, "is no sheet of digits, which has 400 x 320 pixels"); goto done; }
+    if (b.w != ACROSS * SIDE || b.h != 10 * ROWS * SIDE) {
+        status = bad_sheet(path, "is no sheet of digits, which has 400 x 320 pixels");
+        goto done;
+    }
     for (int at = 0; at < 10 * ROWS * ACROSS; at++) {
         int label = at / (ROWS * ACROSS), i = at % (ROWS * ACROSS), most = 0;
         uint8_t *ink = d->ink[label][d->n[label]];
@@ -121,7 +125,8 @@ static void paint(const canvas *c, vlm_rng *r, uint8_t *rgb) {
 static int64_t up(double x) { return (int64_t)x + (x > (double)(int64_t)x); }
 
 vlm_status vlm_digits_draw(const vlm_digits *from, int rows, int cols, vlm_rng *r, vlm_bitmap *out, int *label) {
-    double step_x = CELL - between(r, 0, 1), step_y = CELL - between(r, 0, 1), size = between(r, 13.5, 16), slant = 0.05 * vlm_rng_normal(r);
+    double step_x = CELL - between(r, 0, 1), step_y = CELL - between(r, 0, 1);
+    double size = between(r, 13.5, 16), slant = 0.05 * vlm_rng_normal(r);
     int64_t w = up(cols * step_x), h = up(rows * step_y);
     canvas c = { w, h, calloc((size_t)(w * h), sizeof *c.ink) };
     uint8_t *rgb = malloc((size_t)(w * h * 3));

@@ -209,13 +209,13 @@ static bool is_temp(const char *name) {
 static bool is_ours(const char *name, const char *in) {
     static const char *const ours[] = { ".json", ".jsonl", ".safetensors", ".npy", ".txt", ".jinja" };
     const char *dot = strrchr(name, '.');
-    if (in && (!strcmp(in, "train") || !strcmp(in, "heldout"))) return dot && !strcmp(dot, ".png");
+    if (in && (!strcmp(in, "singles") || !strcmp(in, "train") || !strcmp(in, "heldout"))) return dot && !strcmp(dot, ".png");
     for (size_t i = 0; dot && i < sizeof ours / sizeof *ours; i++) if (!strcmp(dot, ours[i])) return true;
     return false;
 }
 /* May this folder be taken away? See file.h. `half`: with files that were being written as well. */
 static vlm_status check_ours(const char *path, const char *in, bool half, const char *todo) {
-    static const char *const folders[] = { "tokenizer", "vision", "language", "train", "heldout" };
+    static const char *const folders[] = { "tokenizer", "vision", "language", "singles", "train", "heldout" };
     vlm_status status = VLM_OK;
     DIR *d = opendir(path);
     struct dirent *e;

@@ -26,7 +26,7 @@ static vlm_status write_png(const char *path, const uint8_t *rgb, int64_t h, int
         errno = why ? why : EIO;
         return vlm_fail_errno(path, "write");
     }
-    return vlm_writer_commit(&out);
+    return vlm_writer_place(&out);         /* a picture can be drawn again */
 }
 
 vlm_status vlm_picture_write(const char *path, const uint8_t *rgb, int64_t h, int64_t w, int64_t H, int64_t W) {

@@ -75,7 +75,8 @@ static bool ends(const char *s, const char *tail) { size_t n = strlen(s), m = st
 static double deviation(const maker *k, const vlm_param *p) {
     if (!k->preset || !k->preset->scaled) return 0.02;
     if (strstr(p->name, "token_embedding")) return 0.05;
-    double inputs = (double)(vlm_param_len(p) / p->shape[0]), layers = (double)(p->group == VLM_VISION ? k->net->vit.cfg.L : k->net->lm.cfg.L);
+    double inputs = (double)(vlm_param_len(p) / p->shape[0]);
+    double layers = (double)(p->group == VLM_VISION ? k->net->vit.cfg.L : k->net->lm.cfg.L);
     bool adds = ends(p->name, "out_proj.weight") || ends(p->name, "fc2.weight") || ends(p->name, "down_proj.weight");
     return 1 / sqrt(inputs * (adds ? 2 * layers : 1));
 }
@@ -301,7 +302,8 @@ done:
 
 vlm_status vlm_new(const vlm_new_options *o) {
     maker k = { .o = o };
-    for (size_t i = 0; o->preset && i < sizeof presets / sizeof *presets; i++) if (!strcmp(presets[i].name, o->preset)) k.preset = &presets[i];
+    for (size_t i = 0; o->preset && i < sizeof presets / sizeof *presets; i++)
+        if (!strcmp(presets[i].name, o->preset)) k.preset = &presets[i];
     if (o->preset && !k.preset) return vlm_fail(VLM_EARG, "--preset", "\"%s\" is not known; --preset help lists them", o->preset);
     k.net = calloc(1, sizeof(vlm_net));
     if (!k.net) return vlm_fail_memory("the model", sizeof(vlm_net));

@@ -52,7 +52,7 @@ $ vlm convert models/vlm_dino --to hf -o h --quiet --force && ls h/vision
 | model.safetensors
 | preprocessor_config.json
 $ touch h/vision/notes.md; vlm convert models/vlm_dino -o h --quiet --force
-! vlm: h/vision: holds notes.md, which this program does not write; --force spares such a folder: remove it
+! vlm: h/vision: holds notes.md, which this program does not write; no folder with such a file is replaced: move it away
 = 1
 
 What is refused, and what is said.

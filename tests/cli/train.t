@@ -27,7 +27,7 @@ $ vlm train models/vlm_dino --data images/mixed.jsonl --steps 1 --json -o json 2
 | {"path":"json"}
 $ vlm train models/vlm_dino --data images/mixed.jsonl --steps 1 -o told 2>&1 | sed -E 's/[0-9.]+ [kMG]?B/N/g; s/[0-9.e-]*[0-9] tokens.*/.../; s/lr.*, /lr.., /'
 | vlm: 8 samples, 0 held out, 0 quarantined; 1 updates planned
-| vlm: 0.05023 M parameters, 0.05023 M trained; memory N weights + N gradients and moments + N activations + N loader
+| vlm: 0.05023 M parameters, 0.05023 M trained; memory N weights + N gradients and moments + N activations + N data
 | step 1/1, loss 6.7565, lr.., ...
 | vlm: saved told/step_1
 | told
