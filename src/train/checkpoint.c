@@ -167,8 +167,8 @@ static vlm_status list(const char *run, int64_t **out, int64_t *n) {
     *n = count;
     return VLM_OK;
 }
-/* Checkpoints that are neither among the last --keep up to `step` nor the best go; `newer`: those behind it, too. */
-static vlm_status prune(const vlm_trainer *t, int64_t step, bool newer) {
+/* Checkpoints that are neither among the last `keep` (0: all) up to `step` nor the best go; `newer`: those behind it, too. */
+static vlm_status prune(const vlm_trainer *t, int64_t step, int64_t keep, bool newer) {
     int64_t *v = NULL, n = 0;
     TRY(list(t->run.path, &v, &n));
     vlm_status status = VLM_OK;
@@ -176,7 +176,7 @@ static vlm_status prune(const vlm_trainer *t, int64_t step, bool newer) {
     while (own < n && v[own] < step) own++;
     for (int64_t i = 0; i < n && !status; i++) {
         char *path = NULL;
-        bool recent = i <= own && (!t->o->keep || i > own - t->o->keep), best = isfinite(t->at.best) && v[i] == t->at.best_step;
+        bool recent = i <= own && (!keep || i > own - keep), best = isfinite(t->at.best) && v[i] == t->at.best_step;
         if (recent || (best && i <= own) || (i > own && !newer)) continue;
         if (!(status = step_path(t->run.path, v[i], &path))) status = vlm_dir_remove(path);
         free(path);
@@ -185,7 +185,7 @@ static vlm_status prune(const vlm_trainer *t, int64_t step, bool newer) {
     return status;
 }
 
-vlm_status vlm_checkpoint_prune(const vlm_trainer *t, int64_t step) { return prune(t, step, true); }
+vlm_status vlm_checkpoint_prune(const vlm_trainer *t, int64_t step) { return prune(t, step, t->o->keep, true); }
 
 /* The tokenizer's files come from the folder that the model was opened from, which may be gone meanwhile. */
 static vlm_status check_tokenizer(const vlm_trainer *t, const char *dir) {
@@ -235,7 +235,8 @@ vlm_status vlm_checkpoint_settle(const vlm_trainer *t, const char *path) {
     if (!latest) return vlm_fail_memory(path, 64);
     vlm_status status = vlm_same_file(latest, path) ? VLM_OK : vlm_link_switch(latest, strrchr(path, '/') + 1);
     free(latest);
-    return status ? status : prune(t, t->at.step, false);
+    bool spare = t->o->keep && t->at.step < t->at.steps;
+    return status ? status : prune(t, t->at.step, t->o->keep + spare, false);
 }
 
 /* ---- Reading ---- */
