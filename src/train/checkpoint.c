@@ -30,7 +30,11 @@ static vlm_status read_state(const json_t *j, const char *where, vlm_progress_st
     const json_t *best = json_object_get(j, "best");
     TRY(vlm_json_need_int(j, where, "format_version", 1, 1, &version));
     TRY(vlm_json_need_int(j, where, "step", 0, INT64_MAX, &a.step));
-    for (int g = 0; g < VLM_GROUPS; g++) a.updates[g] = json_integer_value(json_array_get(json_object_get(j, "updates"), (size_t)g));
+    for (int g = 0; g < VLM_GROUPS; g++) {
+        const json_t *made = json_array_get(json_object_get(j, "updates"), (size_t)g);
+        if (!json_is_integer(made) || (a.updates[g] = json_integer_value(made)) < 0 || a.updates[g] > a.step)
+            return vlm_fail(VLM_EFORMAT, where, "holds no number of updates for each part; take another checkpoint");
+    }
     TRY(vlm_json_need_int(j, where, "epoch", 0, INT64_MAX, &a.epoch));
     TRY(vlm_json_need_int(j, where, "index", 0, INT64_MAX, &a.index));
     TRY(vlm_json_need_int(j, where, "steps", 1, INT64_MAX, &a.steps));
@@ -100,9 +104,8 @@ static vlm_status read_back(const vlm_trainer *t, const char *path, const vlm_pa
     float *want = NULL, *got = NULL;
     for (int i = 0; i < ps->n; i++) {
         const vlm_param *p = &ps->p[i];
-        bool head = t->m->net->lm.cfg.tied && !strcmp(p->name, "decoder.token_embedding.weight") && !*prefix;
         if (p->tied || (*prefix && !(t->trained & 1u << p->group))) continue;
-        snprintf(name, sizeof name, "%s%s", prefix, head ? "decoder.head.weight" : p->name);
+        snprintf(name, sizeof name, "%s%s", prefix, *prefix ? p->name : vlm_stored_name(t->m->net, p));
         const vlm_tensor *on_disk = vlm_safetensors_find(&st, name);
         int64_t len = vlm_param_len(p), row = len / p->shape[0], step = ROWS / row < 1 ? 1 : ROWS / row;
         if (!on_disk || vlm_tensor_len(on_disk) != len) {
