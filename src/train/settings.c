@@ -140,6 +140,11 @@ static void cpu_name(char *out, size_t room) {
     }
     if (f) fclose(f);
 }
+/* Of the program that runs; 0 where the system does not show it. */
+static uint64_t code_hash(void) {
+    uint64_t h = VLM_HASH;
+    return vlm_hash_file("/proc/self/exe", &h) ? 0 : h;
+}
 vlm_status vlm_manifest_write(const vlm_trainer *t, const char *resumed) {
     char *path = vlm_join(t->run.path, "run.json"), when[32] = "", cpu[200];
     json_t *j = NULL, *starts = NULL, *start;
@@ -159,6 +164,7 @@ vlm_status vlm_manifest_write(const vlm_trainer *t, const char *resumed) {
     start = json_pack("{s:s,s:s,s:s,s:s,s:i}", "at", when, "version", VLM_VERSION, "cpu", cpu, "isa",
                       vlm_isa_name(t->o->open.isa && !strcmp(t->o->open.isa, "ref") ? 0 : vlm_cpu_flags()), "threads", t->ctx->threads);
     if (start && t->o->open.isa) json_object_set_new(start, "isa", json_string(t->o->open.isa));
+    if (start) json_object_set_new(start, "code", hex(code_hash()));
     if (start && resumed) json_object_set_new(start, "resumed", path_json(resumed));
     if (start && t->o->command) json_object_set_new(start, "command", path_json(t->o->command));
     json_array_append_new(starts, start);
