@@ -42,8 +42,8 @@ vlm_status vlm_net_save(const char *path, const vlm_net *net, vlm_ctx *ctx, vlm_
    family has one. `group`: VLM_VISION or VLM_LANGUAGE, which the net has. */
 vlm_status vlm_family_store(const char *path, const vlm_net *net, vlm_group group, const vlm_source *from);
 
-/* Copies the tokenizer's files, byte for byte, from the folder and its tokenizer/ to the folder `to`, which exists; flat: those of tokenizer/
-   too come into `to` itself, where `from` has no other. VLM_EIO names the file. */
+/* Copies the tokenizer's files, byte for byte, from the folder and its tokenizer/ to the folder `to`, which exists; flat: those of
+   tokenizer/ too come into `to` itself, where `from` has no other. VLM_EIO names the file. */
 vlm_status vlm_copy_tokenizer(const char *from, const char *to, bool flat);
 vlm_status vlm_copy_file(const char *from, const char *to, const char *name);  /* from/name to to/name, if it is there; up to 128 MiB */
 #endif

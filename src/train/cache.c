@@ -123,8 +123,8 @@ static vlm_status write_about(const vlm_cache *c) {
     if (!path) return vlm_fail_memory(c->dir, 64);
     if (vlm_exists(path)) goto done;
     rule = vlm_image_rule_json(&c->m->rule);
-    j = json_pack("{s:s,s:s,s:s,s:s,s:I,s:b,s:O,s:O,s:O}", "version", VLM_VERSION, "dtype", c->bf16 ? "bf16" : "f32", "ops", vlm_ops_kind(&net->ops),
-                  "vision", net->vision->name, "width", (json_int_t)net->vit.cfg.D, "fork_maths", net->fork_maths,
+    j = json_pack("{s:s,s:s,s:s,s:s,s:I,s:b,s:O,s:O,s:O}", "version", VLM_VERSION, "dtype", c->bf16 ? "bf16" : "f32", "ops",
+                  vlm_ops_kind(&net->ops), "vision", net->vision->name, "width", (json_int_t)net->vit.cfg.D, "fork_maths", net->fork_maths,
                   "filter", json_object_get(rule, "filter"), "mean", json_object_get(rule, "mean"), "std", json_object_get(rule, "std"));
     if (j) json_object_set_new(j, "model", json_string(net->dir));     /* absent where it is no UTF-8 */
     status = j ? vlm_json_write(path, j) : vlm_fail_memory(path, 1024);
