@@ -58,17 +58,15 @@ static vlm_status read_metrics(const char *text, unsigned *out) {
 
 static vlm_status hash_file(const char *dir, const char *name, uint64_t *h) {
     char *path = vlm_join(dir, name);
-    vlm_map map = { 0 };
     if (!path) return vlm_fail_memory(dir, strlen(name));
-    vlm_status status = vlm_map_open(path, 0, &map);
-    if (!status) *h = vlm_hash(vlm_hash_int(vlm_hash(*h, name, strlen(name)), (int64_t)map.size), map.data, map.size);
-    vlm_map_close(&map);
+    *h = vlm_hash(*h, name, strlen(name));
+    vlm_status status = vlm_hash_file(path, h);
     free(path);
     return status;
 }
 static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-/* The files that make a folder answer as it does: .json and .safetensors, by name. */
-static vlm_status hash_model(const char *dir, uint64_t *h) {
+/* The files that make a folder answer as it does: .json, .jinja and .safetensors, by name. */
+static vlm_status hash_folder(const char *dir, uint64_t *h) {
     DIR *d = opendir(dir);
     struct dirent *e;
     char **name = NULL;
@@ -77,7 +75,7 @@ static vlm_status hash_model(const char *dir, uint64_t *h) {
     if (!d) return vlm_fail_errno(dir, "read");
     while (!status && (e = readdir(d))) {
         const char *dot = strrchr(e->d_name, '.');
-        if (!dot || (strcmp(dot, ".json") && strcmp(dot, ".safetensors"))) continue;
+        if (!dot || (strcmp(dot, ".json") && strcmp(dot, ".jinja") && strcmp(dot, ".safetensors"))) continue;
         char **p = realloc(name, (n + 1) * sizeof *p);
         if (p) name = p;
         if (!p || !(name[n] = strdup(e->d_name))) status = vlm_fail_memory(dir, n * sizeof *p);
@@ -92,17 +90,24 @@ static vlm_status hash_model(const char *dir, uint64_t *h) {
     free(name);
     return status;
 }
+static vlm_status hash_model(const char *dir, uint64_t *h) {
+    char *below = vlm_join(dir, "tokenizer");
+    vlm_status status = below ? hash_folder(dir, h) : vlm_fail_memory(dir, 16);
+    if (!status && vlm_is_dir(below)) status = hash_folder(below, h);
+    free(below);
+    return status;
+}
 /* Everything that an answer depends on. */
 static vlm_status fingerprint(run *r) {
     const vlm_args *a = r->a;
     uint64_t h = VLM_HASH, data;
-    const char *text[] = { a->system, a->template_ };
+    const char *text[] = { a->system, a->template_, vlm_ops_kind(&r->m->net->ops) };
     const int64_t number[] = { r->t.measures, a->from[O_max_tokens] ? a->max_tokens : ANSWER_TOKENS, a->max_size, a->no_upscale,
                                a->max_image_tokens, a->context, a->compat_resize, a->fork_maths };
     TRY(hash_model(a->arg[0], &h));
     TRY(vlm_dataset_hash(r->d, &data));
     h = vlm_hash_int(h, (int64_t)data);
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
         size_t n = text[i] ? strlen(text[i]) : 0;
         h = vlm_hash(vlm_hash_int(h, text[i] ? (int64_t)n : -1), text[i], n);
     }

@@ -14,7 +14,7 @@ typedef struct run {
     const char *path;
     char *name;                        /* in the picture */
     vlm_runlog log;
-    vlm_validation *skipped;           /* their steps; loss is not used */
+    vlm_logged_validation *skipped;           /* their steps; loss is not used */
     double last_loss, best_loss, best_step;    /* NaN: none */
 } run;
 
@@ -42,7 +42,7 @@ static vlm_status read_run(run *r) {
     if (!r->name || !r->skipped) return vlm_fail_memory(r->path, (size_t)(l->skipped + 1) * sizeof *r->skipped);
     for (int64_t i = 0; i < l->updates; i++) {
         if (isfinite(l->update[i].loss)) r->last_loss = l->update[i].loss;
-        if (l->update[i].skipped > 0) r->skipped[k++] = (vlm_validation){ l->update[i].step, 0 };
+        if (l->update[i].skipped > 0) r->skipped[k++] = (vlm_logged_validation){ l->update[i].step, 0 };
     }
     for (int64_t i = 0; i < l->validations; i++)
         if (isfinite(l->validation[i].loss) && !(l->validation[i].loss >= r->best_loss)) {
@@ -116,11 +116,11 @@ static void legend(FILE *f, const run *r, int n, int y) {
 static vlm_series of_updates(const run *r, int i, const double *first) {
     const vlm_runlog *l = &r[i].log;
     return (vlm_series){ .x = l->updates ? &l->update[0].step : NULL, .y = first, .n = l->updates,
-                         .stride = sizeof(vlm_update) / sizeof(double), .colour = i, .dash = i / VLM_CHART_COLOURS };
+                         .stride = sizeof(vlm_logged_update) / sizeof(double), .colour = i, .dash = i / VLM_CHART_COLOURS };
 }
-static vlm_series of_steps(int i, const vlm_validation *v, int64_t n) {
+static vlm_series of_steps(int i, const vlm_logged_validation *v, int64_t n) {
     return (vlm_series){ .x = n ? &v[0].step : NULL, .y = n ? &v[0].loss : NULL, .n = n,
-                         .stride = sizeof(vlm_validation) / sizeof(double), .colour = i, .dash = i / VLM_CHART_COLOURS };
+                         .stride = sizeof(vlm_logged_validation) / sizeof(double), .colour = i, .dash = i / VLM_CHART_COLOURS };
 }
 /* Learning rates: a colour for each run, a dash for each part of the model; parts whose rates are always the same share a line. */
 static void rates(FILE *f, const run *r, int n, vlm_panel *p, vlm_series *s) {

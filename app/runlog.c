@@ -15,13 +15,13 @@ static vlm_status grow(void **rows, int64_t n, size_t bytes, const char *where) 
     *rows = p;
     return VLM_OK;
 }
-static vlm_status add_update(vlm_runlog *r, const vlm_update *u, const char *where) {
+static vlm_status add_update(vlm_runlog *r, const vlm_logged_update *u, const char *where) {
     while (r->updates && r->update[r->updates - 1].step >= u->step) { r->updates--; r->again++; }
     TRY(grow((void **)&r->update, r->updates, sizeof *u, where));
     r->update[r->updates++] = *u;
     return VLM_OK;
 }
-static vlm_status add_validation(vlm_runlog *r, const vlm_validation *v, const char *where) {
+static vlm_status add_validation(vlm_runlog *r, const vlm_logged_validation *v, const char *where) {
     while (r->validations && r->validation[r->validations - 1].step >= v->step) { r->validations--; r->again++; }
     TRY(grow((void **)&r->validation, r->validations, sizeof *v, where));
     r->validation[r->validations++] = *v;
@@ -66,8 +66,8 @@ static vlm_status number(const json_t *row, const char *where, const char *key, 
 }
 static vlm_status row(vlm_runlog *r, const json_t *o, const char *where) {
     static const char *const groups[VLM_LRS] = { "vision", "language", "projector" };
-    vlm_update u = { .speed = NAN };
-    vlm_validation v;
+    vlm_logged_update u = { .speed = NAN };
+    vlm_logged_validation v;
     double tokens, ms;
     int64_t step;
     bool skipped = false;

@@ -7,18 +7,18 @@
 enum { VLM_LR_VISION, VLM_LR_LANGUAGE, VLM_LR_PROJECTOR, VLM_LRS };
 /* One update. NaN: the row has no such number, or null, or one that is not finite. A row's fields are doubles only, so that a column
    is a pointer and a stride. */
-typedef struct vlm_update {
+typedef struct vlm_logged_update {
     double step, loss, grad_norm, lr[VLM_LRS];
     double speed;              /* text and image tokens a second */
     double skipped;            /* 1: the update was not made */
-} vlm_update;
-typedef struct vlm_validation { double step, loss; } vlm_validation;
+} vlm_logged_update;
+typedef struct vlm_logged_validation { double step, loss; } vlm_logged_validation;
 
 /* Steps rise in both lists: of a step that was done again, after a resume, the last row counts. */
 typedef struct vlm_runlog {
     char *path;                /* of metrics.jsonl */
-    vlm_update *update;
-    vlm_validation *validation;
+    vlm_logged_update *update;
+    vlm_logged_validation *validation;
     int64_t updates, validations, skipped;
     int64_t again;             /* rows that later ones have replaced */
     bool torn;                 /* the last line is not whole yet: the run is being written, or was killed. Left out */

@@ -2,6 +2,7 @@
    machine. */
 #ifndef VLM_HASH_H
 #define VLM_HASH_H
+#include "base/status.h"
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -27,4 +28,6 @@ static inline uint64_t vlm_hash_fast(uint64_t h, const void *data, size_t n) {
     }
     return vlm_hash(h, p, n);
 }
+/* Size and bytes of a file, fast; its memory stays at a megabyte. As vlm_map_open fails; an empty file is an error. */
+vlm_status vlm_hash_file(const char *path, uint64_t *h);
 #endif

@@ -74,11 +74,15 @@ done:
     return status;
 }
 
+/* As safetensors' save_model: of a tied pair the name that sorts first is stored, the metadata tells of the other. */
+const char *vlm_stored_name(const vlm_net *net, const vlm_param *p) {
+    bool pair = net->language && net->lm.cfg.tied && !strcmp(p->name, "decoder.token_embedding.weight");
+    return pair ? "decoder.head.weight" : p->name;
+}
 vlm_status vlm_net_store(const char *path, const vlm_net *net, const vlm_source *from) {
     const vlm_params *ps = &net->params;
     const vlm_lm_config *c = &net->lm.cfg;
     int64_t n = 0, half = net->language ? c->Dh / 2 : 0;
-    bool tied = net->language && c->tied;
     vlm_status status = VLM_OK;
     vlm_stored *t = calloc((size_t)ps->n + 1, sizeof *t);
     float *freq = malloc((size_t)half * sizeof *freq + 1);
@@ -88,12 +92,11 @@ vlm_status vlm_net_store(const char *path, const vlm_net *net, const vlm_source 
         const vlm_param *p = &ps->p[i];
         if (p->tied) continue;
         t[n] = (vlm_stored){ .dtype = from->dtype(from->user, p), .ndim = p->ndim, .parts = 1, .part = { { p, 0, p->shape[0] } } };
-        memcpy(t[n].name, p->name, sizeof p->name);
+        strcpy(t[n].name, vlm_stored_name(net, p));
         memcpy(t[n].shape, p->shape, sizeof p->shape);
-        if (tied && !strcmp(p->name, "decoder.token_embedding.weight")) {
-            /* as safetensors' save_model: of a tied pair the name that sorts first is stored, the metadata tells of the other */
-            strcpy(t[n].name, "decoder.head.weight");
-            if (json_object_set_new(metadata, p->name, json_string(t[n].name))) { status = vlm_fail_memory(path, 1000); goto done; }
+        if (strcmp(t[n].name, p->name) && json_object_set_new(metadata, p->name, json_string(t[n].name))) {
+            status = vlm_fail_memory(path, 1000);
+            goto done;
         }
         n++;
     }
@@ -234,10 +237,4 @@ done:
     free(b);
     free(own);
     return status;
-}
-vlm_status vlm_copy_beside(const char *from, const char *to) {
-    static const char *const names[] = { "config.json", "vlm.json", "generation_config.json", "preprocessor_config.json" };
-    TRY(vlm_copy_tokenizer(from, to, false));
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) TRY(vlm_copy_file(from, to, names[i]));
-    return VLM_OK;
 }

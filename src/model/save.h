@@ -1,5 +1,5 @@
-/* Saving: the weights of a net, in memory or on their way from other files, written as one model.safetensors with nanoVLM's names; and the
-   other files of a MODEL folder, copied. Memory stays at some megabytes whatever the model's size. */
+/* Saving: the weights of a net, in memory or on their way from other files, written as one model.safetensors with nanoVLM's names; and
+   files of a MODEL folder, copied. Memory stays at some megabytes whatever the model's size. */
 #ifndef VLM_SAVE_H
 #define VLM_SAVE_H
 #include "model/models.h"
@@ -33,6 +33,7 @@ vlm_status vlm_store(const char *path, const vlm_stored *t, int64_t n, const jso
 /* A whole model's file as nanoVLM's Python writes it: every parameter once, of a tied pair decoder.head.weight with the other name in the
    metadata, decoder.rotary_embd.inv_freq. A net of one backbone only: the same, what it has. */
 vlm_status vlm_net_store(const char *path, const vlm_net *net, const vlm_source *from);
+const char *vlm_stored_name(const vlm_net *net, const vlm_param *p);   /* p's there */
 /* The same of the values in memory (vlm_params_values), all of them in one type. Reads the net only. */
 vlm_status vlm_net_save(const char *path, const vlm_net *net, vlm_ctx *ctx, vlm_tensor_dtype dtype);
 
@@ -41,11 +42,8 @@ vlm_status vlm_net_save(const char *path, const vlm_net *net, vlm_ctx *ctx, vlm_
    family has one. `group`: VLM_VISION or VLM_LANGUAGE, which the net has. */
 vlm_status vlm_family_store(const char *path, const vlm_net *net, vlm_group group, const vlm_source *from);
 
-/* Copies what a MODEL folder holds besides weights, byte for byte, to the folder `to`, which exists: config.json, vlm.json,
-   generation_config.json, preprocessor_config.json and the tokenizer's files, in the folder and in tokenizer/. Files that no MODEL folder
-   needs stay where they are. VLM_EIO names the file. */
-vlm_status vlm_copy_beside(const char *from, const char *to);
-/* The tokenizer's files alone; flat: those of tokenizer/ too come into `to` itself, where `from` has no other. */
+/* Copies the tokenizer's files, byte for byte, from the folder and its tokenizer/ to the folder `to`, which exists; flat: those of
+   tokenizer/ too come into `to` itself, where `from` has no other. VLM_EIO names the file. */
 vlm_status vlm_copy_tokenizer(const char *from, const char *to, bool flat);
 vlm_status vlm_copy_file(const char *from, const char *to, const char *name);  /* from/name to to/name, if it is there; up to 128 MiB */
 #endif

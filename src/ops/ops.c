@@ -42,3 +42,4 @@ void vlm_ops_init(vlm_ops *o, unsigned cpu) {
     if (cpu & VLM_CPU_AVX512) vlm_ops_init_avx512(o);
 #endif
 }
+const char *vlm_ops_kind(const vlm_ops *o) { return o->linear_forward == vlm_ref_linear_forward ? "ref" : "fast"; }

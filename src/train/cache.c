@@ -51,11 +51,6 @@ static void add_text(vlm_digest *d, const char *s) {
     vlm_digest_add_int(d, (int64_t)strlen(s));
     vlm_digest_add(d, s, strlen(s));
 }
-static const char *ops_kind(const vlm_net *net) {      /* the fast ones give the same bits, whatever the instruction set */
-    vlm_ops ref;
-    vlm_ops_init(&ref, 0);
-    return ref.linear_forward == net->ops.linear_forward ? "ref" : "fast";
-}
 /* All but the picture itself and its size. */
 static void encoder_key(const vlm_model *m, bool bf16, unsigned char *out) {
     const vlm_net *net = m->net;
@@ -64,7 +59,7 @@ static void encoder_key(const vlm_model *m, bool bf16, unsigned char *out) {
     vlm_digest d;
     vlm_digest_begin(&d, VLM_CACHE_KEY);
     add_text(&d, "features of " VLM_VERSION);
-    add_text(&d, ops_kind(net));
+    add_text(&d, vlm_ops_kind(&net->ops));
     const int64_t ints[] = { bf16, net->fork_maths, c->D, c->L, c->H, c->F, c->P, c->R, c->cls, c->layerscale, c->gated, c->q_bias,
                              c->k_bias, c->v_bias, c->out_bias, c->mlp_bias, c->act, c->pos_h, c->pos_w, c->pos_cls, c->pos_resize,
                              c->pos_antialias, r->patch, r->filter };
@@ -128,8 +123,8 @@ static vlm_status write_about(const vlm_cache *c) {
     if (!path) return vlm_fail_memory(c->dir, 64);
     if (vlm_exists(path)) goto done;
     rule = vlm_image_rule_json(&c->m->rule);
-    j = json_pack("{s:s,s:s,s:s,s:s,s:I,s:b,s:O,s:O,s:O}", "version", VLM_VERSION, "dtype", c->bf16 ? "bf16" : "f32", "ops", ops_kind(net),
-                  "vision", net->vision->name, "width", (json_int_t)net->vit.cfg.D, "fork_maths", net->fork_maths,
+    j = json_pack("{s:s,s:s,s:s,s:s,s:I,s:b,s:O,s:O,s:O}", "version", VLM_VERSION, "dtype", c->bf16 ? "bf16" : "f32", "ops",
+                  vlm_ops_kind(&net->ops), "vision", net->vision->name, "width", (json_int_t)net->vit.cfg.D, "fork_maths", net->fork_maths,
                   "filter", json_object_get(rule, "filter"), "mean", json_object_get(rule, "mean"), "std", json_object_get(rule, "std"));
     if (j) json_object_set_new(j, "model", json_string(net->dir));     /* absent where it is no UTF-8 */
     status = j ? vlm_json_write(path, j) : vlm_fail_memory(path, 1024);

@@ -30,7 +30,11 @@ static vlm_status read_state(const json_t *j, const char *where, vlm_progress_st
     const json_t *best = json_object_get(j, "best");
     TRY(vlm_json_need_int(j, where, "format_version", 1, 1, &version));
     TRY(vlm_json_need_int(j, where, "step", 0, INT64_MAX, &a.step));
-    for (int g = 0; g < VLM_GROUPS; g++) a.updates[g] = json_integer_value(json_array_get(json_object_get(j, "updates"), (size_t)g));
+    for (int g = 0; g < VLM_GROUPS; g++) {
+        const json_t *made = json_array_get(json_object_get(j, "updates"), (size_t)g);
+        if (!json_is_integer(made) || (a.updates[g] = json_integer_value(made)) < 0 || a.updates[g] > a.step)
+            return vlm_fail(VLM_EFORMAT, where, "holds no number of updates for each part; take another checkpoint");
+    }
     TRY(vlm_json_need_int(j, where, "epoch", 0, INT64_MAX, &a.epoch));
     TRY(vlm_json_need_int(j, where, "index", 0, INT64_MAX, &a.index));
     TRY(vlm_json_need_int(j, where, "steps", 1, INT64_MAX, &a.steps));
@@ -100,9 +104,8 @@ static vlm_status read_back(const vlm_trainer *t, const char *path, const vlm_pa
     float *want = NULL, *got = NULL;
     for (int i = 0; i < ps->n; i++) {
         const vlm_param *p = &ps->p[i];
-        bool head = t->m->net->lm.cfg.tied && !strcmp(p->name, "decoder.token_embedding.weight") && !*prefix;
         if (p->tied || (*prefix && !(t->trained & 1u << p->group))) continue;
-        snprintf(name, sizeof name, "%s%s", prefix, head ? "decoder.head.weight" : p->name);
+        snprintf(name, sizeof name, "%s%s", prefix, *prefix ? p->name : vlm_stored_name(t->m->net, p));
         const vlm_tensor *on_disk = vlm_safetensors_find(&st, name);
         int64_t len = vlm_param_len(p), row = len / p->shape[0], step = ROWS / row < 1 ? 1 : ROWS / row;
         if (!on_disk || vlm_tensor_len(on_disk) != len) {
@@ -167,8 +170,8 @@ static vlm_status list(const char *run, int64_t **out, int64_t *n) {
     *n = count;
     return VLM_OK;
 }
-/* Checkpoints that are neither among the last --keep up to `step` nor the best go; `newer`: those behind it, too. */
-static vlm_status prune(const vlm_trainer *t, int64_t step, bool newer) {
+/* Checkpoints that are neither among the last `keep` (0: all) up to `step` nor the best go; `newer`: those behind it, too. */
+static vlm_status prune(const vlm_trainer *t, int64_t step, int64_t keep, bool newer) {
     int64_t *v = NULL, n = 0;
     TRY(list(t->run.path, &v, &n));
     vlm_status status = VLM_OK;
@@ -176,7 +179,7 @@ static vlm_status prune(const vlm_trainer *t, int64_t step, bool newer) {
     while (own < n && v[own] < step) own++;
     for (int64_t i = 0; i < n && !status; i++) {
         char *path = NULL;
-        bool recent = i <= own && (!t->o->keep || i > own - t->o->keep), best = isfinite(t->at.best) && v[i] == t->at.best_step;
+        bool recent = i <= own && (!keep || i > own - keep), best = isfinite(t->at.best) && v[i] == t->at.best_step;
         if (recent || (best && i <= own) || (i > own && !newer)) continue;
         if (!(status = step_path(t->run.path, v[i], &path))) status = vlm_dir_remove(path);
         free(path);
@@ -185,7 +188,7 @@ static vlm_status prune(const vlm_trainer *t, int64_t step, bool newer) {
     return status;
 }
 
-vlm_status vlm_checkpoint_prune(const vlm_trainer *t, int64_t step) { return prune(t, step, true); }
+vlm_status vlm_checkpoint_prune(const vlm_trainer *t, int64_t step) { return prune(t, step, t->o->keep, true); }
 
 /* The tokenizer's files come from the folder that the model was opened from, which may be gone meanwhile. */
 static vlm_status check_tokenizer(const vlm_trainer *t, const char *dir) {
@@ -235,7 +238,8 @@ vlm_status vlm_checkpoint_settle(const vlm_trainer *t, const char *path) {
     if (!latest) return vlm_fail_memory(path, 64);
     vlm_status status = vlm_same_file(latest, path) ? VLM_OK : vlm_link_switch(latest, strrchr(path, '/') + 1);
     free(latest);
-    return status ? status : prune(t, t->at.step, false);
+    bool spare = t->o->keep && t->at.step < t->at.steps;
+    return status ? status : prune(t, t->at.step, t->o->keep + spare, false);
 }
 
 /* ---- Reading ---- */

@@ -10,17 +10,9 @@
 #define FILE_NAME "checksums.json"
 
 static vlm_status hash_file(const char *path, char out[17]) {
-    enum { PIECE = 1 << 20 };          /* whole words; each leaves memory: a checkpoint is as large as what training holds */
-    vlm_map m;
-    TRY(vlm_map_open(path, 0, &m));
-    uint64_t h = vlm_hash_int(VLM_HASH, (int64_t)m.size);
-    for (size_t at = 0; at < m.size; at += PIECE) {
-        size_t n = m.size - at < PIECE ? m.size - at : PIECE;
-        h = vlm_hash_fast(h, m.data + at, n);
-        vlm_map_forget(m.data + at, n);
-    }
+    uint64_t h = VLM_HASH;
+    TRY(vlm_hash_file(path, &h));
     snprintf(out, 17, "%016" PRIx64, h);
-    vlm_map_close(&m);
     return VLM_OK;
 }
 

@@ -1,10 +1,10 @@
 #include "base/file.h"
 #include "io/npy.h"
+#include "model/save.h"
 #include "train/train_impl.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static vlm_status dump(vlm_trainer *t, const vlm_param *p, const char *name, float scale) {
     char file[160];
@@ -22,16 +22,15 @@ static vlm_status dump(vlm_trainer *t, const vlm_param *p, const char *name, flo
 }
 vlm_status vlm_dump_grads(vlm_trainer *t) {
     vlm_update u = { .step = t->at.step + 1 };
-    bool any, tied = t->m->net->lm.cfg.tied;
+    bool any;
     TRY(vlm_trainer_gradients(t, &u, &any));
     if (!any || !u.labels) return vlm_fail(VLM_EFORMAT, t->o->data[0], "has no label in its first update; there is no gradient to write");
-    if (!vlm_is_dir(t->o->dump_grads) && mkdir(t->o->dump_grads, 0777)) return vlm_fail_errno(t->o->dump_grads, "make the folder");
+    TRY(vlm_dir_make(t->o->dump_grads));
     float scale = t->o->mean_per_microbatch ? 1 / (float)t->o->accumulate : 1 / (float)u.labels;
     const vlm_params *ps = &t->opt.grads->params;
     for (int i = 0; i < ps->n; i++) {
         const vlm_param *p = &ps->p[i];
-        bool head = tied && !strcmp(p->name, "decoder.token_embedding.weight");        /* as a checkpoint stores the pair */
-        if (!p->tied && t->trained & 1u << p->group) TRY(dump(t, p, head ? "decoder.head.weight" : p->name, scale));
+        if (!p->tied && t->trained & 1u << p->group) TRY(dump(t, p, vlm_stored_name(t->m->net, p), scale));
     }
     TRY(vlm_run_metrics(&t->run, &u));
     if (t->hooks.update) t->hooks.update(t->hooks.user, &u);

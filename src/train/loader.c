@@ -33,7 +33,8 @@ static vlm_loaded make(const vlm_loader *l, vlm_pick pick) {
         out.status = vlm_example_make(l->rule, &s, l->pixels, &out.example, &out.why);
         vlm_sample_free(&s);
     }
-    if (out.status) out.message = strdup(vlm_error_message());         /* the message is this thread's */
+    if (out.status && !(out.message = strdup(vlm_error_message())))    /* the message is this thread's */
+        out.status = VLM_ENOMEM, out.why = VLM_BAD_NONE;
     return out;
 }
 

@@ -38,33 +38,30 @@ static void collapse(text *t) {
     }
     t->n = n && t->c[n - 1] == ' ' ? n - 1 : n;
 }
-static vlm_status plain_of(const char *s, size_t bytes, text *out) {
+/* *given: characters as they were. */
+static vlm_status plain_of(const char *s, size_t bytes, text *out, int64_t *given) {
     TRY(text_of(s, bytes, out));
+    *given = out->n;
     lower(out);
     collapse(out);
     return VLM_OK;
 }
 static bool same(const text *a, const text *b) { return a->n == b->n && !memcmp(a->c, b->c, (size_t)a->n * sizeof *a->c); }
 
-/* The best of a comparison with each reference; `more` is what it needs to know besides. */
+/* The best of a comparison with each reference, in plain form; given: characters before that. */
 typedef struct match { double right, of; } match;
 typedef vlm_status compare_fn(const text *answer, int64_t given, const text *reference, int64_t reference_given, match *out);
 static vlm_status best_of(compare_fn *compare, const char *answer, size_t bytes, const char *const *reference, int64_t n, double *score,
                           double *count) {
     text a = { 0 }, r = { 0 };
     match best = { 0, 1 };
+    int64_t given, reference_given;
     vlm_status status = VLM_OK;
     if (n < 1) return vlm_fail(VLM_EARG, "a score", "has no reference to compare with; give one");
-    TRY_DONE(text_of(answer, bytes, &a));
-    int64_t given = a.n;
-    lower(&a);
-    collapse(&a);
+    TRY_DONE(plain_of(answer, bytes, &a, &given));
     for (int64_t i = 0; i < n; i++) {
         match m = { 0, 1 };
-        TRY_DONE(text_of(reference[i], strlen(reference[i]), &r));
-        int64_t reference_given = r.n;
-        lower(&r);
-        collapse(&r);
+        TRY_DONE(plain_of(reference[i], strlen(reference[i]), &r, &reference_given));
         TRY_DONE(compare(&a, given, &r, reference_given, &m));
         if (!i || m.right * best.of > best.right * m.of) best = m;
         free(r.c);
@@ -347,8 +344,9 @@ vlm_status vlm_choice_named(const char *s, size_t bytes, const char *const *choi
     text t = { 0 }, *c = calloc((size_t)n + 1, sizeof *c);
     vlm_status status = VLM_OK;
     if (!c) return vlm_fail_memory("a score", (size_t)n * sizeof *c);
-    TRY_DONE(plain_of(s, bytes, &t));
-    for (int64_t i = 0; i < n; i++) TRY_DONE(plain_of(choice[i], strlen(choice[i]), &c[i]));
+    int64_t given;
+    TRY_DONE(plain_of(s, bytes, &t, &given));
+    for (int64_t i = 0; i < n; i++) TRY_DONE(plain_of(choice[i], strlen(choice[i]), &c[i], &given));
     *index = named(&t, c, n);
     int64_t a = behind(&t, "answer is"), b = behind(&t, "answer:"), from = a > b ? a : b;
     if (*index < 0 && from >= 0) {

@@ -59,6 +59,7 @@ double vlm_optimizer_norm(vlm_optimizer *o, vlm_ctx *ctx) {
 
 void vlm_optimizer_step(vlm_optimizer *o, vlm_ctx *ctx, unsigned groups, const int64_t t[VLM_GROUPS], float scale,
                         const double lr[VLM_GROUPS], double decay) {
+    const float beta1 = 0.9f, beta2 = 0.999f;          /* floats: the op's 1 - beta and these powers are of the same numbers */
     const vlm_params *ps = &o->net->params;
     for (int i = 0; i < ps->n; i++) {
         void *p, *g, *m, *v;
@@ -69,8 +70,8 @@ void vlm_optimizer_step(vlm_optimizer *o, vlm_ctx *ctx, unsigned groups, const i
         vlm_params_operand(&o->m->params, i, &m, &n);
         vlm_params_operand(&o->v->params, i, &v, &n);
         bool decays = o->decay_all || (row->mat && row->mat != &o->net->lm.embed);
-        double c1 = 1 - pow(0.9, (double)(t[row->group] + 1)), c2 = 1 - pow(0.999, (double)(t[row->group] + 1));
-        o->net->ops.adamw_update(ctx, p, m, v, g, n, scale, (float)lr[row->group], decays ? (float)decay : 0, 0.9f, 0.999f, 1e-8f,
+        double made = (double)(t[row->group] + 1), c1 = 1 - pow((double)beta1, made), c2 = 1 - pow((double)beta2, made);
+        o->net->ops.adamw_update(ctx, p, m, v, g, n, scale, (float)lr[row->group], decays ? (float)decay : 0, beta1, beta2, 1e-8f,
                                  (float)c1, (float)c2);
     }
 }

@@ -4,7 +4,8 @@
 #include "model/models.h"
 
 /* The rate of update `it` (0 the first) of `steps`, as a share of the peak: a linear warm-up over `warm` updates ((it + 1)/warm), then half
-   a cosine down to a tenth; constant: 1 after the warm-up. (nanoVLM's get_lr) warm: a share of the steps if below 1, else updates. */
+   a cosine down to a tenth; constant: 1 after the warm-up. (nanoVLM's get_lr) warm: a share of the steps if below 1, else updates. If
+   that is less than one update, the first share is one over it, above 1, as there; 0: no warm-up. */
 double vlm_schedule(int64_t it, int64_t steps, double warm, bool constant);
 
 /* The moments of a net's trained groups, and its gradients: three nets of one shape. */

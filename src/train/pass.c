@@ -67,6 +67,8 @@ size_t vlm_pass_bytes(const vlm_net *net, const vlm_pass_options *o) {
 }
 vlm_status vlm_pass_open(const vlm_net *net, const vlm_net *grads, vlm_ctx *ctx, const vlm_pass_options *o, vlm_pass **out) {
     vlm_arena dev = { 0 }, host = { 0 };
+    if (o->features && trains(o, VLM_VISION))
+        return vlm_fail(VLM_EARG, "vlm_pass_open", "features stand for an encoder that is frozen, and vision is trained; choose one");
     vlm_pass *p = calloc(1, sizeof *p);
     if (!p) return vlm_fail_memory("the pass", sizeof *p);
     *p = (vlm_pass){ .net = net, .grads = grads, .ctx = ctx, .o = *o };

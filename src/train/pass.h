@@ -42,7 +42,8 @@ typedef struct vlm_pass_options {
 typedef struct vlm_pass vlm_pass;
 /* Bytes that a pass takes, of device and host memory; SIZE_MAX if they overflow. */
 size_t     vlm_pass_bytes(const vlm_net *net, const vlm_pass_options *o);
-/* grads: a vlm_net_zeros of the trained groups, NULL if there are none; it, net and ctx outlive the pass. VLM_ENOMEM. */
+/* grads: a vlm_net_zeros of the trained groups, NULL if there are none; it, net and ctx outlive the pass. VLM_ENOMEM; VLM_EARG: features
+   with trained vision. */
 vlm_status vlm_pass_open(const vlm_net *net, const vlm_net *grads, vlm_ctx *ctx, const vlm_pass_options *o, vlm_pass **out);
 void       vlm_pass_close(vlm_pass *p);                /* NULL is fine */
 

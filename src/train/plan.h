@@ -46,7 +46,10 @@ typedef struct vlm_plan {
     size_t weights_bytes, optimizer_bytes;             /* optimiser: gradients and both moments */
     size_t activation_bytes;           /* the pass for these caps, and the threads' scratch */
     size_t loader_bytes;               /* pixels ahead and in the batch, pictures that are being decoded, what is known of each sample */
-    size_t total_bytes, available_bytes;               /* SIZE_MAX: more than can be counted */
+    size_t total_bytes, available_bytes;               /* SIZE_MAX: more than can be counted. Not counted: the program itself, libraries,
+                                                          a checkpoint on its way (megabytes), and the session that answers for o->show,
+                                                          which a validation opens and closes: vlm_session_bytes for the prompt and 64
+                                                          tokens, vlm_encode_bytes for its images */
 } vlm_plan;
 /* Goes through the scanned data as training will. Fails for want of memory or if progress is stopped; the rest vlm_plan_check says. */
 vlm_status vlm_plan_make(const vlm_train_options *o, const vlm_model *m, const vlm_run_data *d, int threads, vlm_plan *out);

@@ -91,7 +91,12 @@ static vlm_status cut(const char *path, int64_t step, int64_t *updates) {
     if (r.bad) return vlm_fail(VLM_EFORMAT, where, "is no row of a run; mend that line or move the file away, and go on");
     return vlm_lines_cut(path, up_to, &step, NULL, NULL);
 }
-static void key_of(char *key, size_t room, const char *file, const char *row) { snprintf(key, room, "%s\n%s", file, row); }
+/* Of a row as it is written, so that a name that is not UTF-8 is known again. */
+static bool key_of(char *key, size_t room, const json_t *j) {
+    const char *file = json_string_value(json_object_get(j, "file")), *row = json_string_value(json_object_get(j, "row"));
+    if (file && row) snprintf(key, room, "%s\n%s", file, row);
+    return file && row;
+}
 typedef struct known { json_t *bad; int64_t n; } known;
 static bool remember(void *user, int64_t i, const char *line, size_t n) {
     (void)i;
@@ -99,9 +104,7 @@ static bool remember(void *user, int64_t i, const char *line, size_t n) {
     char key[2 * VLM_ROW_BYTES];
     json_error_t e;
     json_t *j = json_loadb(line, n, 0, &e);
-    const char *file = json_string_value(json_object_get(j, "file")), *row = json_string_value(json_object_get(j, "row"));
-    if (file && row) {
-        key_of(key, sizeof key, file, row);
+    if (key_of(key, sizeof key, j)) {
         json_object_set_new(k->bad, key, json_true());
         k->n++;
     }
@@ -204,11 +207,12 @@ static json_t *text(const char *s) {
 vlm_status vlm_run_quarantine(vlm_run_dir *r, int64_t step, const char *file, const char *row, const char *code, const char *reason,
                               bool *fresh) {
     char key[2 * VLM_ROW_BYTES];
-    key_of(key, sizeof key, file, row);
+    json_t *j = json_pack("{s:o,s:o,s:s,s:o,s:I}", "file", text(file), "row", text(row), "code", code, "reason", text(reason), "step",
+                          (json_int_t)step);
+    if (!j || !key_of(key, sizeof key, j)) { json_decref(j); return vlm_fail_memory(r->quarantine.path, sizeof key); }
     *fresh = !json_object_get(r->bad, key);
-    if (!*fresh) return VLM_OK;
-    json_object_set_new_nocheck(r->bad, key, json_true());
+    if (!*fresh) { json_decref(j); return VLM_OK; }
+    if (json_object_set_new(r->bad, key, json_true())) { json_decref(j); return vlm_fail_memory(r->quarantine.path, sizeof key); }
     r->quarantined++;
-    return add(&r->quarantine, json_pack("{s:o,s:o,s:s,s:o,s:I}", "file", text(file), "row", text(row), "code", code, "reason",
-                                         text(reason), "step", (json_int_t)step));
+    return add(&r->quarantine, j);
 }

@@ -84,6 +84,7 @@ vlm_status vlm_settings_make(vlm_trainer *t) {
     json_object_set_new(s, "context", json_integer(t->m->context));
     json_object_set_new(s, "template", json_string(vlm_chat_kind_name(t->m->chat)));
     json_object_set_new(s, "fork-maths", json_boolean(t->m->net->fork_maths));
+    json_object_set_new(s, "isa", json_string(vlm_ops_kind(&t->m->net->ops)));         /* avx2 and avx512 give the same bits */
     /* a cache of f32 changes no bit */
     json_object_set_new(s, "cache-dtype", json_string(o->cache_features && o->cache_bf16 ? "bf16" : "f32"));
 done:
@@ -117,12 +118,13 @@ vlm_status vlm_settings_compare(const json_t *before, const json_t *now, const c
 
 /* ---- run.json ---- */
 
+static json_t *path_json(const char *path) {
+    json_t *s = json_string(path);
+    return s ? s : json_string("(not UTF-8)");
+}
 static json_t *paths(const vlm_corpus *c) {
     json_t *list = json_array();
-    for (int i = 0; i < c->sets; i++) {
-        json_t *s = json_string(vlm_dataset_path(c->set[i].data));
-        json_array_append_new(list, s ? s : json_string("(not UTF-8)"));
-    }
+    for (int i = 0; i < c->sets; i++) json_array_append_new(list, path_json(vlm_dataset_path(c->set[i].data)));
     return list;
 }
 static void cpu_name(char *out, size_t room) {
@@ -140,12 +142,8 @@ static void cpu_name(char *out, size_t room) {
 }
 /* Of the program that runs; 0 where the system does not show it. */
 static uint64_t code_hash(void) {
-    vlm_map m;
-    uint64_t h = 0;
-    if (vlm_map_open("/proc/self/exe", 0, &m)) return 0;
-    h = vlm_hash_fast(VLM_HASH, m.data, m.size);
-    vlm_map_close(&m);
-    return h;
+    uint64_t h = VLM_HASH;
+    return vlm_hash_file("/proc/self/exe", &h) ? 0 : h;
 }
 vlm_status vlm_manifest_write(const vlm_trainer *t, const char *resumed) {
     char *path = vlm_join(t->run.path, "run.json"), when[32] = "", cpu[200];
@@ -167,10 +165,10 @@ vlm_status vlm_manifest_write(const vlm_trainer *t, const char *resumed) {
                       vlm_isa_name(t->o->open.isa && !strcmp(t->o->open.isa, "ref") ? 0 : vlm_cpu_flags()), "threads", t->ctx->threads);
     if (start && t->o->open.isa) json_object_set_new(start, "isa", json_string(t->o->open.isa));
     if (start) json_object_set_new(start, "code", hex(code_hash()));
-    if (start && resumed) json_object_set_new(start, "resumed", json_string(resumed));
-    if (start && t->o->command) json_object_set_new(start, "command", json_string(t->o->command));
+    if (start && resumed) json_object_set_new(start, "resumed", path_json(resumed));
+    if (start && t->o->command) json_object_set_new(start, "command", path_json(t->o->command));
     json_array_append_new(starts, start);
-    j = json_pack("{s:s,s:o,s:o,s:I,s:b,s:O,s:o,s:O}", "model", t->o->model, "data", paths(&t->data.corpus), "val",
+    j = json_pack("{s:o,s:o,s:o,s:I,s:b,s:O,s:o,s:O}", "model", path_json(t->o->model), "data", paths(&t->data.corpus), "val",
                   paths(&t->data.held_out), "total_steps", (json_int_t)t->at.steps, "recompute", t->o->recompute, "settings", t->settings,
                   "trained", group_list(t->trained), "starts", starts);
     status = j ? vlm_json_write(path, j) : vlm_fail_memory(path, 4096);

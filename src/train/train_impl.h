@@ -86,7 +86,8 @@ vlm_status vlm_checkpoint_prune(const vlm_trainer *t, int64_t step);
    the newest whole one in RUN, with a warning for each that is passed over; NULL if there is none at all, VLM_EFORMAT if none is whole. */
 vlm_status vlm_checkpoint_find(const vlm_train_options *o, char **path);
 /* Brings to its end what a kill left half-done behind the rename of `path`, whose state t->at is: `latest` points to it, old ones are
-   gone. Newer ones, which are broken, stay until a checkpoint has been saved. */
+   gone; where updates are left one more than o->keep stays, for `path` may be what ruined a run. Newer ones, which are broken, stay until
+   a checkpoint has been saved. */
 vlm_status vlm_checkpoint_settle(const vlm_trainer *t, const char *path);
 /* State, without weights: *settings is the caller's. VLM_EFORMAT names the file. */
 vlm_status vlm_checkpoint_read(const char *path, vlm_progress_state *at, json_t **settings);

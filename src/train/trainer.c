@@ -302,7 +302,7 @@ static vlm_status update(vlm_trainer *t, vlm_update *u, bool *any) {
     else if (o->skip_above > 0 && u->grad_norm > o->skip_above)
         snprintf(t->why, sizeof t->why, "the gradient's norm %g is above --skip-above", u->grad_norm);
     u->skipped = *t->why;
-    t->at.in_a_row = u->labels && !(isfinite(u->loss) && isfinite(u->grad_norm)) ? t->at.in_a_row + 1 : 0;
+    if (u->labels) t->at.in_a_row = isfinite(u->loss) && isfinite(u->grad_norm) ? 0 : t->at.in_a_row + 1;     /* without: nobody knows */
     if (u->skipped) name_samples(t, t->seen.pick, t->seen.n);
     else {
         if (o->max_grad_norm > 0 && u->grad_norm > o->max_grad_norm) scale *= o->max_grad_norm / (u->grad_norm + 1e-6);
@@ -398,7 +398,7 @@ static vlm_status run(vlm_trainer *t) {
         if (t->at.in_a_row >= MOST_IN_A_ROW)
             return vlm_fail(VLM_EFORMAT, t->o->run, "%d updates in a row were not finite, the last at step %" PRId64 "; lower the rates, "
                             "look at the samples named, and --resume auto from the last checkpoint", MOST_IN_A_ROW, u.step);
-        if (saved > pruned && !t->at.in_a_row) TRY(vlm_checkpoint_prune(t, pruned = saved));
+        if (saved > pruned && u.labels && !t->at.in_a_row) TRY(vlm_checkpoint_prune(t, pruned = saved));
         if (due(t->o->eval_every, t->at.step) || t->at.step == t->at.steps) {
             int64_t best = t->at.best_step;
             TRY(validation(t));

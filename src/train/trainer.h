@@ -64,6 +64,7 @@ typedef struct vlm_train_hooks {
     void (*saved)(void *user, const char *path);
     int (*stop)(void *user);           /* asked between updates: non-zero finishes, saves and ends with VLM_ESTOPPED */
 } vlm_train_hooks;
-/* VLM_EARG names the option; VLM_EIO, VLM_EFORMAT, VLM_ENOMEM; VLM_ESTOPPED after a checkpoint has been written. */
+/* VLM_EARG names the option; VLM_EIO, VLM_EFORMAT, VLM_ELIMIT (memory that is planned), VLM_ENOMEM; VLM_ESTOPPED: hooks.stop asked and a
+   checkpoint has been written, or a progress function did (base/log.h) and RUN is as the last checkpoint left it. */
 vlm_status vlm_train(const vlm_train_options *o, const vlm_train_hooks *hooks);
 #endif

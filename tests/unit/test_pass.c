@@ -279,6 +279,10 @@ static void refusals(void **state) {
         assert_null(nll);
         vlm_pass_close(p);
     }
+    vlm_pass_options both = { .caps = fits, .trained = VLM_ALL_GROUPS, .features = true };
+    vlm_pass *none = NULL;
+    assert_failure(vlm_pass_open(r.m->net, NULL, r.ctx, &both, &none), VLM_EARG, "vlm_pass_open", "vision is trained");
+    assert_null(none);
     vlm_pass_options huge = { .caps = { .tokens = INT64_MAX / 8, .samples = 1, .labels = 1 }, .trained = 1u << VLM_LANGUAGE };
     vlm_pass *p = NULL;
     assert_true(vlm_pass_bytes(r.m->net, &huge) == SIZE_MAX);
