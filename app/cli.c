@@ -205,8 +205,9 @@ static vlm_status from_line(int argc, char **argv, vlm_args *a) {
     if (c->max >= 0 && a->args > c->max) {
         const char *image = a->image.n ? "; repeat -i for each image" : "";
         const char *text = strstr(c->args, "PROMPT") || strstr(c->args, "TEXT") ? "; a text with blanks needs quotes" : "";
-        return vlm_usage(c->name, "\"%s\" is one argument too many; usage: vlm %s%s%s%s%s", a->arg[c->max], c->name, *c->args ? " " : "",
-                         c->args, image, text);
+        const char *data = a->command == N_train ? " --data D -o RUN" : "";
+        return vlm_usage(c->name, "\"%s\" is one argument too many; usage: vlm %s%s%s%s%s%s", a->arg[c->max], c->name,
+                         *c->args ? " " : "", c->args, data, image, text);
     }
     for (int k = 0; k < a->args; k++) {        /* MODEL, IMAGE, DATA and RUN are paths, the others may be empty */
         static const char *const paths[] = { "IMAGE", "DATA", "RUN" };

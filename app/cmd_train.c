@@ -10,6 +10,7 @@ static vlm_status parse_parts(const char *text, unsigned *mask) {
     static const char *const names[VLM_GROUPS] = { [VLM_VISION] = "vision", [VLM_PROJECTOR] = "projector", [VLM_LANGUAGE] = "language" };
     *mask = 0;
     for (const char *p = text; p && *p;) {
+        p += strspn(p, " ");
         size_t n = strcspn(p, ",");
         int g = 0;
         while (g < VLM_GROUPS && (strlen(names[g]) != n || strncmp(names[g], p, n))) g++;

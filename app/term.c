@@ -106,8 +106,10 @@ void vlm_term_error(vlm_status status, bool json) {
     if (json) vlm_json_out(json_pack("{s:o}", "error", vlm_error_json(status)));
 }
 static void lines(const char *fmt, va_list args) {
+    char text[16384], c[8];            /* more than names and messages hold together */
+    vsnprintf(text, sizeof text, fmt, args);
     clear_bar();
-    vfprintf(stderr, fmt, args);
+    for (size_t i = 0, n = strlen(text); i < n; fputs(c, stderr)) i += vlm_safe_char(text + i, n - i, c);      /* names hold anything */
     fputc('\n', stderr);
 }
 void vlm_tell(const char *fmt, ...) {
@@ -143,9 +145,14 @@ vlm_status vlm_flush(void) {
 /* ---- stopping ------------------------------------------------------------------------------------------------------ */
 static volatile sig_atomic_t held, stops;
 static void on_stop(int signal) {
+    static const char text[] = "\r\033[Kvlm: stops behind this update and saves; once more ends at once\n";
     (void)signal;
     if (!held || stops) _exit(130);
     stops = 1;
+    int before = errno, skip = terminal ? 0 : 4;
+    ssize_t written = training && !quiet ? write(STDERR_FILENO, text + skip, sizeof text - 1 - (size_t)skip) : 0;
+    (void)written;
+    errno = before;
 }
 /* A page of a mapped file is gone, or its disk cannot give it: nothing can go on, but not without a word. */
 static void on_lost_page(int signal) {
@@ -187,6 +194,7 @@ void vlm_table_row(vlm_table *t, const char *fmt, ...) {
     va_start(args, fmt);
     vsnprintf(line, (size_t)n + 1, fmt, args);
     va_end(args);
+    for (char *p = line; *p; p++) if (((unsigned char)*p < 32 && *p != '\t') || *p == 127) *p = '?';       /* names hold anything */
     t->row[t->n++] = line;
 }
 static int width(const char *s, size_t n) {

@@ -13,12 +13,14 @@ void vlm_log_set(vlm_log_fn *log, vlm_progress_fn *progress, void *user) {
 }
 void vlm_warn(const char *where, const char *fmt, ...) {
     if (!log_fn) return;
-    char text[1024];
+    char text[1024], line[1024], place[1024];
     va_list args;
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    log_fn(log_user, where ? where : "", text);
+    vlm_copy_line(line, sizeof line, text);
+    vlm_copy_line(place, sizeof place, where ? where : "");
+    log_fn(log_user, place, line);
 }
 vlm_status vlm_progress(const char *what, int64_t done, int64_t total) {
     if (!progress_fn || !progress_fn(log_user, what, done, total)) return VLM_OK;

@@ -17,9 +17,7 @@ static size_t printable(const unsigned char *p) {
     bool low = (*p == 0xC2 && p[1] < 0xA0) || (*p == 0xE0 && p[1] < 0xA0) || (*p == 0xF0 && p[1] < 0x90);  /* C1 controls, overlong */
     return low || (*p == 0xED && p[1] > 0x9F) || (*p == 0xF4 && p[1] > 0x8F) ? 0 : n;
 }
-/* Names from files must not reach a terminal as control characters, break the one line, or break the JSON that quotes it:
-   what is not a printable UTF-8 character, half of one at the end included, becomes '?'. */
-static void copy_line(char *to, size_t size, const char *from) {
+void vlm_copy_line(char *to, size_t size, const char *from) {
     size_t at = 0;
     while (*from) {
         size_t n = printable((const unsigned char *)from), step = n ? n : 1;
@@ -34,10 +32,10 @@ static void copy_line(char *to, size_t size, const char *from) {
 
 vlm_status vlm_failv(vlm_status code, const char *where, const char *fmt, va_list args) {
     char w[WHERE], text[MESSAGE];
-    copy_line(w, sizeof w, where ? where : "");
+    vlm_copy_line(w, sizeof w, where ? where : "");
     vsnprintf(text, sizeof text, fmt, args);
     memcpy(error_where, w, sizeof w);
-    copy_line(error_message, sizeof error_message, text);
+    vlm_copy_line(error_message, sizeof error_message, text);
     return code;
 }
 vlm_status vlm_fail(vlm_status code, const char *where, const char *fmt, ...) {

@@ -10,7 +10,11 @@
 vlm_status vlm_fail(vlm_status code, const char *where, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 vlm_status vlm_failv(vlm_status code, const char *where, const char *fmt, va_list args) __attribute__((format(printf, 3, 0)));
 
-/* The same for memory and for the errno of a system call on `where`. */
+/* from as one line, at most size - 1 bytes: names from files must not reach a terminal as control characters, break the line, or break the
+   JSON that quotes it. What is not a printable UTF-8 character, half of one at the end included, becomes '?'. */
+void vlm_copy_line(char *to, size_t size, const char *from);
+
+/* vlm_fail for memory and for the errno of a system call on `where`. */
 vlm_status vlm_fail_memory(const char *where, size_t bytes);
 vlm_status vlm_fail_errno(const char *where, const char *doing);
 

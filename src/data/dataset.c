@@ -152,6 +152,7 @@ static vlm_status set_up(vlm_dataset *d, const char *path, const vlm_dataset_opt
             : slash ? strndup(path, (size_t)(slash - path) + (slash == path)) : strdup(".");
     if (!d->root) return vlm_fail_memory(path, strlen(path));
     if (d->o.data_root) d->o.data_root = d->root;
+    if (d->o.data_root && !vlm_is_dir(d->root)) return vlm_fail(VLM_EIO, d->root, "is no folder; name the one that holds the images");
     TRY(open_any(d));
     if (d->others) vlm_warn(path, "%lld of its files belong to no sample, as %s; they are left out", (long long)d->others, d->other);
     return VLM_OK;

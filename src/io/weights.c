@@ -154,7 +154,11 @@ vlm_status vlm_weights_refuse(const char *path) {
     int kind = kind_of(path);
     if (vlm_is_dir(path)) {
         TRY(look(path, &found, &kind));
-        vlm_status status = found && kind ? refuse_kind(path, found, kind) : vlm_fail(VLM_EIO, path, "holds no config.json; %s", what);
+        char *latest = vlm_join(path, "latest/config.json");
+        vlm_status status = found && kind ? refuse_kind(path, found, kind)
+                          : latest && vlm_exists(latest) ? vlm_fail(VLM_EIO, path, "is a run; name its newest checkpoint: %s/latest", path)
+                          : vlm_fail(VLM_EIO, path, "holds no config.json; %s", what);
+        free(latest);
         free(found);
         return status;
     }

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STATE "train_state.safetensors"
-
 /* ---- State as JSON, in the metadata of the moments' file ---- */
 
 static json_t *state_json(const vlm_trainer *t) {
@@ -58,7 +56,7 @@ static vlm_tensor_dtype f32(void *user, const vlm_param *p) { (void)user; (void)
 static vlm_status list_moments(const vlm_trainer *t, vlm_stored **out, int64_t *n) {
     const vlm_net *nets[2] = { t->opt.m, t->opt.v };
     vlm_stored *s = calloc((size_t)(2 * t->opt.m->params.n) + 1, sizeof *s);
-    if (!s) return vlm_fail_memory(STATE, (size_t)t->opt.m->params.n * sizeof *s);
+    if (!s) return vlm_fail_memory(VLM_STATE_FILE, (size_t)t->opt.m->params.n * sizeof *s);
     *n = 0;
     for (int k = 0; k < 2; k++)
         for (int i = 0; i < nets[k]->params.n; i++) {
@@ -209,7 +207,7 @@ vlm_status vlm_checkpoint_save(vlm_trainer *t) {
     TRY_DONE(step_path(t->run.path, t->at.step, &path));
     TRY_DONE(vlm_dir_writer_open(path, true, &w));             /* an old one is of a run that went on elsewhere, or damaged */
     weights = vlm_join(w.temp, "model.safetensors");
-    state = vlm_join(w.temp, STATE);
+    state = vlm_join(w.temp, VLM_STATE_FILE);
     if (!weights || !state) { status = vlm_fail_memory(path, 64); goto done; }
     TRY_DONE(vlm_write_ours(t->m, VLM_T_F32, w.temp));
     TRY_DONE(check_tokenizer(t, w.temp));
@@ -246,7 +244,7 @@ vlm_status vlm_checkpoint_settle(const vlm_trainer *t, const char *path) {
 
 static vlm_status open_state(const char *path, vlm_safetensors *st, json_t **state, char **file) {
     vlm_status status = VLM_OK;
-    *file = vlm_join(path, STATE);
+    *file = vlm_join(path, VLM_STATE_FILE);
     if (!*file) return vlm_fail_memory(path, 64);
     TRY(vlm_safetensors_open(*file, st));
     const char *text = json_string_value(json_object_get(st->metadata, "vlm.train_state"));
@@ -282,6 +280,7 @@ static vlm_status check_whole(const char *path) {
 }
 static vlm_status newest(const char *run, char **out) {
     int64_t *v = NULL, n = 0, all;
+    char why[640] = "";                /* of the newest */
     vlm_status status = VLM_OK;
     TRY(list(run, &v, &n));
     all = n;
@@ -290,14 +289,16 @@ static vlm_status newest(const char *run, char **out) {
         if ((status = step_path(run, v[n], &path))) break;
         vlm_status whole = check_whole(path);
         if (whole == VLM_ENOMEM) status = whole;       /* that is not its fault */
-        else if (whole) vlm_warn(path, "is passed over: %s: %s", vlm_error_where(), vlm_error_message());
-        else { *out = path; path = NULL; }
+        else if (whole) {
+            vlm_warn(path, "is passed over: %s: %s", vlm_error_where(), vlm_error_message());
+            if (n + 1 == all) snprintf(why, sizeof why, "%.200s: %.400s", vlm_error_where(), vlm_error_message());
+        } else { *out = path; path = NULL; }
         free(path);
     }
     free(v);
     if (!status && all && !*out)
         status = vlm_fail(VLM_EFORMAT, run, "holds no whole checkpoint, only broken ones; bring a copy back, or begin anew in another "
-                          "folder");
+                          "folder (%s)", why);
     return status;
 }
 vlm_status vlm_checkpoint_find(const vlm_train_options *o, char **out) {
@@ -330,14 +331,18 @@ static vlm_status load_moment(const vlm_trainer *t, const vlm_safetensors *st, c
         return VLM_OK;
     }
     if (!x) return vlm_fail(VLM_EFORMAT, file, "has no tensor %s; it is another run's", name);
-    if (x->dtype != VLM_T_F32 || vlm_tensor_len(x) != n)
+    if (x->dtype != VLM_T_F32 || x->ndim != p->ndim || memcmp(x->shape, p->shape, (size_t)p->ndim * sizeof *p->shape))
         return vlm_fail(VLM_EFORMAT, file, "tensor %s is %s %s; it is another run's", name, vlm_tensor_dtype_name(x->dtype),
                         vlm_shape_string(x->ndim, x->shape, have));
     if (p->mat) {
         vlm_mat rows = { .dtype = VLM_F32, .layout = VLM_ROWS, .rows = p->shape[0], .cols = p->mat->cols,
                          .data = (void *)(uintptr_t)x->data };
         ops->linear_pack(t->ctx, p->mat, p->row, &rows, &bad);
-    } else ops->upload(t->ctx, act_at(*p->vec, p->row), x->data, (size_t)n * sizeof(float));
+    } else {
+        const float *v = (const float *)(const void *)x->data;
+        for (int64_t i = 0; i < n; i++) bad += !isfinite(v[i]);
+        ops->upload(t->ctx, act_at(*p->vec, p->row), x->data, (size_t)n * sizeof(float));
+    }
     ops->sync(t->ctx);
     return bad ? vlm_fail(VLM_EFORMAT, file, "tensor %s holds NaN or infinite values; take another checkpoint", name) : VLM_OK;
 }

@@ -56,7 +56,8 @@ vlm_status vlm_checksums_check(const char *dir) {
     json_t *j = NULL, *v;
     const char *name;
     vlm_status status = list ? vlm_json_read(list, &j) : vlm_fail_memory(dir, 64);
-    if (!status && !json_object_size(j)) status = vlm_fail(VLM_EFORMAT, list, "names no file; take another checkpoint");
+    if (!status && (!json_object_get(j, "model.safetensors") || !json_object_get(j, VLM_STATE_FILE)))
+        status = vlm_fail(VLM_EFORMAT, list, "does not name model.safetensors and " VLM_STATE_FILE "; take another checkpoint");
     json_object_foreach(j, name, v) {
         if (status) break;
         char *path = vlm_join(dir, name);

@@ -21,7 +21,7 @@ static vlm_status dump(vlm_trainer *t, const vlm_param *p, const char *name, flo
     return status;
 }
 vlm_status vlm_dump_grads(vlm_trainer *t) {
-    vlm_update u = { .step = t->at.step + 1 };
+    vlm_update u = { .step = t->at.step + 1, .steps = t->at.steps };
     bool any;
     TRY(vlm_trainer_gradients(t, &u, &any));
     if (!any || !u.labels) return vlm_fail(VLM_EFORMAT, t->o->data[0], "has no label in its first update; there is no gradient to write");

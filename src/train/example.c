@@ -76,9 +76,12 @@ static vlm_status too_long(const vlm_example_rule *r, const struct vlm_sample *s
     if (r->max_patches && e->patches > r->max_patches)
         return vlm_fail(VLM_ELIMIT, s->where, "has %" PRId64 " patches, over the %" PRId64 " of a batch; raise --batch-patches, lower "
                         "--max-image-tokens or give --shrink-images", e->patches, r->max_patches);
-    return vlm_fail(VLM_ELIMIT, s->where, "has %zu tokens, over the %" PRId64 " of %s; raise %s, lower --max-image-tokens or give "
-                    "--shrink-images", e->ids.n, r->max_tokens, r->tokens_flag ? "a batch" : "the context",
-                    r->tokens_flag ? r->tokens_flag : "--context");
+    const char *flag = r->tokens_flag ? r->tokens_flag : r->m->context < r->m->net->lm.cfg.context ? "--context" : NULL;
+    /* with --shrink-images they are as small as they get */
+    const char *rest = e->images && !r->shrink ? ", lower --max-image-tokens or give --shrink-images" : " or shorten its text";
+    return vlm_fail(VLM_ELIMIT, s->where, "has %zu tokens, over the %" PRId64 " of %s; %s%s%s", e->ids.n, r->max_tokens,
+                    r->tokens_flag ? "a batch" : "the context", flag ? "raise " : "", flag ? flag : "",
+                    flag ? rest : *rest == ',' ? rest + strlen(", ") : rest + strlen(" or "));
 }
 static bool fits(const vlm_example_rule *r, const vlm_example *e) {
     return !(r->max_tokens && (int64_t)e->ids.n > r->max_tokens) && !(r->max_patches && e->patches > r->max_patches);

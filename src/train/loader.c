@@ -21,6 +21,7 @@ struct vlm_loader {
 
 void vlm_loaded_free(vlm_loaded *l) {
     vlm_example_free(&l->example);
+    free(l->where);
     free(l->message);
     *l = (vlm_loaded){ 0 };
 }
@@ -33,8 +34,9 @@ static vlm_loaded make(const vlm_loader *l, vlm_pick pick) {
         out.status = vlm_example_make(l->rule, &s, l->pixels, &out.example, &out.why);
         vlm_sample_free(&s);
     }
-    if (out.status && !(out.message = strdup(vlm_error_message())))    /* the message is this thread's */
-        out.status = VLM_ENOMEM, out.why = VLM_BAD_NONE;
+    if (!out.status) return out;
+    out.where = strdup(vlm_error_where()), out.message = strdup(vlm_error_message());  /* they are this thread's */
+    if (!out.where || !out.message) out.status = VLM_ENOMEM, out.why = VLM_BAD_NONE;
     return out;
 }
 
@@ -111,7 +113,7 @@ vlm_status vlm_loader_next(vlm_loader *l, vlm_loaded *out) {
     pthread_cond_broadcast(&l->work);
     pthread_mutex_unlock(&l->lock);
     if (!out->status || out->why != VLM_BAD_NONE) return VLM_OK;
-    vlm_status status = vlm_fail(out->status, "the data", "%s", out->message ? out->message : "no memory");
+    vlm_status status = vlm_fail(out->status, out->where ? out->where : "the data", "%s", out->message ? out->message : "no memory");
     vlm_loaded_free(out);
     return status;
 }

@@ -9,7 +9,7 @@ typedef struct vlm_loaded {
     vlm_example example;
     vlm_status status;                 /* VLM_OK; else why and message: the sample is bad */
     vlm_bad why;
-    char *message;                     /* "what; what to do" */
+    char *where, *message;             /* "what; what to do" */
 } vlm_loaded;
 void vlm_loaded_free(vlm_loaded *l);                   /* zeroed is fine */
 

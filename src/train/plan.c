@@ -40,6 +40,7 @@ vlm_status vlm_train_check_model(const vlm_train_options *o, const vlm_model *m)
     if (!m->net->vision || !m->net->language)
         return vlm_fail(VLM_EARG, o->model, "is no whole VLM; make one of two backbones with vlm new");
     if (!m->tok) return vlm_fail(VLM_EARG, o->model, "has no tokenizer.json; training needs one");
+    if (!vlm_train_groups(o) && !o->frozen) return vlm_fail(VLM_EARG, "--lr", "is 0 for every part, so nothing is trained; raise one");
     if (!vlm_train_groups(o)) return vlm_fail(VLM_EARG, "--freeze", "leaves nothing to train; free vision, language or projector");
     return VLM_OK;
 }
@@ -56,7 +57,16 @@ vlm_status vlm_run_data_open(vlm_run_data *d, const vlm_train_options *o, const 
         d->rule.tokens_flag = "--batch-tokens";
     }
     TRY(vlm_corpus_open(o->data, o->datas, &set, o->seed, !o->no_shuffle, &d->corpus));
-    if (o->vals) return vlm_corpus_open(o->val, o->vals, &set, o->seed, false, &d->held_out);
+    if (o->vals) {
+        TRY(vlm_corpus_open(o->val, o->vals, &set, o->seed, false, &d->held_out));
+        for (int i = 0; i < d->held_out.sets; i++) {
+            const char *path = vlm_dataset_path(d->held_out.set[i].data);
+            int k = 0;
+            while (k < d->corpus.sets && !vlm_same_file(path, vlm_dataset_path(d->corpus.set[k].data))) k++;
+            if (k < d->corpus.sets) vlm_warn(path, "is trained on, too: validation says nothing of data that the model has not seen");
+        }
+        return VLM_OK;
+    }
     return o->val_fraction > 0 ? vlm_corpus_hold_out(&d->corpus, o->val_fraction) : VLM_OK;
 }
 vlm_status vlm_run_data_scan(vlm_run_data *d, const vlm_train_options *o, int threads, bool decode, vlm_bad_fn *bad, void *user) {
@@ -141,7 +151,7 @@ static vlm_status look_ahead(const vlm_train_options *o, const vlm_run_data *d, 
         steps += left < 1 && !o->steps ? (int64_t)ceil(left * (double)updates) : updates;
         TRY(vlm_progress("epochs", e + 1, epochs));
     }
-    p->steps = o->steps ? o->steps : steps;
+    p->steps = o->steps && steps ? o->steps : steps;
     return VLM_OK;
 }
 
@@ -218,6 +228,8 @@ vlm_status vlm_plan_check(const vlm_plan *p, const vlm_train_options *o) {
     char need[32], have[32], still[32], caps[128];
     if (!p->good)
         return vlm_fail(VLM_EFORMAT, o->data[0], "holds no sample that can be trained on; mend what is quarantined, or name other data");
+    if (!p->steps && o->steps)
+        return vlm_fail(VLM_EARG, "--data", "takes no sample in the first %d epochs; raise the weight behind @", VLM_EPOCHS_LOOKED_AT);
     if (!p->steps) return vlm_fail(VLM_EARG, "--epochs", "%g has not one update; raise it or give --steps", o->epochs);
     if (p->total_bytes <= p->available_bytes) return VLM_OK;
     size_t fixed = sum((const size_t[]){ p->weights_bytes, p->optimizer_bytes }, 2);

@@ -36,7 +36,7 @@ void vlm_caps_raise(vlm_caps *c, const vlm_extent *batch, int64_t samples);
 enum { VLM_EPOCHS_LOOKED_AT = 32 };    /* with --steps; with --epochs all are */
 typedef struct vlm_plan {
     vlm_pass_options pass;             /* caps: the largest batch of the run and of validation, in each measure */
-    int64_t steps;                     /* updates of the whole run */
+    int64_t steps;                     /* updates of the whole run; 0: there would be none */
     int64_t good;                      /* samples that can be trained on */
     int64_t samples, batches, updates; /* of the first epoch */
     vlm_extent epoch, largest;         /* its sum; the batch with the most tokens */

@@ -21,17 +21,24 @@ static bool leftover(const char *path, const char *name) {
     free(file);
     return none;
 }
-static vlm_status check_empty(const char *path) {
+/* What a new run may use: nothing, or leftovers; what --resume may: a run, too. A folder of something else stays as it is. */
+static vlm_status check_folder(const char *path, bool resume) {
     DIR *d = opendir(path);
     struct dirent *e;
-    vlm_status status = VLM_OK;
+    char other[256] = "";
+    bool run = false;
     if (!d) return vlm_fail_errno(path, "read");
-    while (!status && (e = readdir(d)))
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && !leftover(path, e->d_name))
-            status = vlm_fail(VLM_EIO, path, "is not empty (it holds %s); give --resume auto to go on with that run, or name another "
-                              "folder", e->d_name);
+    while ((e = readdir(d))) {
+        const char *name = e->d_name;
+        run = run || !strcmp(name, "run.json") || !strcmp(name, "metrics.jsonl") || !strncmp(name, "step_", 5);
+        if (!*other && strcmp(name, ".") && strcmp(name, "..") && !leftover(path, name)) snprintf(other, sizeof other, "%s", name);
+    }
     closedir(d);
-    return status;
+    if (!*other || (resume && run)) return VLM_OK;
+    if (run)
+        return vlm_fail(VLM_EIO, path, "is not empty (it holds %s); give --resume auto to go on with that run, or name another folder",
+                        other);
+    return vlm_fail(VLM_EIO, path, "is not empty (it holds %s) and is no run; name another folder", other);
 }
 
 vlm_status vlm_run_open(const char *path, bool resume, vlm_run_dir *out) {
@@ -40,8 +47,9 @@ vlm_status vlm_run_open(const char *path, bool resume, vlm_run_dir *out) {
     vlm_status status = VLM_OK;
     if (!r.path || !r.bad || !lock) { status = vlm_fail_memory(path, strlen(path)); goto done; }
     TRY_DONE(vlm_dir_make(path));
+    TRY_DONE(check_folder(path, true));        /* first: no lock into a folder of something else */
     TRY_DONE(vlm_lock_open(lock, &r.lock));
-    if (!resume) TRY_DONE(check_empty(path));
+    TRY_DONE(check_folder(path, resume));
     TRY_DONE(vlm_sweep(path, NULL));
     *out = r;
     r = (vlm_run_dir){ .metrics.fd = -1, .quarantine.fd = -1 };
@@ -61,13 +69,15 @@ void vlm_run_close(vlm_run_dir *r) {
 
 /* ---- Logs ---- */
 
-/* Rows up to a step stay. One among them that cannot be read must not take those behind it with it. */
-typedef struct rows { int64_t step, last, updates, bad; } rows;        /* last step seen; bad: number of such a line, 0: none */
+/* Rows up to a step stay. One among them that cannot be read, or has a step behind it, must not take those behind it with it. */
+typedef struct rows { int64_t step, last, updates, beyond, bad; } rows;     /* last step seen; lines: first beyond step, bad; 0: none */
 static bool look(void *user, int64_t i, const char *line, size_t n) {
     rows *r = user;
     json_error_t e;
     json_t *j = json_loadb(line, n, 0, &e), *step = json_object_get(j, "step");
     if (json_is_integer(step)) {
+        if (!r->bad && json_integer_value(step) <= r->step && r->last > r->step) r->bad = r->beyond;
+        if (r->last <= r->step && json_integer_value(step) > r->step) r->beyond = i + 1;
         if (r->last < json_integer_value(step)) r->last = json_integer_value(step);
         r->updates += json_object_get(j, "loss") && json_integer_value(step) <= r->step;
     } else if (!r->bad && r->last <= r->step) r->bad = i + 1;
@@ -88,7 +98,8 @@ static vlm_status cut(const char *path, int64_t step, int64_t *updates) {
     if (updates) *updates = r.updates;
     char where[1100];
     snprintf(where, sizeof where, "%.1000s:%lld", path, (long long)r.bad);
-    if (r.bad) return vlm_fail(VLM_EFORMAT, where, "is no row of a run; mend that line or move the file away, and go on");
+    if (r.bad)
+        return vlm_fail(VLM_EFORMAT, where, "is no row of a run, or not in its place; mend that line or move the file away, and go on");
     return vlm_lines_cut(path, up_to, &step, NULL, NULL);
 }
 /* Of a row as it is written, so that a name that is not UTF-8 is known again. */

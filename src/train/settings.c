@@ -157,8 +157,11 @@ vlm_status vlm_manifest_write(const vlm_trainer *t, const char *resumed) {
         starts = json_incref(json_object_get(j, "starts"));
         json_decref(j);
         j = NULL;
-    }
-    if (!starts) starts = json_array();
+        if (!json_is_array(starts)) {
+            status = vlm_fail(VLM_EFORMAT, path, "is no run's: it has no array starts; move the file away, and go on");
+            goto done;
+        }
+    } else starts = json_array();
     if (gmtime_r(&now, &utc)) strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
     cpu_name(cpu, sizeof cpu);
     start = json_pack("{s:s,s:s,s:s,s:s,s:i}", "at", when, "version", VLM_VERSION, "cpu", cpu, "isa",

@@ -95,9 +95,10 @@ vlm_status vlm_checkpoint_read(const char *path, vlm_progress_state *at, json_t 
    folder is. */
 vlm_status vlm_checkpoint_moments(vlm_trainer *t, const char *path);
 
+#define VLM_STATE_FILE "train_state.safetensors"       /* of a checkpoint: moments, and progress as metadata */
 /* DIR/checksums.json: a hash of every file in DIR and in its folders, as they can be read now (checksum.c). */
 vlm_status vlm_checksums_write(const char *dir);
-/* All files that it names are there and hold these bytes; VLM_EFORMAT or VLM_EIO names the first that does not. Others are not looked
-   at. */
+/* All files that it names, weights and state among them, are there and hold these bytes; VLM_EFORMAT or VLM_EIO names the first that does
+   not. Others are not looked at. */
 vlm_status vlm_checksums_check(const char *dir);
 #endif

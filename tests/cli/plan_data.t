@@ -64,6 +64,7 @@ $ vlm plan models/vlm_dino --data images/mixed.jsonl@0.5 --data images/mixed.jso
 | images/mixed.jsonl     val        8         0    0       8          508            54     128  112 tokens: 2
 | epoch    12 samples, 708 text + 84 image tokens, 174 labels, 12 images, 336 patches, 0.15 GFLOP
 | updates  1 an epoch, 1 in all
+! vlm: images/mixed.jsonl: warning: is trained on, too: validation says nothing of data that the model has not seen
 $ vlm plan models/vlm_siglip_up --data images/mixed.jsonl --json | grep -o '"grids":.*' | sed 's/,"epoch".*//'
 | "grids":[{"grid":[1,2],"tokens":12,"images":2},{"grid":[2,1],"tokens":12,"images":1},{"grid":[2,2],"tokens":20,"images":5}]},"quarantined":[],"held_out":0
 
@@ -99,7 +100,7 @@ $ set -o pipefail; vlm plan models/vlm_dino --data bad.jsonl --max-side 100 | se
 | bad.jsonl:4  no_assistant   has no assistant turn, so there is nothing to learn; give the answer
 | bad.jsonl:5  bad_path       image ../a.png has .. in its path; write it relative to --data-root, a folder above it
 | bad.jsonl:6  bad_json       is not valid JSON: ']' expected near end of file, column 11; mend the line
-| bad.jsonl:7  too_long       has 382 tokens, over the 256 of the context; raise --context, lower --max-image-tokens or give --shrink-images
+| bad.jsonl:7  too_long       has 382 tokens, over the 256 of the context; shorten its text
 | bad.jsonl:9  too_large      image images/rgb_150x9.png: is 150×9 pixels, over the limit of 100 a side; make it smaller or raise --max-side
 ! vlm: 6 samples would be quarantined; --decode looks into the images too
 $ set -o pipefail; vlm plan models/vlm_dino --data bad.jsonl --decode | grep half

@@ -25,7 +25,7 @@ static const struct { const char *line, *code, *reason; } kinds[] = {
     { I("'square.png'"), "too_large", "is 64×48 pixels, over the limit of 3000 in all" },
     { I("'heavy.png'"), "too_large", "over the limit of 40000; raise it with --max-bytes" },
     { I("'good.png', 'good.png', 'good.png', 'good.png'"), "too_large", "--max-images" },
-    { "{'texts': [{'user': 'What?', 'assistant': '" "@LONG" "'}]}", "too_long", "over the 256 of the context; raise --context" },
+    { "{'texts': [{'user': 'What?', 'assistant': '" "@LONG" "'}]}", "too_long", "over the 256 of the context; shorten its text" },
     { "{'texts': [{'user': 'What?'}]}", "no_assistant", "" },
     { "{'texts': []}", "no_assistant", "" },
     { "{'texts': [{'user': 'a'}, {'user': 'b', 'assistant': 'c'}]}", "no_assistant", "" },

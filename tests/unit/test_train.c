@@ -418,7 +418,7 @@ static void refusals(void **state) {
     c = o, c.frozen = VLM_ALL_GROUPS;
     assert_failure(train(&c, &w), VLM_EARG, "--freeze", "leaves nothing to train");
     c = o, c.lr[0] = c.lr[1] = c.lr[2] = 0;
-    assert_failure(train(&c, &w), VLM_EARG, "--freeze", "leaves nothing to train");
+    assert_failure(train(&c, &w), VLM_EARG, "--lr", "is 0 for every part");
     c = o, c.lr[VLM_LANGUAGE] = -1;
     assert_failure(train(&c, &w), VLM_EARG, "--lr-language", "is -1; give 0 to 1000000");
     c = o, c.lr[VLM_VISION] = NAN;
