@@ -97,6 +97,7 @@ static void on_update(void *user, const vlm_update *u) {
     v->tokens += (double)u->tokens, v->images += (double)u->images, v->cached += (double)u->cached;
     v->ms += u->ms, v->flop += u->flop, v->wait += u->wait_ms;
     if (now - v->last < gap && u->step > v->first + 1 && u->step < u->steps && !v->a->verbose) return;
+    if (u->ms <= 0) return;            /* --dump-grads: none was made */
     double left = (now - v->begin) / (double)(u->step - v->first) * (double)(u->steps - u->step) / 1e3, s = v->ms / 1e3;
     char mfu[24] = "", bad[40] = "", known[40] = "", rates[64] = "", waits[32] = "";
     if (u->peak > 0) snprintf(mfu, sizeof mfu, ", MFU %.0f %%", 100 * v->flop / s / u->peak);

@@ -172,6 +172,8 @@ void vlm_signals_open(void) {
     sigaction(SIGTERM, &sa, NULL);
     sa.sa_handler = on_lost_page;
     sigaction(SIGBUS, &sa, NULL);
+    sa.sa_handler = SIG_IGN;           /* a file over `ulimit -f` is an error of its write */
+    sigaction(SIGXFSZ, &sa, NULL);
     sa.sa_handler = SIG_DFL;           /* `vlm ... | head` ends without a word */
     sigaction(SIGPIPE, &sa, NULL);
 }

@@ -32,6 +32,9 @@ vlm_status vlm_dump_grads(vlm_trainer *t) {
         const vlm_param *p = &ps->p[i];
         if (!p->tied && t->trained & 1u << p->group) TRY(dump(t, p, vlm_stored_name(t->m->net, p), scale));
     }
+    double share = vlm_schedule(t->at.step, t->at.steps, t->o->warmup, t->o->constant);
+    for (int g = 0; g < VLM_GROUPS; g++) u.lr[g] = t->trained & 1u << g ? t->o->lr[g] * share : -1;
+    u.grad_norm = vlm_optimizer_norm(&t->opt, t->ctx) * (double)scale;
     TRY(vlm_run_metrics(&t->run, &u));
     if (t->hooks.update) t->hooks.update(t->hooks.user, &u);
     return VLM_OK;

@@ -79,3 +79,12 @@ $ vlm train models/vlm_dino --data images/mixed.jsonl --batch-samples 3 --steps 
 | vlm: saved sig/step_N
 | vlm: stopped; --resume auto goes on
 = 130
+
+A limit on the size of files is a full disk
+$ (ulimit -f 64; bash ./t --steps 1 -o limit); code=$?; ls limit; (exit $code)
+| lock
+| metrics.jsonl
+| quarantine.jsonl
+| run.json
+! vlm: limit/step_1/model.safetensors: cannot write: File too large; check the file and its disk
+= 1
