@@ -83,6 +83,19 @@ vlm_status vlm_config_activation(const json_t *config, const char *where, const 
     else return vlm_fail(VLM_EUNSUPPORTED, where, "key %s is \"%s\"; supported are gelu, gelu_pytorch_tanh and silu", key, s);
     return VLM_OK;
 }
+json_t *vlm_lm_config_json(const vlm_lm_config *c, const char *type, const char *architecture, json_t *more) {
+    json_t *j = json_pack("{s:s, s:[s], s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:b}", "model_type", type, "architectures",
+                          architecture, "hidden_size", (json_int_t)c->D, "intermediate_size", (json_int_t)c->F, "num_hidden_layers",
+                          (json_int_t)c->L, "num_attention_heads", (json_int_t)c->H, "num_key_value_heads", (json_int_t)c->G, "head_dim",
+                          (json_int_t)c->Dh, "vocab_size", (json_int_t)c->V, "max_position_embeddings", (json_int_t)c->context,
+                          "rms_norm_eps", vlm_json_decimal(c->eps), "rope_theta", c->rope_theta, "tie_word_embeddings", c->tied);
+    if (!j || !more || json_object_update(j, more)) {
+        json_decref(j);
+        j = NULL;
+    }
+    json_decref(more);
+    return j;
+}
 const char *vlm_config_activation_name(vlm_activation a) {
     return a == VLM_GELU_ERF ? "gelu" : a == VLM_GELU_TANH ? "gelu_pytorch_tanh" : "silu";
 }

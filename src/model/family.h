@@ -35,6 +35,9 @@ bool vlm_third_expected(const vlm_vit_config *c, const vlm_param *p, int part);
 vlm_status vlm_config_known(const json_t *config, const char *where, const char *const *known);
 /* A key that must be absent, null, false, 0 or equal to `only` (NULL: none such), because another value is maths that is not built. */
 vlm_status vlm_config_neutral(const json_t *config, const char *where, const char *key, const char *only);
+/* For lm_json: a language model's sizes under Hugging Face's keys, and the family's own (`more`, whose reference is taken). NULL: no
+   memory. */
+json_t *vlm_lm_config_json(const vlm_lm_config *c, const char *type, const char *architecture, json_t *more);
 const char *vlm_config_activation_name(vlm_activation a);      /* "gelu", "gelu_pytorch_tanh", "silu" */
 vlm_status vlm_config_activation(const json_t *config, const char *where, const char *key, vlm_activation *io);
 /* A rope_parameters or rope_scaling object (NULL, null: none): its rope_theta; any kind but "default" is maths that is not built. */

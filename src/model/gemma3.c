@@ -77,15 +77,11 @@ static json_t *back(const vlm_lm_config *c) {
             json_decref(types);
             return NULL;
         }
-    return json_pack("{s:s, s:[s], s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:b, s:s, s:f, s:o, s:I, s:o}",
-                     "model_type", "gemma3_text", "architectures", "Gemma3ForCausalLM",
-                     "hidden_size", (json_int_t)c->D, "intermediate_size", (json_int_t)c->F, "num_hidden_layers", (json_int_t)c->L,
-                     "num_attention_heads", (json_int_t)c->H, "num_key_value_heads", (json_int_t)c->G, "head_dim", (json_int_t)c->Dh,
-                     "vocab_size", (json_int_t)c->V, "max_position_embeddings", (json_int_t)c->context,
-                     "rms_norm_eps", vlm_json_decimal(c->eps), "rope_theta", c->rope_theta, "tie_word_embeddings", c->tied,
-                     "hidden_activation", vlm_config_activation_name(c->act), "rope_local_base_freq", c->rope_local,
-                     "query_pre_attn_scalar", exact ? json_integer((json_int_t)whole) : json_real(square),
-                     "sliding_window", (json_int_t)c->window, "layer_types", types);
+    return vlm_lm_config_json(c, "gemma3_text", "Gemma3ForCausalLM",
+                              json_pack("{s:s, s:f, s:o, s:I, s:o}", "hidden_activation", vlm_config_activation_name(c->act),
+                                        "rope_local_base_freq", c->rope_local, "query_pre_attn_scalar",
+                                        exact ? json_integer((json_int_t)whole) : json_real(square), "sliding_window",
+                                        (json_int_t)c->window, "layer_types", types));
 }
 
 static const char *const types[] = { "gemma3_text", NULL }, *const prefixes[] = { "", NULL }, *const spare[] = { NULL };

@@ -23,13 +23,7 @@ static vlm_status config(const json_t *j, const char *where, vlm_lm_config *out)
 }
 
 static json_t *back(const vlm_lm_config *c) {
-    return json_pack("{s:s, s:[s], s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:b, s:s}",
-                     "model_type", "llama", "architectures", "LlamaForCausalLM",
-                     "hidden_size", (json_int_t)c->D, "intermediate_size", (json_int_t)c->F, "num_hidden_layers", (json_int_t)c->L,
-                     "num_attention_heads", (json_int_t)c->H, "num_key_value_heads", (json_int_t)c->G, "head_dim", (json_int_t)c->Dh,
-                     "vocab_size", (json_int_t)c->V, "max_position_embeddings", (json_int_t)c->context,
-                     "rms_norm_eps", vlm_json_decimal(c->eps), "rope_theta", c->rope_theta, "tie_word_embeddings", c->tied,
-                     "hidden_act", vlm_config_activation_name(c->act));
+    return vlm_lm_config_json(c, "llama", "LlamaForCausalLM", json_pack("{s:s}", "hidden_act", vlm_config_activation_name(c->act)));
 }
 
 static const char *const types[] = { "llama", NULL }, *const prefixes[] = { "", NULL };

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { EPOCH_SAMPLES = 1 << 28 };      /* of a set: an order of 4 GB */
+
 /* ---- Opening ---- */
 
 static vlm_status split(const char *spec, char **path, double *weight) {
@@ -33,6 +35,11 @@ vlm_status vlm_corpus_open(const char *const *specs, int n, const vlm_dataset_op
         free(path);
         path = NULL;
         s->count = vlm_dataset_count(s->data);
+        if (s->weight * (double)s->count > EPOCH_SAMPLES) {
+            status = vlm_fail(VLM_ELIMIT, "--data", "%s: an epoch would take %.3g samples of it, over the limit of %d; lower its weight",
+                              specs[i], s->weight * (double)s->count, EPOCH_SAMPLES);
+            goto done;
+        }
         s->extent = calloc((size_t)s->count, sizeof *s->extent);
         s->role = calloc((size_t)s->count, 1);
         if (!s->extent || !s->role) { status = vlm_fail_memory(specs[i], (size_t)s->count * sizeof *s->extent); goto done; }

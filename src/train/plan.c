@@ -23,6 +23,10 @@ vlm_status vlm_train_check(vlm_train_options *o) {
     if (!o->steps && !(o->epochs > 0 && o->epochs <= 1e6)) return vlm_fail(VLM_EARG, "--epochs", "is %g; give more than 0", o->epochs);
     for (int g = 0; g < VLM_GROUPS; g++)
         if (!(o->lr[g] >= 0 && o->lr[g] <= 1e6)) return vlm_fail(VLM_EARG, rates[g], "is %g; give 0 to 1000000", o->lr[g]);
+    const struct { const char *flag; double x; } least[] = { { "--warmup", o->warmup }, { "--weight-decay", o->weight_decay },
+                                                             { "--max-grad-norm", o->max_grad_norm }, { "--skip-above", o->skip_above } };
+    for (size_t i = 0; i < sizeof least / sizeof *least; i++)
+        if (!(least[i].x >= 0 && isfinite(least[i].x))) return vlm_fail(VLM_EARG, least[i].flag, "is %g; give 0 or more", least[i].x);
     if (!(o->val_fraction >= 0 && o->val_fraction < 1))
         return vlm_fail(VLM_EARG, "--val-fraction", "is %g; give a share below 1", o->val_fraction);
     if (o->cache_features && vlm_train_groups(o) & 1u << VLM_VISION)

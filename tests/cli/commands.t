@@ -558,6 +558,7 @@ $ vlm new --vision models/llama --language models/llama -o n
 = 1
 $ vlm new --preset help | cut -d' ' -f1
 | tiny
+| digits
 | dinov3s-smollm2-135m
 | dinov3splus-smollm2-135m
 | dinov3b-smollm2-360m

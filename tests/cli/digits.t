@@ -12,26 +12,26 @@ $ vlm demo-data -o data --seed 1 --train 1 --held-out 1440 --quiet >/dev/null; v
 | samples     1440 of data/heldout.jsonl
 | 
 | metric     mean  95 % from       to  samples
-| exact   91.18 %    89.65 %  92.50 %     1440
-| digits  97.80 %    97.41 %  98.16 %     1440
+| exact   92.99 %    91.66 %  94.24 %     1440
+| digits  98.23 %    97.88 %  98.55 %     1440
 | 
 | group       samples     exact    digits
-| cell            120   81.67 %   81.67 %
+| cell            120   84.17 %   84.17 %
 | count           120  100.00 %  100.00 %
-| largest         120   91.67 %   91.67 %
-| read           1080   91.20 %   98.20 %
-| read/1          120   98.33 %   98.33 %
-| read/2          120   97.50 %   98.75 %
-| read/3          120   93.33 %   97.50 %
-| read/4          120   97.50 %   99.38 %
-| read/5          120   95.00 %   99.00 %
-| read/6          120   86.67 %   97.08 %
-| read/7           60   91.67 %   98.81 %
-| read/8           60   90.00 %   98.54 %
-| read/9           60   78.33 %   97.22 %
-| read/10          60   85.00 %   98.33 %
-| read/11          60   88.33 %   98.94 %
-| read/12          60   71.67 %   97.36 %
+| largest         120   95.83 %   95.83 %
+| read           1080   92.87 %   98.52 %
+| read/1          120   99.17 %   99.17 %
+| read/2          120   99.17 %   99.58 %
+| read/3          120   95.83 %   98.61 %
+| read/4          120   98.33 %   99.58 %
+| read/5          120   95.83 %   99.17 %
+| read/6          120   87.50 %   97.78 %
+| read/7           60   98.33 %   99.76 %
+| read/8           60   91.67 %   98.54 %
+| read/9           60   81.67 %   97.78 %
+| read/10          60   83.33 %   97.83 %
+| read/11          60   83.33 %   98.48 %
+| read/12          60   81.67 %   97.92 %
 
 demo-data: the seed decides every byte, whatever the size of another part
 $ vlm demo-data -o a --train 40 --held-out 24 --json --quiet

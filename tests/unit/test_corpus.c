@@ -155,6 +155,9 @@ static void specs(void **state) {
     vlm_corpus c = { 0 };
     make_set("s.jsonl", 2, NULL, 0);
     make_set("me@home", 3, NULL, 0);
+    make_set("many.jsonl", 270, NULL, 0);
+    const char *too_many = temp("many.jsonl@1e6");
+    assert_failure(vlm_corpus_open(&too_many, 1, &o, 0, true, &c), VLM_ELIMIT, "--data", "an epoch would take 2.7e+08 samples of it");
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const char *spec = temp(bad[i].spec);
         assert_failure(vlm_corpus_open(&spec, 1, &o, 0, true, &c), VLM_EARG, "--data", bad[i].words);

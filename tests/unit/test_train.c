@@ -425,6 +425,10 @@ static void refusals(void **state) {
     assert_failure(train(&c, &w), VLM_EARG, "--lr-vision", "is nan; give 0 to 1000000");
     c = o, c.lr[VLM_VISION] = 1e30;
     assert_failure(train(&c, &w), VLM_EARG, "--lr-vision", "is 1e+30; give 0 to 1000000");
+    c = o, c.warmup = NAN;
+    assert_failure(train(&c, &w), VLM_EARG, "--warmup", "is nan; give 0 or more");
+    c = o, c.max_grad_norm = -1;
+    assert_failure(train(&c, &w), VLM_EARG, "--max-grad-norm", "is -1; give 0 or more");
     c = o, c.steps = 0, c.epochs = 0;
     assert_failure(train(&c, &w), VLM_EARG, "--epochs", "give more than 0");
     c = o, c.val_fraction = 1;
