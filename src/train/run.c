@@ -99,7 +99,8 @@ static vlm_status cut(const char *path, int64_t step, int64_t *updates) {
     char where[1100];
     snprintf(where, sizeof where, "%.1000s:%lld", path, (long long)r.bad);
     if (r.bad)
-        return vlm_fail(VLM_EFORMAT, where, "is no row of a run, or not in its place; mend that line or move the file away, and go on");
+        return vlm_fail(VLM_EFORMAT, where, "is %s; mend that line or move the file away, and go on",
+                        r.bad == r.beyond ? "of a later step than a row behind it" : "no row of a run");
     return vlm_lines_cut(path, up_to, &step, NULL, NULL);
 }
 /* Of a row as it is written, so that a name that is not UTF-8 is known again. */

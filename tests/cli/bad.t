@@ -66,7 +66,7 @@ $ cp -r run r2; for f in r2/step_*/checksums.json; do sed -i '/train_state/d' $f
 ! vlm: r2: holds no whole checkpoint, only broken ones; bring a copy back, or begin anew in another folder (r2/step_2/checksums.json: does not name model.safetensors and train_state.safetensors; take another checkpoint)
 = 1
 $ cp -r run r3; sed -i '1s/^/{"step":77,"loss":1}\n/' r3/metrics.jsonl; bash ./t --steps 2 -o r3 --resume auto
-! vlm: r3/metrics.jsonl:1: is no row of a run, or not in its place; mend that line or move the file away, and go on
+! vlm: r3/metrics.jsonl:1: is of a later step than a row behind it; mend that line or move the file away, and go on
 = 1
 $ for t in '[]' '{"starts": 5}'; do rm -rf r4; cp -r run r4; echo "$t" >r4/run.json; bash ./t --steps 2 -o r4 --resume auto; done
 ! vlm: r4/run.json: is no run's: it has no array starts; move the file away, and go on
