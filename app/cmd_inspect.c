@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const group_names[VLM_GROUPS] = { "vision", "projector", "language" };
 
 /* ---- parameters by group ---------------------------------------------------------------------------------------- */
 typedef struct count { int64_t n; size_t bytes; int dtypes; } count;       /* dtypes: a bit for each */
@@ -169,7 +168,7 @@ static vlm_status measure(const vlm_weights *w, const vlm_tensor *t, stats *out)
 static const char *group_of(const vlm_net *net, const vlm_tensor *t) {
     for (int i = 0; i < net->params.n; i++)
         for (int k = 0; k < net->params.p[i].parts; k++)
-            if (net->params.p[i].part[k] == t) return group_names[net->params.p[i].group];
+            if (net->params.p[i].part[k] == t) return vlm_group_name(net->params.p[i].group);
     return "unused";
 }
 static vlm_status tensors(const vlm_args *a, const vlm_net *net, json_t *list) {
@@ -222,7 +221,7 @@ vlm_status vlm_cmd_inspect(vlm_args *a) {
                *groups = json_object_get(j, "parameters"), *list = NULL;
         for (int g = 0; g <= VLM_GROUPS; g++)
             if (c[g].n)
-                json_object_set_new(groups, g < VLM_GROUPS ? group_names[g] : "all",
+                json_object_set_new(groups, g < VLM_GROUPS ? vlm_group_name(g) : "all",
                                     json_pack("{s:I,s:I,s:s}", "count", (json_int_t)c[g].n, "bytes", (json_int_t)c[g].bytes, "dtype",
                                               dtypes_text(c[g].dtypes, text)));
         if (net->vision) json_object_set_new(j, "vision", vision_json(net));
@@ -241,7 +240,7 @@ vlm_status vlm_cmd_inspect(vlm_args *a) {
         print_engines(net);
         for (int g = 0, n = 0; g <= VLM_GROUPS; g++)
             if (c[g].n)
-                printf("%s%-9s  %lld parameters, %s, %s\n", n++ ? "           " : "weights    ", g < VLM_GROUPS ? group_names[g] : "all",
+                printf("%s%-9s  %lld parameters, %s, %s\n", n++ ? "           " : "weights    ", g < VLM_GROUPS ? vlm_group_name(g) : "all",
                        (long long)c[g].n, dtypes_text(c[g].dtypes, text), vlm_bytes_text((double)c[g].bytes, bytes));
         if (net->vision) print_rule(&m->rule);
         if (m->tok) print_tokens(m);

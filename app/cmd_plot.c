@@ -8,7 +8,6 @@
 #include <string.h>
 
 enum { MOST_RUNS = 60, WIDTH = 1000, LEFT = 64, RIGHT = 24, HALF = 420, ROW = 22 };    /* px; HALF: width of the small panels */
-static const char *const groups[VLM_LRS] = { "vision", "language", "projector" };
 
 typedef struct run {
     const char *path;
@@ -164,7 +163,7 @@ static void rates(FILE *f, const run *r, int n, vlm_panel *p, vlm_series *s) {
         if (!there[g] || as[g] != g) continue;
         for (int h = g; h < VLM_LRS; h++) {
             if (!there[h] || as[h] != g) continue;
-            snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", *names ? ", " : "", groups[h]);
+            snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", *names ? ", " : "", vlm_lr_names[h]);
             width += (width ? 7 : 0) + widths[h];
         }
         text(f, "n muted", x - width, p->y - 12, names, 80);

@@ -7,13 +7,12 @@
 
 /* "vision,language": bits of vlm_group. */
 static vlm_status parse_parts(const char *text, unsigned *mask) {
-    static const char *const names[VLM_GROUPS] = { [VLM_VISION] = "vision", [VLM_PROJECTOR] = "projector", [VLM_LANGUAGE] = "language" };
     *mask = 0;
     for (const char *p = text; p && *p;) {
         p += strspn(p, " ");
         size_t n = strcspn(p, ",");
         int g = 0;
-        while (g < VLM_GROUPS && (strlen(names[g]) != n || strncmp(names[g], p, n))) g++;
+        while (g < VLM_GROUPS && (strlen(vlm_group_name(g)) != n || strncmp(vlm_group_name(g), p, n))) g++;
         if (g == VLM_GROUPS)
             return vlm_usage("--freeze", "\"%.*s\" is no part; give vision, language, projector, parted by commas", (int)n, p);
         *mask |= 1u << g;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const vlm_lr_names[VLM_LRS] = { "vision", "language", "projector" };
+
 enum { FILE_LIMIT = 1 << 30 };
 
 static vlm_status grow(void **rows, int64_t n, size_t bytes, const char *where) {
@@ -65,7 +67,6 @@ static vlm_status number(const json_t *row, const char *where, const char *key, 
     return vlm_json_real(row, where, key, -HUGE_VAL, HUGE_VAL, out);
 }
 static vlm_status row(vlm_runlog *r, const json_t *o, const char *where) {
-    static const char *const groups[VLM_LRS] = { "vision", "language", "projector" };
     vlm_logged_update u = { .speed = NAN };
     vlm_logged_validation v;
     double tokens, ms;
@@ -86,7 +87,7 @@ static vlm_status row(vlm_runlog *r, const json_t *o, const char *where) {
     TRY(vlm_json_bool(o, where, "skipped", &skipped));
     u.skipped = skipped;
     if (ms > 0) u.speed = tokens / ms * 1e3;
-    for (int g = 0; g < VLM_LRS; g++) TRY(number(json_object_get(o, "lr"), where, groups[g], &u.lr[g]));
+    for (int g = 0; g < VLM_LRS; g++) TRY(number(json_object_get(o, "lr"), where, vlm_lr_names[g], &u.lr[g]));
     return add_update(r, &u, where);
 }
 static vlm_status rows(vlm_runlog *r, const char *text, size_t size) {

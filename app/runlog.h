@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 enum { VLM_LR_VISION, VLM_LR_LANGUAGE, VLM_LR_PROJECTOR, VLM_LRS };
+extern const char *const vlm_lr_names[VLM_LRS];
 /* One update. NaN: the row has no such number, or null, or one that is not finite. A row's fields are doubles only, so that a column
    is a pointer and a stride. */
 typedef struct vlm_logged_update {

@@ -5,17 +5,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include <utf8proc.h>
 
 static bool quiet, verbose, terminal, colour, bar, training;
 
-double vlm_now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
 static void clear_bar(void) {
     if (bar) fputs("\r\033[K", stderr);
     bar = false;
@@ -106,11 +100,18 @@ void vlm_term_error(vlm_status status, bool json) {
     if (json) vlm_json_out(json_pack("{s:o}", "error", vlm_error_json(status)));
 }
 static void lines(const char *fmt, va_list args) {
-    char text[16384], c[8];            /* more than names and messages hold together */
-    vsnprintf(text, sizeof text, fmt, args);
+    char c[8];
+    va_list again;
+    va_copy(again, args);
+    int bytes = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
+    char *text = bytes < 0 ? NULL : malloc((size_t)bytes + 1);
     clear_bar();
-    for (size_t i = 0, n = strlen(text); i < n; fputs(c, stderr)) i += vlm_safe_char(text + i, n - i, c);      /* names hold anything */
+    if (!text) { fputs("vlm: no memory for a message\n", stderr); return; }
+    vsnprintf(text, (size_t)bytes + 1, fmt, args);
+    for (size_t i = 0, n = (size_t)bytes; i < n; fputs(c, stderr)) i += vlm_safe_char(text + i, n - i, c);      /* names hold anything */
     fputc('\n', stderr);
+    free(text);
 }
 void vlm_tell(const char *fmt, ...) {
     va_list args;

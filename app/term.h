@@ -2,6 +2,7 @@
 #ifndef VLM_TERM_H
 #define VLM_TERM_H
 #include "cli.h"
+#include "base/clock.h"
 
 /* Colours, the library's warnings and progress, --quiet and --verbose. */
 void vlm_term_open(const vlm_args *a);
@@ -20,7 +21,6 @@ void vlm_detail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));   /
 size_t vlm_safe_char(const char *text, size_t bytes, char out[8]);
 /* Everything printed has reached its reader; else a failure. */
 vlm_status vlm_flush(void);
-double vlm_now_ms(void);
 /* From now on only progress of this name is shown; the string must last. */
 void vlm_term_only(const char *what);
 

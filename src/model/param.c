@@ -6,6 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *vlm_group_name(vlm_group g) {
+    static const char *const names[VLM_GROUPS] = { "vision", "projector", "language" };
+    return names[g];
+}
+
 static vlm_param *add(vlm_params *ps, vlm_group g, int64_t row, const int64_t *dims, const char *fmt, va_list args) {
     static _Thread_local vlm_param none;       /* when memory is out: written to, never read */
     if (ps->n == ps->room) {

@@ -9,6 +9,7 @@
 #include "model/config.h"
 
 typedef enum vlm_group { VLM_VISION, VLM_PROJECTOR, VLM_LANGUAGE, VLM_GROUPS } vlm_group;
+const char *vlm_group_name(vlm_group g);               /* "vision", "projector", "language" */
 
 /* A stored tensor. A matrix is rows [row, row + shape[0]) of *mat (fused operands hold several);
    a vector is elements [row, ...) of *vec. */

@@ -85,12 +85,9 @@ static bool look(void *user, int64_t i, const char *line, size_t n) {
     return true;
 }
 static bool up_to(void *user, int64_t i, const char *line, size_t n) {
-    (void)i;
-    json_error_t e;
-    json_t *j = json_loadb(line, n, 0, &e), *step = json_object_get(j, "step");
-    bool stays = json_is_integer(step) && json_integer_value(step) <= *(const int64_t *)user;
-    json_decref(j);
-    return stays;
+    (void)line, (void)n;
+    const rows *r = user;
+    return !r->beyond || i + 1 < r->beyond;
 }
 static vlm_status cut(const char *path, int64_t step, int64_t *updates) {
     rows r = { .step = step, .last = -1 };
@@ -101,7 +98,7 @@ static vlm_status cut(const char *path, int64_t step, int64_t *updates) {
     if (r.bad)
         return vlm_fail(VLM_EFORMAT, where, "is %s; mend that line or move the file away, and go on",
                         r.bad == r.beyond ? "of a later step than a row behind it" : "no row of a run");
-    return vlm_lines_cut(path, up_to, &step, NULL, NULL);
+    return vlm_lines_cut(path, up_to, &r, NULL, NULL);
 }
 /* Of a row as it is written, so that a name that is not UTF-8 is known again. */
 static bool key_of(char *key, size_t room, const json_t *j) {
@@ -180,7 +177,6 @@ static void put_text(row *r, const char *s) {
     put(r, "\"");
 }
 vlm_status vlm_run_metrics(vlm_run_dir *run, const vlm_update *u) {
-    static const char *const names[VLM_GROUPS] = { "vision", "projector", "language" };
     row r = { .n = 0 };
     const char *comma = "";
     put(&r, "{\"step\":%" PRId64, u->step);
@@ -190,7 +186,7 @@ vlm_status vlm_run_metrics(vlm_run_dir *run, const vlm_update *u) {
     for (int g = 0; g < VLM_GROUPS; g++) {
         char key[24];
         if (u->lr[g] < 0) continue;
-        snprintf(key, sizeof key, "%s\"%s\":", comma, names[g]);
+        snprintf(key, sizeof key, "%s\"%s\":", comma, vlm_group_name(g));
         put_real(&r, key, u->lr[g]);
         comma = ",";
     }

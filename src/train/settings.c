@@ -35,10 +35,9 @@ static vlm_status data_json(const vlm_corpus *c, json_t *list) {
     }
     return VLM_OK;
 }
-static const char *const groups[VLM_GROUPS] = { "vision", "projector", "language" };
 static json_t *group_list(unsigned mask) {
     json_t *list = json_array();
-    for (int g = 0; g < VLM_GROUPS; g++) if (mask & 1u << g) json_array_append_new(list, json_string(groups[g]));
+    for (int g = 0; g < VLM_GROUPS; g++) if (mask & 1u << g) json_array_append_new(list, json_string(vlm_group_name(g)));
     return list;
 }
 
@@ -50,7 +49,7 @@ vlm_status vlm_settings_make(vlm_trainer *t) {
     if (!s || !data || !val || !lr) { status = vlm_fail_memory("the settings", 4096); goto done; }
     TRY_DONE(data_json(&t->data.corpus, data));
     TRY_DONE(data_json(&t->data.held_out, val));
-    for (int g = 0; g < VLM_GROUPS; g++) if (t->trained & 1u << g) json_object_set_new(lr, groups[g], json_real(o->lr[g]));
+    for (int g = 0; g < VLM_GROUPS; g++) if (t->trained & 1u << g) json_object_set_new(lr, vlm_group_name(g), json_real(o->lr[g]));
     json_object_set_new(s, "model", hex(vlm_net_hash(t->m->net)));
     json_object_set(s, "data", data);
     json_object_set(s, "val", val);

@@ -1,4 +1,5 @@
 #include "train/trainer.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "train/settings.h"
@@ -7,15 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { MOST_IN_A_ROW = 3 };
-
-static double now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
 
 /* ---- Batches ---- */
 
@@ -118,9 +112,9 @@ static double peak_of(vlm_ctx *ctx, const char *isa) {
     float (*fn)(int64_t) = cpu & VLM_CPU_AVX512 ? vlm_peak_avx512 : vlm_peak_avx2;
     double flop = cpu & VLM_CPU_AVX512 ? VLM_PEAK_FLOP_AVX512 : VLM_PEAK_FLOP_AVX2;
     for (int i = 0; i < 5; i++) {
-        double t = now_ms();
+        double t = vlm_now_ms();
         vlm_parallel(ctx, 100LL * ctx->threads, 1, measure_peak, &fn);
-        t = 1e5 * ctx->threads * flop / (now_ms() - t) * 1e3;
+        t = 1e5 * ctx->threads * flop / (vlm_now_ms() - t) * 1e3;
         if (best < t) best = t;
     }
 #else
@@ -268,9 +262,9 @@ vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, bool *any) {
     vlm_optimizer_zero(&t->opt, t->ctx);
     for (int64_t k = 0; k < t->o->accumulate; k++) {
         const float *nll;
-        double t0 = now_ms();
+        double t0 = vlm_now_ms();
         TRY(next_batch(t));
-        waited += now_ms() - t0;
+        waited += vlm_now_ms() - t0;
         const vlm_batch *b = &t->batch;
         if (!b->samples) break;
         *any = true;
@@ -287,7 +281,7 @@ vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, bool *any) {
 
 static vlm_status update(vlm_trainer *t, vlm_update *u, bool *any) {
     const vlm_train_options *o = t->o;
-    double t0 = now_ms(), share = vlm_schedule(t->at.step, t->at.steps, o->warmup, o->constant), lr[VLM_GROUPS];
+    double t0 = vlm_now_ms(), share = vlm_schedule(t->at.step, t->at.steps, o->warmup, o->constant), lr[VLM_GROUPS];
     *u = (vlm_update){ .step = t->at.step + 1, .steps = t->at.steps, .epoch = t->at.epoch, .peak = t->peak };
     for (int g = 0; g < VLM_GROUPS; g++) lr[g] = o->lr[g] * share, u->lr[g] = t->trained & 1u << g ? lr[g] : -1;
     TRY(vlm_trainer_gradients(t, u, any));
@@ -314,7 +308,7 @@ static vlm_status update(vlm_trainer *t, vlm_update *u, bool *any) {
     }
     u->why = u->skipped ? t->why : NULL;
     t->at.step++;
-    u->ms = now_ms() - t0;
+    u->ms = vlm_now_ms() - t0;
     u->quarantined = t->run.quarantined;
     return VLM_OK;
 }
