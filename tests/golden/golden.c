@@ -1,10 +1,10 @@
 /* Every stage of every case in tests/golden/cases against the golden arrays, under every instruction set of this machine; and besides, on
    the same models: an image's features are the same bits alone and in company, a prompt gives the same bits in any pieces, and neither
    depends on the number of threads. Ends with "N passed, N failed, N skipped"; a case that compared nothing has failed. */
+#include "cases.h"
 #include "infer/session.h"
 #include "base/file.h"
 #include "io/npy.h"
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -299,20 +299,12 @@ static void run_case(const char *name, const char *isa) {
            isa, name, g.compared, g.worst, g.worst_stage, g.bad ? "  FAIL" : "");
     if (g.bad) failed++; else passed++;
 }
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 int main(int argc, char **argv) {
-    char path[1024], *names[256];
-    int n = 0;
+    char *names[CASES];
     if (argc < 2) { fprintf(stderr, "usage: golden FOLDER [CASE]\n"); return 2; }
     root = argv[1];
-    snprintf(path, sizeof path, "%s/cases", root);
-    DIR *d = opendir(path);
-    for (struct dirent *e; d && n < 256 && (e = readdir(d));)
-        if (e->d_name[0] != '.' && (argc < 3 || !strcmp(e->d_name, argv[2]))) names[n++] = strdup(e->d_name);
-    if (d) closedir(d);
-    qsort(names, (size_t)n, sizeof *names, by_name);
-    static const char *const isas[] = { "ref", "avx2", "avx512" };
+    int n = list_cases(root, "cases", argc < 3 ? NULL : argv[2], names);
     for (int i = 0; i < 3; i++) {
         unsigned cpu;
         if (vlm_isa_flags(isas[i], &cpu)) { printf("%s NOT RUN: this CPU lacks it\n", isas[i]); skipped++; continue; }

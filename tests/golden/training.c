@@ -3,10 +3,10 @@
    the same models: the same bits with 1, 2, 3 and 4 threads, with and without recompute, under AVX2 and AVX-512, of losses, gradients, and
    of the checkpoint's files after 20 updates. Ends with "N passed, N failed, N skipped"; a case that compared nothing has failed. */
 #include "../training.h"
+#include "cases.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "train/trainer.h"
-#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -321,22 +321,14 @@ static void run_case(const char *name, const char *isa, bool best, uint64_t *bit
            isa, name, g.compared, g.worst, g.worst_what, g.bad ? "  FAIL" : "");
     if (g.bad) failed++; else passed++;
 }
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 int main(int argc, char **argv) {
-    char path[1024], *names[256];
-    uint64_t bits[256] = { 0 };
-    int n = 0;
+    char *names[CASES];
+    uint64_t bits[CASES] = { 0 };
     if (argc < 2) { fprintf(stderr, "usage: training FOLDER [CASE]\n"); return 2; }
     root = argv[1];
     if (!mkdtemp(work)) { perror(work); return 1; }
-    snprintf(path, sizeof path, "%s/training", root);
-    DIR *d = opendir(path);
-    for (struct dirent *e; d && n < 256 && (e = readdir(d));)
-        if (e->d_name[0] != '.' && (argc < 3 || !strcmp(e->d_name, argv[2]))) names[n++] = strdup(e->d_name);
-    if (d) closedir(d);
-    qsort(names, (size_t)n, sizeof *names, by_name);
-    static const char *const isas[] = { "ref", "avx2", "avx512" };
+    int n = list_cases(root, "training", argc < 3 ? NULL : argv[2], names);
     unsigned cpu;
     int last = 2;
     while (last && vlm_isa_flags(isas[last], &cpu)) last--;
