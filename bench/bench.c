@@ -105,7 +105,7 @@ static size_t language_bytes(const vlm_model *m) {
     size_t n = 0;
     for (int i = 0; i < m->net->params.n; i++) {
         const vlm_param *p = &m->net->params.p[i];
-        if (p->group == VLM_LANGUAGE && p->mat && !p->tied) n += (size_t)vlm_param_len(p) * vlm_dtype_bytes(p->mat->dtype);
+        if (p->group == VLM_LANGUAGE && p->mat && !p->tied && !p->row) n += (size_t)vlm_mat_bytes(p->mat);
     }
     return n;
 }

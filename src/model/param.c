@@ -69,13 +69,16 @@ static int64_t operand_len(const vlm_params *ps, int i) {
     for (int j = i + 1; j < ps->n && ps->p[j].vec == p->vec; j++) n += vlm_param_len(&ps->p[j]);
     return n;
 }
+int64_t vlm_params_operand_bytes(const vlm_params *ps, int i) {
+    return ps->p[i].mat ? vlm_mat_bytes(ps->p[i].mat) : operand_len(ps, i) * (int64_t)sizeof(real);
+}
 void vlm_params_place(vlm_params *ps, vlm_arena *a, unsigned groups) {
     for (int i = 0; i < ps->n; i++) {
         vlm_param *p = &ps->p[i];
         void *data = NULL;
         if (p->row || p->tied) continue;
         if (groups & 1u << p->group)
-            data = vlm_arena_take(a, p->mat ? vlm_dtype_bytes(p->mat->dtype) : sizeof(real), (const int64_t[]){ operand_len(ps, i) }, 1);
+            data = vlm_arena_take(a, 1, (const int64_t[]){ vlm_params_operand_bytes(ps, i) }, 1);
         if (p->mat) p->mat->data = data;
         else *p->vec = data;
     }

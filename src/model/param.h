@@ -51,6 +51,7 @@ void vlm_params_place(vlm_params *ps, vlm_arena *a, unsigned groups);
 /* Where the values of params row i lie and how many there are, padding and what is fused to it included; false if another row stands for
    them. Lists of one shape agree on the rows. */
 bool vlm_params_operand(const vlm_params *ps, int i, void **data, int64_t *n);
+int64_t vlm_params_operand_bytes(const vlm_params *ps, int i);         /* of such a row's values in memory, for matrices of any dtype */
 /* Fills them from their parts: matrices are packed in panels, vectors become float. NaN, infinity or a wrong shape is an error that
    names the tensor; pages of the source are let go as they are done with. */
 vlm_status vlm_params_load(vlm_params *ps, vlm_ctx *ctx, const vlm_ops *ops, const vlm_weights *w);

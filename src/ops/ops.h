@@ -3,6 +3,7 @@
 #ifndef VLM_OPS_H
 #define VLM_OPS_H
 #include "base/ctx.h"
+#include <string.h>
 
 /* act: activations. real: parameters, their gradients, saved statistics, tables. ref/ is compiled a second time with
    both double (-DVLM_REF64): the oracle of checkops.
@@ -17,17 +18,33 @@ typedef float act, real;
 #endif
 #define act_at(x, n) ((x) + (n))
 
-/* A weight operand (rows outputs, cols inputs). int8 and int4 will join dtype (and bring scales); no op changes its signature for them. */
-typedef enum vlm_dtype { VLM_F32, VLM_F16, VLM_BF16, VLM_F64 } vlm_dtype;      /* F64: the oracle only */
+/* A weight operand (rows outputs, cols inputs). Whole numbers are there in panels only:
+   I8: [K/4][32 outputs][4 inputs] bytes q + 128, then 32 f32 scales: w = scale (of the output) q, |q| <= 127;
+   G8: for each group of 32 inputs [8][32][4] bytes q + 128, then 32 f16 scales: w = scale (of the output and group) q;
+   G4: for each group 16·32 bytes, then 32 f16 scales: q in -8..7, q + 8 in 4 bits: byte i of [4][32][4] holds input quads 0..3 in its
+   low, and quads 4..7 in its high bits.
+   K is rounded up to 4, or to groups; what is behind it has q = 0. Everything begins on a cache line. */
+typedef enum vlm_dtype { VLM_F32, VLM_F16, VLM_BF16, VLM_F64, VLM_I8, VLM_G8, VLM_G4 } vlm_dtype;     /* F64: the oracle only */
 typedef enum vlm_layout { VLM_ROWS, VLM_PANELS } vlm_layout;
-enum { VLM_PANEL = 32 };               /* outputs in a panel */
+enum { VLM_PANEL = 32, VLM_QGROUP = 32 };              /* outputs in a panel, inputs under one scale of G8 and G4 */
 typedef struct vlm_mat { vlm_dtype dtype; vlm_layout layout; int64_t rows, cols; void *data; } vlm_mat;
 
-static inline size_t vlm_dtype_bytes(vlm_dtype t) { return t == VLM_F32 ? 4 : t == VLM_F64 ? 8 : 2; }
-static inline int64_t vlm_mat_len(const vlm_mat *m) {          /* elements, padding included */
+static inline bool vlm_dtype_quantized(vlm_dtype t) { return t >= VLM_I8; }
+static inline size_t vlm_dtype_bytes(vlm_dtype t) { return t == VLM_F32 ? 4 : t == VLM_F64 ? 8 : 2; }      /* of an element; not of I8.. */
+static inline int64_t vlm_panel_bytes(vlm_dtype t, int64_t cols) {     /* of one panel */
+    int64_t groups = (cols + VLM_QGROUP - 1) / VLM_QGROUP;
+    return t == VLM_I8 ? (cols + 3) / 4 * 4 * VLM_PANEL + VLM_PANEL * 4
+         : t == VLM_G8 ? groups * (VLM_QGROUP * VLM_PANEL + VLM_PANEL * 2)
+         : t == VLM_G4 ? groups * (VLM_QGROUP * VLM_PANEL / 2 + VLM_PANEL * 2) : cols * VLM_PANEL * (int64_t)vlm_dtype_bytes(t);
+}
+static inline int64_t vlm_mat_bytes(const vlm_mat *m) {        /* padding included */
+    return m->layout == VLM_ROWS ? m->rows * m->cols * (int64_t)vlm_dtype_bytes(m->dtype)
+                                 : (m->rows + VLM_PANEL - 1) / VLM_PANEL * vlm_panel_bytes(m->dtype, m->cols);
+}
+static inline int64_t vlm_mat_len(const vlm_mat *m) {          /* elements, padding included; no whole numbers */
     return (m->layout == VLM_ROWS ? m->rows : (m->rows + VLM_PANEL - 1) / VLM_PANEL * VLM_PANEL) * m->cols;
 }
-static inline int64_t vlm_mat_at(const vlm_mat *m, int64_t r, int64_t c) {     /* where element (r, c) lies */
+static inline int64_t vlm_mat_at(const vlm_mat *m, int64_t r, int64_t c) {     /* where element (r, c) lies; no whole numbers */
     return m->layout == VLM_ROWS ? r * m->cols + c : (r / VLM_PANEL * m->cols + c) * VLM_PANEL + r % VLM_PANEL;
 }
 static inline float vlm_bf16_float(uint16_t h) { union { uint32_t u; float f; } b = { (uint32_t)h << 16 }; return b.f; }
@@ -36,6 +53,23 @@ static inline float vlm_f16_float(uint16_t h) {                /* exact; subnorm
     b.f = (h & 0x7C00) == 0x7C00 ? (b.u += 0x70000000u, b.f) : b.f * 0x1p112f;
     b.u |= (uint32_t)(h & 0x8000) << 16;
     return b.f;
+}
+
+/* Element (r, c) of a quantized matrix: q, and its scale. Exact: q times scale is the weight. */
+static inline int vlm_quant_at(const vlm_mat *m, int64_t r, int64_t c, float *scale) {
+    const unsigned char *p = (const unsigned char *)m->data + r / VLM_PANEL * vlm_panel_bytes(m->dtype, m->cols);
+    int64_t j = r % VLM_PANEL, in = c % VLM_QGROUP, q_bytes = VLM_QGROUP * VLM_PANEL;
+    uint16_t h;
+    if (m->dtype == VLM_I8) {
+        memcpy(scale, p + (m->cols + 3) / 4 * 4 * VLM_PANEL + j * 4, 4);
+        return p[(c / 4 * VLM_PANEL + j) * 4 + c % 4] - 128;
+    }
+    if (m->dtype == VLM_G4) q_bytes /= 2;
+    p += c / VLM_QGROUP * (q_bytes + VLM_PANEL * 2);
+    memcpy(&h, p + q_bytes + j * 2, 2);
+    *scale = vlm_f16_float(h);
+    if (m->dtype == VLM_G8) return p[(in / 4 * VLM_PANEL + j) * 4 + in % 4] - 128;
+    return (p[(in / 4 % 4 * VLM_PANEL + j) * 4 + in % 4] >> (in / 16 * 4) & 15) - 8;
 }
 
 /* The nearest, ties to even. Infinite where x is not finite or rounds past the largest value. */

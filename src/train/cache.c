@@ -75,7 +75,7 @@ static void encoder_key(const vlm_model *m, bool bf16, unsigned char *out) {
         if (p->group != VLM_VISION || !vlm_params_operand(&net->params, i, &data, &n)) continue;
         add_text(&d, p->name);
         vlm_digest_add_int(&d, n);
-        vlm_digest_add(&d, data, (size_t)n * (p->mat ? vlm_dtype_bytes(p->mat->dtype) : sizeof(real)));
+        vlm_digest_add(&d, data, (size_t)vlm_params_operand_bytes(&net->params, i));
     }
     vlm_digest_end(&d, out);
 }

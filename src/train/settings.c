@@ -16,7 +16,7 @@ uint64_t vlm_net_hash(const vlm_net *net) {
         const vlm_param *p = &net->params.p[i];
         if (!vlm_params_operand(&net->params, i, &data, &n)) continue;
         h = vlm_hash_fast(h, p->name, strlen(p->name));
-        h = vlm_hash_fast(h, data, (size_t)n * (p->mat ? vlm_dtype_bytes(p->mat->dtype) : sizeof(real)));
+        h = vlm_hash_fast(h, data, (size_t)vlm_params_operand_bytes(&net->params, i));
     }
     return h;
 }

@@ -5,6 +5,8 @@
 #include <string.h>
 
 static inline double weight_at(const vlm_mat *m, int64_t r, int64_t c) {
+    float scale;
+    if (vlm_dtype_quantized(m->dtype)) { int q = vlm_quant_at(m, r, c, &scale); return q * (double)scale; }
     const char *p = (const char *)m->data + (size_t)vlm_mat_at(m, r, c) * vlm_dtype_bytes(m->dtype);
     union { uint16_t h; float f; double d; } u;
     memcpy(&u, p, vlm_dtype_bytes(m->dtype));
@@ -12,8 +14,7 @@ static inline double weight_at(const vlm_mat *m, int64_t r, int64_t c) {
         case VLM_F32:  return u.f;
         case VLM_F16:  return vlm_f16_float(u.h);
         case VLM_BF16: return vlm_bf16_float(u.h);
-        case VLM_F64:  return u.d;
+        default:       return u.d;
     }
-    return 0;
 }
 #endif
