@@ -108,6 +108,12 @@ typedef struct vlm_span {
 } vlm_span;
 enum { VLM_KEY_BLOCK = 64 };           /* keys are taken in blocks that begin at multiples of this position; fast/ counts on 64 */
 
+/* A pass of resampling bytes along one axis: output i of n is made of count[i] cells from first[i] on, with whole weights
+   w = 2^VLM_RESAMPLE_LOW high + low, 0 <= low < 2^VLM_RESAMPLE_LOW, of VLM_RESAMPLE_BITS fraction bits. low, high (n,taps): taps is a
+   multiple of VLM_RESAMPLE_TAPS, weights behind count are 0. Sums of |w| below 2^23, so that a sum is an int32. */
+typedef struct vlm_resample { int64_t n, taps; int32_t *first, *count; int16_t *low, *high; } vlm_resample;
+enum { VLM_RESAMPLE_BITS = 22, VLM_RESAMPLE_LOW = 11, VLM_RESAMPLE_TAPS = 8 };
+
 enum { VLM_SUM_BLOCK = 4096 };          /* elements that square_sums adds up together */
 
 enum { VLM_SCRATCH_BYTES = 1 << 20 };  /* scratch of a thread that suffices for every op */
