@@ -9,6 +9,8 @@ typedef struct vlm_convert_options {
     bool force;                        /* replace out */
     const char *to;                    /* "ours", "nanovlm", "hf" (of a backbone: the same folder); NULL: ours, of a backbone hf */
     const char *dtype;                 /* "f32", "bf16", "f16"; NULL: each tensor as it is */
+    bool packed;                       /* matrices in panels, as they are used (model/packed.h): with ours, or of a backbone */
+    int threads;                       /* for packing; 0: the cores this process may use */
 } vlm_convert_options;
 /* m: opened with VLM_OPEN_STRUCTURE; its template, context and maths are what is written down where the target can say them. One tensor
    is on its way at a time. Warns of what is lost. VLM_EARG; VLM_EUNSUPPORTED names what the target cannot say; VLM_EFORMAT a tensor with
