@@ -440,5 +440,5 @@ void vlm_net_close(vlm_net *net) {
 
 void vlm_project(vlm_ctx *ctx, const vlm_net *net, act *out, const act *x, act *tmp, vlm_grid g) {
     net->ops.shuffle_forward(ctx, tmp, x, g.h, g.w, net->shuffle, net->vit.cfg.D);
-    net->ops.linear_forward(ctx, out, tmp, &net->projector, NULL, NULL, vlm_tokens_of(g, net->shuffle));
+    net->ops.linear_forward(ctx, out, tmp, &net->projector, NULL, vlm_tokens_of(g, net->shuffle));
 }

@@ -88,7 +88,15 @@ static inline uint16_t vlm_float_f16(float x) {
     return sign | (uint16_t)(b.u - 0x3F000000u);
 }
 
-typedef enum vlm_activation { VLM_GELU_ERF, VLM_GELU_TANH, VLM_SILU } vlm_activation;
+typedef enum vlm_activation { VLM_IDENTITY, VLM_GELU_ERF, VLM_GELU_TANH, VLM_SILU } vlm_activation;
+
+/* What becomes of the product of a linear layer before it is stored: out = res + scale f(b + x w'). What is 0 is left out. */
+typedef struct vlm_epilogue {
+    const real *b;             /* (C) */
+    vlm_activation f;
+    const real *scale;         /* (C): LayerScale */
+    const act *res;            /* (R,C), may be out itself */
+} vlm_epilogue;
 
 /* One sample, or one image, in attention: its query rows, and where its keys and values lie. */
 typedef struct vlm_span {
