@@ -385,6 +385,10 @@ static vlm_status bare_beside(job *k, const char *dir) {
     TRY(vlm_copy_file(k->net->dir, dir, "generation_config.json"));
     return vlm_copy_file(k->net->dir, dir, "preprocessor_config.json");
 }
+vlm_status vlm_write_beside(const vlm_model *m, vlm_tensor_dtype dtype, const char *dir) {
+    if (m->net->vision && m->net->language) return vlm_write_ours(m, dtype, dir);
+    return bare_beside(&(job){ .m = m, .net = m->net, .dtype = VLM_T_COUNT }, dir);
+}
 static vlm_status bare(job *k, const char *dir) {
     TRY(bare_beside(k, dir));
     if (k->o->packed) return write_packed(k, dir);

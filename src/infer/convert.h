@@ -21,4 +21,6 @@ vlm_status vlm_convert(const vlm_model *m, const vlm_convert_options *o);
    generation_config.json) into `dir`, which exists; for weights that are all of one type: what a checkpoint needs beside vlm_net_save.
    m opened in any way. */
 vlm_status vlm_write_ours(const vlm_model *m, vlm_tensor_dtype dtype, const char *dir);
+/* The same of any model, whatever its weights: of an encoder or a language model alone what its own folder has. */
+vlm_status vlm_write_beside(const vlm_model *m, vlm_tensor_dtype dtype, const char *dir);
 #endif
