@@ -52,22 +52,29 @@ INLINE vf kv_vector(vlm_dtype t, const void *p, int64_t at) {
 }
 /* sum[row][vector] = Σ_k x[row][k] w[k][vector]: rows LD apart, vectors in panels that are `stride` elements apart. */
 INLINE void dots(vlm_dtype t, int m, int n, float *sum, const float *x, const void *w, int64_t stride, int64_t kc) {
-    vf a[8][12];
-#define ZERO(s, i) if (s < n && i < m) a[s][i] = vf_set(0);
-#define FMA(s, i)  if (i < m) a[s][i] = vf_fma(vf_set(x[i * LD + k]), y, a[s][i]);
-#define INPUT(s)   if (s < n) { vf y = kv_vector(t, w, s / PV * stride + s % PV * VF_N + k * VLM_PANEL); EACH12(FMA, s) }
-#define STORE(s, i) if (s < n && i < m) vf_store(sum + i * LD + s * VF_N, a[s][i]);
-#define INPUTS     INPUT(0) INPUT(1) INPUT(2) INPUT(3) INPUT(4) INPUT(5) INPUT(6) INPUT(7)
-    EACH12(ZERO, 0) EACH12(ZERO, 1) EACH12(ZERO, 2) EACH12(ZERO, 3) EACH12(ZERO, 4) EACH12(ZERO, 5) EACH12(ZERO, 6) EACH12(ZERO, 7)
+    vf a[4][12][2];                                    /* pairs of vectors */
+#define ZERO(s, i) if (2 * s < n && i < m) a[s][i][0] = a[s][i][1] = vf_set(0);
+#define FMA(s, i) if (i < m) { \
+        vf v = vf_set(x[i * LD + k]); \
+        a[s][i][0] = vf_fma(v, w0, a[s][i][0]); \
+        if (2 * s + 1 < n) a[s][i][1] = vf_fma(v, w1, a[s][i][1]); }
+#define AT(v) ((v) / PV * stride + (v) % PV * VF_N + k * VLM_PANEL)
+#define INPUT(s) if (2 * s < n) { \
+        vf w0 = kv_vector(t, w, AT(2 * s)), w1 = 2 * s + 1 < n ? kv_vector(t, w, AT(2 * s + 1)) : w0; \
+        EACH12(FMA, s) }
+#define STORE(s, i) if (2 * s < n && i < m) { \
+        vf_store(sum + i * LD + 2 * s * VF_N, a[s][i][0]); \
+        if (2 * s + 1 < n) vf_store(sum + i * LD + (2 * s + 1) * VF_N, a[s][i][1]); }
+    EACH12(ZERO, 0) EACH12(ZERO, 1) EACH12(ZERO, 2) EACH12(ZERO, 3)
     int64_t k = 0;
-    for (; k < kc - 1; k++) { INPUTS k++; INPUTS }     /* two at a time, as in tile.h */
-    if (k < kc) { INPUTS }
-    EACH12(STORE, 0) EACH12(STORE, 1) EACH12(STORE, 2) EACH12(STORE, 3) EACH12(STORE, 4) EACH12(STORE, 5) EACH12(STORE, 6) EACH12(STORE, 7)
+    for (; k < kc - 1; k++) { EACH4(INPUT) k++; EACH4(INPUT) }         /* two at a time, as in tile.h */
+    if (k < kc) { EACH4(INPUT) }
+    EACH12(STORE, 0) EACH12(STORE, 1) EACH12(STORE, 2) EACH12(STORE, 3)
 #undef ZERO
 #undef FMA
+#undef AT
 #undef INPUT
 #undef STORE
-#undef INPUTS
 }
 #define CASE(T, M) \
     case M: \
@@ -116,9 +123,10 @@ static void turn_keys(float *to, const float *k, int64_t S, int64_t lo, int64_t 
 static void widen(vlm_dtype t, float *to, const void *from, int64_t at, int64_t n) {           /* n: whole panel rows */
     for (int64_t i = at; i < at + n; i += VF_N) vf_store(to + i, kv_vector(t, from, i));
 }
-/* Keys and values of positions [lo, hi) of the block at kb, for a task of M rows. */
-static kv take_block(const attention *a, const task *t, int64_t kb, int64_t lo, int64_t hi, int64_t M, attention_scratch *z) {
-    int64_t D = a->D, g = t->h / (a->H / a->G);
+/* Keys and values of the block at kb, for a task of M rows that sees positions [lo, end). */
+static kv take_block(const attention *a, const task *t, int64_t kb, int64_t lo, int64_t end, int64_t M, attention_scratch *z) {
+    int64_t D = a->D, g = t->h / (a->H / a->G), hi = least(end, kb + KB);
+    lo = most(lo, kb);
     lo -= kb, hi -= kb;
     if (t->s->layout == VLM_PANELS) {
         vlm_dtype type = t->s->dtype;
@@ -133,6 +141,9 @@ static kv take_block(const attention *a, const task *t, int64_t kb, int64_t lo, 
         return (kv){ z->k, z->v, b.ks, b.vs, VLM_F32 };
     }
     const float *k = (const float *)t->s->k + kb * a->Skv + g * D, *v = (const float *)t->s->v + kb * a->Skv + g * D;
+    if (D <= 128)                                              /* rows are far apart: nothing else would fetch the next block in time */
+        for (int64_t j = KB; j < least(2 * KB, end - kb); j++)
+            for (int64_t d = 0; d < D; d += 16) vf_prefetch(k + j * a->Skv + d), vf_prefetch(v + j * a->Skv + d);
     turn_keys(z->k, k, a->Skv, lo, hi, D);
     for (int64_t j = lo; j < hi; j++)
         for (int64_t d = 0; d < D; d += VF_N)
@@ -146,7 +157,7 @@ static float top_of(float *p, const float *ks, int64_t lo, int64_t hi) {
     for (int64_t c = lo / 64 * 64; c < hi; c += 64) {
         if (ks) for (int64_t e = c; e < c + 64; e += 16) vw_store(p + e, VW2(vf_mul, vw_load(p + e), vw_load(ks + e)));
 #define TOP(g)  t##g = VW2(vf_max, t##g, vw_load(p + c + g * 16));
-#define SOME(g) t##g = VW2(vf_max, t##g, vw_within(vw_load(p + c + g * 16), lo - c - g * 16, hi - c - g * 16, none));
+#define SOME(g) if (c + g * 16 < hi) t##g = VW2(vf_max, t##g, vw_within(vw_load(p + c + g * 16), lo - c - g * 16, hi - c - g * 16, none));
         if (lo <= c && c + 64 <= hi) { EACH4(TOP) } else { EACH4(SOME) }
 #undef TOP
 #undef SOME
@@ -159,15 +170,19 @@ static float powers_of(float *p, const float *vs, float m, int64_t lo, int64_t h
     vw top = vw_set(m), zero = vw_set(0), s0 = zero, s1 = zero, s2 = zero, s3 = zero;
     for (int64_t c = from / 64 * 64; c < to; c += 64) {
 #define POWER(g) vw e##g = VW1(vf_exp2, VW2(vf_sub, vw_load(p + c + g * 16), top));
-#define SOME(g)  e##g = vw_within(e##g, lo - c - g * 16, hi - c - g * 16, zero);
 #define ADD(g)   s##g = VW2(vf_add, s##g, e##g);
-#define TIMES(g) e##g = VW2(vf_mul, e##g, vw_within(vw_load(vs + c + g * 16), lo - c - g * 16, hi - c - g * 16, zero));
+#define TIMES(g) e##g = VW2(vf_mul, e##g, vw_load(vs + c + g * 16));
 #define PUT(g)   vw_store(p + c + g * 16, e##g);
-        EACH4(POWER)
-        if (lo > c || c + 64 > hi) { EACH4(SOME) }
-        EACH4(ADD)
-        if (vs) { EACH4(TIMES) }
-        EACH4(PUT)
+#define SEEN(x)  vw_within(x, at, end, zero)
+#define SOME(g)  if (c + g * 16 < to) { \
+        int64_t at = lo - c - g * 16, end = hi - c - g * 16; \
+        POWER(g) e##g = SEEN(e##g); ADD(g) if (vs) e##g = VW2(vf_mul, e##g, SEEN(vw_load(vs + c + g * 16))); PUT(g) }
+        if (lo <= c && c + 64 <= hi) {
+            EACH4(POWER) EACH4(ADD)
+            if (vs) { EACH4(TIMES) }
+            EACH4(PUT)
+        } else { EACH4(SOME) }
+#undef SEEN
 #undef POWER
 #undef SOME
 #undef ADD
@@ -268,7 +283,7 @@ static void run_task(const attention *a, const task *t, attention_scratch *z) {
     for (int64_t j = 0; j < M; j++) z->m[j] = -INFINITY, z->l[j] = 0;
     memset(z->o, 0, (size_t)(M * Dp) * sizeof(float));
     for (int64_t kb = lo / KB * KB, j, end; kb < hi; kb += KB) {
-        kv b = take_block(a, t, kb, most(lo, kb), least(hi, kb + KB), M, z);
+        kv b = take_block(a, t, kb, lo, hi, M, z);
         for (rows_that_see(a, t, kb, &j, &end); j < end; j += RT) {
             int64_t rows = least(RT, end - j);
             block_rows(a, t, kb, &b, j, rows, z);
@@ -333,7 +348,7 @@ static void blocks_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
     for (int64_t n = lo; n < hi; n++, last = t) {
         find_block(a, n, &t, &kb);
         if (n == lo || t.s != last.s || t.h != last.h) take_queries(a, &t, z);
-        kv b = take_block(a, &t, kb, most(sees_from(a, t.s, 0), kb), least(sees_to(a, t.s, t.rows - 1), kb + KB), t.rows * t.heads, z);
+        kv b = take_block(a, &t, kb, sees_from(a, t.s, 0), sees_to(a, t.s, t.rows - 1), t.rows * t.heads, z);
         rows_that_see(a, &t, kb, &j, &end);
         block_rows(a, &t, kb, &b, j, end - j, z);
         float *to = z->o + (n - lo) * part_floats(a);
