@@ -9,7 +9,8 @@ enum {
     DMAX = 256,
     MQ = 384,                          /* rows (of all heads) in a task: to take a block costs as much as some 6 rows */
     TILES = 2, RT = TILES * MR,        /* rows that go through a block together: what lies in L1 serves them all */
-    DIRECT = 4                         /* so few rows read keys of 2 bytes or one as they lie; for more they are widened first */
+    DIRECT = 4,                        /* so few rows read a cache as it lies; for more, what is not f32 is widened first */
+    AHEAD = 4096                       /* bytes; they then read it from one end to the other, this far ahead of need */
 };
 typedef struct attention_scratch {
     float q[MQ * LD];                  /* times scale and log2 e */
@@ -47,11 +48,13 @@ enum { PV = VLM_PANEL / VF_N };        /* vectors in a panel */
 /* Vectors in flight for m rows. */
 #define WIDTH(m) (VF_N == 16 ? (m) <= 3 ? 8 : (m) <= 6 ? 4 : 2 : (m) == 1 ? 8 : (m) <= 3 ? 4 : 2)
 
+INLINE int64_t kv_bytes(vlm_dtype t) { return t == VLM_I8 ? 1 : (int64_t)vlm_dtype_bytes(t); }
 INLINE vf kv_vector(vlm_dtype t, const void *p, int64_t at) {
     return t == VLM_I8 ? vf_i8((const int8_t *)p + at) : vf_weight(t, p, at);
 }
-/* sum[row][vector] = Σ_k x[row][k] w[k][vector]: rows LD apart, vectors in panels that are `stride` elements apart. */
-INLINE void dots(vlm_dtype t, int m, int n, float *sum, const float *x, const void *w, int64_t stride, int64_t kc) {
+/* sum[row][vector] = Σ_k x[row][k] w[k][vector]: rows LD apart, vectors in panels that are `stride` elements apart. ahead: w comes from
+   memory, and what lies AHEAD of it is wanted soon. */
+INLINE void dots(vlm_dtype t, bool ahead, int m, int n, float *sum, const float *x, const void *w, int64_t stride, int64_t kc) {
     vf a[4][12][2];                                    /* pairs of vectors */
 #define ZERO(s, i) if (2 * s < n && i < m) a[s][i][0] = a[s][i][1] = vf_set(0);
 #define FMA(s, i) if (i < m) { \
@@ -60,6 +63,7 @@ INLINE void dots(vlm_dtype t, int m, int n, float *sum, const float *x, const vo
         if (2 * s + 1 < n) a[s][i][1] = vf_fma(v, w1, a[s][i][1]); }
 #define AT(v) ((v) / PV * stride + (v) % PV * VF_N + k * VLM_PANEL)
 #define INPUT(s) if (2 * s < n) { \
+        if (ahead) vf_prefetch((const float *)(const void *)((const char *)w + AT(2 * s) * kv_bytes(t) + AHEAD)); \
         vf w0 = kv_vector(t, w, AT(2 * s)), w1 = 2 * s + 1 < n ? kv_vector(t, w, AT(2 * s + 1)) : w0; \
         EACH12(FMA, s) }
 #define STORE(s, i) if (2 * s < n && i < m) { \
@@ -76,43 +80,51 @@ INLINE void dots(vlm_dtype t, int m, int n, float *sum, const float *x, const vo
 #undef INPUT
 #undef STORE
 }
+#define CASE(M) \
+    case M: \
+        if (WIDTH(M) >= 8 && n == 8)      { dots(VLM_F32, false, M, WIDTH(M) >= 8 ? 8 : 1, sum, x, w, stride, kc); } \
+        else if (WIDTH(M) >= 4 && n == 4) { dots(VLM_F32, false, M, WIDTH(M) >= 4 ? 4 : 1, sum, x, w, stride, kc); } \
+        else if (n == 2)                  { dots(VLM_F32, false, M, 2, sum, x, w, stride, kc); } \
+        else                              { dots(VLM_F32, false, M, 1, sum, x, w, stride, kc); } \
+        break;
+static void dots_any(int m, int64_t n, float *sum, const float *x, const void *w, int64_t stride, int64_t kc) {
+    switch (m) {
+        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#if VF_N == 16
+        CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#endif
+    }
+}
+#undef CASE
+/* Few rows, keys and values as they lie in a cache: two vectors at a time, so that memory is read from one end to the other. */
 #define CASE(T, M) \
     case M: \
-        if (WIDTH(M) >= 8 && n == 8)      { dots(T, M, WIDTH(M) >= 8 ? 8 : 1, sum, x, w, stride, kc); } \
-        else if (WIDTH(M) >= 4 && n == 4) { dots(T, M, WIDTH(M) >= 4 ? 4 : 1, sum, x, w, stride, kc); } \
-        else if (n == 2)                  { dots(T, M, 2, sum, x, w, stride, kc); } \
-        else                              { dots(T, M, 1, sum, x, w, stride, kc); } \
+        if (n == 2) { dots(T, true, M, 2, sum, x, w, stride, kc); } \
+        else        { dots(T, true, M, 1, sum, x, w, stride, kc); } \
         break;
-#define FEW(T) CASE(T, 1) CASE(T, 2) CASE(T, 3) CASE(T, 4)
-#define DOTS(name, T, MORE) \
-    static void dots_##name(int m, int64_t n, float *sum, const float *x, const void *w, int64_t stride, int64_t kc) { \
-        switch (m) { FEW(T) MORE } \
-    }
-#if VF_N == 16
-DOTS(f32, VLM_F32, CASE(VLM_F32, 5) CASE(VLM_F32, 6) CASE(VLM_F32, 7) CASE(VLM_F32, 8) CASE(VLM_F32, 9) CASE(VLM_F32, 10)
-                      CASE(VLM_F32, 11) CASE(VLM_F32, 12))
-#else
-DOTS(f32, VLM_F32, CASE(VLM_F32, 5) CASE(VLM_F32, 6))
-#endif
-DOTS(f16, VLM_F16, )
-DOTS(i8, VLM_I8, )
-#undef DOTS
-#undef FEW
+#define CASES(T) CASE(T, 1) CASE(T, 2) CASE(T, 3) CASE(T, 4)
+static void dots_direct(vlm_dtype t, int m, int64_t n, float *sum, const float *x, const void *w, int64_t stride, int64_t kc) {
+    if (t == VLM_F32)      switch (m) { CASES(VLM_F32) }
+    else if (t == VLM_F16) switch (m) { CASES(VLM_F16) }
+    else                   switch (m) { CASES(VLM_I8) }
+}
 #undef CASE
-/* Vectors [c, end) of m rows; w is where vector 0 begins. */
-static void all_dots(vlm_dtype t, int64_t m, int64_t c, int64_t end, float *sum, const float *x, const void *w, int64_t stride, int64_t kc) {
-    int64_t bytes = t == VLM_I8 ? 1 : (int64_t)vlm_dtype_bytes(t);
+#undef CASES
+/* Vectors [c, end) of m rows; w is where vector 0 begins. direct: in a cache. */
+static void all_dots(vlm_dtype t, bool direct, int64_t m, int64_t c, int64_t end, float *sum, const float *x, const void *w, int64_t stride,
+                     int64_t kc) {
     for (int64_t n; c < end; c += n) {
-        n = WIDTH(m);
+        n = direct ? 2 : WIDTH(m);
         while (n > end - c || c % least(n, PV)) n /= 2;
-        const void *y = (const char *)w + (c / PV * stride + c % PV * VF_N) * bytes;
-        (t == VLM_F32 ? dots_f32 : t == VLM_F16 ? dots_f16 : dots_i8)((int)m, n, sum + c * VF_N, x, y, stride, kc);
+        const void *y = (const char *)w + (c / PV * stride + c % PV * VF_N) * kv_bytes(t);
+        if (direct) dots_direct(t, (int)m, n, sum + c * VF_N, x, y, stride, kc);
+        else        dots_any((int)m, n, sum + c * VF_N, x, y, stride, kc);
     }
 }
 
 /* ---- A block of keys ---- */
 
-typedef struct kv { const void *k, *v; const float *ks, *vs; vlm_dtype t; } kv;        /* in panels; scales of I8, else NULL */
+typedef struct kv { const void *k, *v; const float *ks, *vs; vlm_dtype t; bool direct; } kv;   /* in panels; scales of I8, else NULL */
 
 /* to: [key / 32][D][32], of rows [lo, hi) of k, S apart; what shares a vector with them is 0. */
 static void turn_keys(float *to, const float *k, int64_t S, int64_t lo, int64_t hi, int64_t D) {
@@ -132,13 +144,13 @@ static kv take_block(const attention *a, const task *t, int64_t kb, int64_t lo, 
         vlm_dtype type = t->s->dtype;
         int64_t at = vlm_kv_chunk_at(type, kb, t->s->ring, a->G, g, D), scales = vlm_kv_scale_at(0, D);
         const char *k = (const char *)t->s->k + at, *v = (const char *)t->s->v + at;
-        kv b = { k, v, NULL, NULL, type };
+        kv b = { k, v, NULL, NULL, type, M <= DIRECT };
         if (type == VLM_I8) b.ks = (const float *)(const void *)(k + scales), b.vs = (const float *)(const void *)(v + scales);
-        if (type == VLM_F32 || M <= DIRECT) return b;
+        if (type == VLM_F32 || b.direct) return b;
         int64_t first = lo / VLM_PANEL * VLM_PANEL, end = cdiv(hi, VLM_PANEL) * VLM_PANEL;
         widen(type, z->k, k, first * D, (end - first) * D);
         for (int64_t d = 0; d < D; d += VLM_PANEL) widen(type, z->v, v, d * KB + lo * VLM_PANEL, (hi - lo) * VLM_PANEL);
-        return (kv){ z->k, z->v, b.ks, b.vs, VLM_F32 };
+        return (kv){ z->k, z->v, b.ks, b.vs, VLM_F32, false };
     }
     const float *k = (const float *)t->s->k + kb * a->Skv + g * D, *v = (const float *)t->s->v + kb * a->Skv + g * D;
     if (D <= 128)                                              /* rows are far apart: nothing else would fetch the next block in time */
@@ -148,7 +160,7 @@ static kv take_block(const attention *a, const task *t, int64_t kb, int64_t lo, 
     for (int64_t j = lo; j < hi; j++)
         for (int64_t d = 0; d < D; d += VF_N)
             vf_store(z->v + (d / VLM_PANEL * KB + j) * VLM_PANEL + d % VLM_PANEL, vf_load_n(v + j * a->Skv + d, D - d));
-    return (kv){ z->k, z->v, NULL, NULL, VLM_F32 };
+    return (kv){ z->k, z->v, NULL, NULL, VLM_F32, false };
 }
 
 /* The largest score of a row that sees columns [lo, hi) of the block. */
@@ -220,22 +232,22 @@ static void block_rows(const attention *a, const task *t, int64_t kb, const kv *
     for (int64_t c = c0, step; c < c1; c += step) {
         step = n > 1 ? 2 - c % 2 : c1 - c;
         for (int64_t u = 0; u < n; u++)
-            all_dots(b->t, least(MR, rows - u * MR), most(c, from[u] / VF_N), least(c + step, cdiv(to[u], VF_N)), z->p + u * MR * LD,
+            all_dots(b->t, b->direct, least(MR, rows - u * MR), most(c, from[u] / VF_N), least(c + step, cdiv(to[u], VF_N)), z->p + u * MR * LD,
                      z->q + (j + u * MR) * LD, b->k, D * VLM_PANEL, D);
     }
     for (int64_t i = 0; i < rows; i++) z->pm[i] = top_of(z->p + i * LD, b->ks, first[i], last[i]);
     for (int64_t i = 0; i < rows; i++) 
         z->pl[i] = powers_of(z->p + i * LD, b->vs, z->pm[i], first[i], last[i], from[i / MR], to[i / MR]);
-    int64_t bytes = b->t == VLM_I8 ? 1 : (int64_t)vlm_dtype_bytes(b->t);
+    int64_t bytes = kv_bytes(b->t);
     for (int64_t c = 0, step; c < vectors; c += step) {
         step = n > 1 ? 2 : vectors;
         for (int64_t u = 0; u < n; u++)
-            all_dots(b->t, least(MR, rows - u * MR), c, least(c + step, vectors), z->part + u * MR * LD, z->p + u * MR * LD + from[u],
+            all_dots(b->t, b->direct, least(MR, rows - u * MR), c, least(c + step, vectors), z->part + u * MR * LD, z->p + u * MR * LD + from[u],
                      (const char *)b->v + from[u] * VLM_PANEL * bytes, KB * VLM_PANEL, to[u] - from[u]);
     }
     for (int64_t i = 0; i < rows; i++) {
         if ((first[i] > from[i / MR] || last[i] < to[i / MR]) && !finite_row(z->part + i * LD, vectors * VF_N))
-            all_dots(b->t, 1, 0, vectors, z->part + i * LD, z->p + i * LD + first[i], (const char *)b->v + first[i] * VLM_PANEL * bytes,
+            all_dots(b->t, b->direct, 1, 0, vectors, z->part + i * LD, z->p + i * LD + first[i], (const char *)b->v + first[i] * VLM_PANEL * bytes,
                      KB * VLM_PANEL, last[i] - first[i]);
     }
 }
@@ -324,14 +336,14 @@ static void rows_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
 
 /* ---- Few queries: a task is one block of keys for the rows of a span and a group of heads ---- */
 
-/* Task number n and its block, or how many there are. */
+/* Task number n and its block, or how many there are: as a cache lies in memory. */
 static int64_t find_block(const attention *a, int64_t n, task *t, int64_t *kb) {
     int64_t at = 0, group = a->H / a->G;
     for (const vlm_span *s = a->spans; s < a->spans + a->nspans; s++) {
         int64_t first = sees_from(a, s, 0) / KB, blocks = s->rows > 0 ? most(0, cdiv(sees_to(a, s, s->rows - 1), KB) - first) : 0;
         if (t && n < at + blocks * a->G) {
-            *t = (task){ s, 0, s->rows, (n - at) / blocks * group, group };
-            *kb = (first + (n - at) % blocks) * KB;
+            *t = (task){ s, 0, s->rows, (n - at) % a->G * group, group };
+            *kb = (first + (n - at) / a->G) * KB;
             return n;
         }
         at += blocks * a->G;
@@ -368,7 +380,7 @@ static void join_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
     attention_scratch *z = scratch;
     int64_t Dp = cdiv(a->D, VLM_PANEL) * VLM_PANEL, group = a->H / a->G, unit = 0, j, end;
     float *o = z->q;                                           /* o holds parts */
-    for (int64_t n = 0; n < hi; n++) {
+    for (int64_t n = 0; n < hi; n++) {                         /* unit: the first task of the span */
         const vlm_span *s = a->spans + n / a->G;
         task t = { s, 0, s->rows, n % a->G * group, group };
         int64_t from = s->rows > 0 ? sees_from(a, s, 0) : 0, to = s->rows > 0 ? sees_to(a, s, s->rows - 1) : 0, M = s->rows * group;
@@ -376,12 +388,12 @@ static void join_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
         for (int64_t r = 0; r < M && n >= lo; r++) z->m[r] = -INFINITY, z->l[r] = 0;
         if (n >= lo) memset(o, 0, (size_t)(M * Dp) * sizeof(float));
         for (int64_t i = 0; i < blocks && n >= lo; i++) {
-            const float *part = part_of(a, unit + i);
+            const float *part = part_of(a, unit + i * a->G + n % a->G);
             rows_that_see(a, &t, (from / KB + i) * KB, &j, &end);
             join(z->m + j, z->l + j, o + j * Dp, Dp, part + j, part + a->M + j, part + 2 * a->M + j * Dp, Dp, end - j, a->D);
         }
         for (int64_t r = 0; r < M && n >= lo; r++) put_row(a, &t, r, z->m[r], z->l[r], o + r * Dp, from < to);
-        unit += blocks;
+        if (n % a->G == a->G - 1) unit += blocks * a->G;
     }
 }
 
@@ -402,9 +414,10 @@ static void attention_forward(vlm_ctx *ctx, act *out, real *lse, const act *q, c
     }
     a.M = rows * group;
     int64_t threads = ctx->threads, units = rows > 0 && a.M <= RT ? find_block(&a, 0, NULL, NULL) : 0;
-    if (threads > 1 && nspans * G < 4 * threads && units > nspans * G && (work > 4 * 65536 || ctx->eager) &&
-        cdiv(units, least(threads, units)) * part_floats(&a) <= MQ * DMAX) {
-        vlm_parallel(ctx, units, 1, blocks_part, &a);
+    bool idle = threads > 1 && nspans * G < 4 * threads && units > nspans * G;
+    int64_t grain = 1 + (int64_t)(4 * 65536 * (double)units / (work + 1)), parts = most(1, least(threads, units / (ctx->eager ? 1 : grain)));
+    if (units > 0 && (idle || a.M <= DIRECT) && cdiv(units, parts) * part_floats(&a) <= MQ * DMAX) {
+        vlm_parallel(ctx, units, grain, blocks_part, &a);
         vlm_parallel(ctx, nspans * G, 1 + 65536 * G / (1 + units * a.M * D), join_part, &a);
         return;
     }
@@ -442,7 +455,7 @@ static float byte_scale(const float *x, int64_t D, float *scale) {
 }
 /* Rows [r, r + n) of x for key head g: positions of one panel. */
 static void store_panel(const store *s, int64_t r, int64_t n, int64_t g) {
-    int64_t p = s->at + r, D = s->D, bytes = s->t == VLM_I8 ? 1 : (int64_t)vlm_dtype_bytes(s->t);
+    int64_t p = s->at + r, D = s->D, bytes = kv_bytes(s->t);
     char *chunk = s->to + vlm_kv_chunk_at(s->t, p, s->ring, s->G, g, D);
     float rows[VLM_PANEL * DMAX], turned[TURN], times[VLM_PANEL];      /* of I8: x times `times` */
     const float *x = s->x + r * s->S + g * D;
