@@ -336,7 +336,8 @@ vlm_status vlm_cmd_eval(vlm_args *a) {
     if (a->limit && a->limit < r.n) r.n = a->limit;
     TRY_DONE(vlm_tally_open(r.n, measures, named, (uint64_t)a->seed, &r.t));
     TRY_DONE(vlm_evaluator_open(r.m, &(vlm_evaluate_options){ .measures = measures, .system = a->system, .threads = (int)a->threads,
-                                .max_tokens = a->from[O_max_tokens] ? a->max_tokens : ANSWER_TOKENS, .kv = a->kv, .on_text = on_text }, &r.e));
+                                .max_tokens = a->from[O_max_tokens] ? a->max_tokens : ANSWER_TOKENS, .kv = a->kv,
+                                .on_text = on_text }, &r.e));
     if (a->output) TRY_DONE(open_answers(&r));
     if (r.resumed) vlm_note("vlm: %s: samples that have their answers: %lld", a->output, (long long)r.resumed);
     TRY_DONE(all_samples(&r));

@@ -415,7 +415,7 @@ static void attention_forward(vlm_ctx *ctx, act *out, real *lse, const act *q, c
     a.M = rows * group;
     int64_t threads = ctx->threads, units = rows > 0 && a.M <= RT ? find_block(&a, 0, NULL, NULL) : 0;
     bool idle = threads > 1 && nspans * G < 4 * threads && units > nspans * G;
-    int64_t grain = 1 + (int64_t)(4 * 65536 * (double)units / (work + 1)), parts = most(1, least(threads, units / (ctx->eager ? 1 : grain)));
+    int64_t grain = ctx->eager ? 1 : 1 + (int64_t)(4 * 65536 * (double)units / (work + 1)), parts = most(1, least(threads, units / grain));
     if (units > 0 && (idle || a.M <= DIRECT) && cdiv(units, parts) * part_floats(&a) <= MQ * DMAX) {
         vlm_parallel(ctx, units, grain, blocks_part, &a);
         vlm_parallel(ctx, nspans * G, 1 + 65536 * G / (1 + units * a.M * D), join_part, &a);
