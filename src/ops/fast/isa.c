@@ -15,6 +15,7 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 #include "position.c"
 #include "image.c"
 #include "attention.c"
+#include "attention_int8.c"
 #include "loss.c"
 #include "optimizer.c"
 #define CAT2(a, b) a##b
@@ -46,6 +47,7 @@ void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
     o->embed_backward         = embed_backward;
     o->attention_forward      = attention_forward;
     o->attention_backward     = attention_backward;
+    o->attention_int8_forward = attention_int8_forward;
     o->crossentropy_forward   = crossentropy_forward;
     o->crossentropy_backward  = crossentropy_backward;
     o->adamw_update           = adamw_update;

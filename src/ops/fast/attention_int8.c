@@ -1,0 +1,279 @@
+/* Three passes: mean and size of a span's head; its keys and values in whole numbers, block by block, into room; then the queries, a task
+   being a block of rows of a head, flash style. A tile is IM rows by the keys of a block, or by some of D. */
+enum {
+    IM = 6,                            /* rows in a tile: with IV vectors 24 (12) sums of 32 (16) registers */
+    IV = VF_N == 16 ? 4 : 2,
+    IQ = 96,                           /* rows in a task; whole tiles */
+    IPAD = DMAX                        /* D, rounded up to 16 */
+};
+typedef struct int8_scratch {
+    signed char q[IQ * DMAX];          /* rows of 4-byte steps */
+    float o[IQ * IPAD];                /* sums so far, in units of 2^m */
+    float l[IQ * 16], m[IQ + 16];      /* the denominator in 16 lanes; running maximum */
+    float a[IQ], bad[IQ];              /* factor of a row's products; NaN where the row is not finite */
+    int32_t start[IQ];                 /* -128 Σ q8: what u8 keys have too much */
+    int32_t s[IM * KB];                /* of a tile and a block: products, then p8, maximum, denominator; factors of old and new sums */
+    unsigned char p[IM * KB];
+    float top[16], lb[IM * 16], was[16], is[16];
+    float x[IPAD];                     /* a row on its way to 8 bits */
+} int8_scratch;
+_Static_assert(sizeof(int8_scratch) <= VLM_SCRATCH_BYTES && IQ % IM == 0 && IM <= 16 && (int)IPAD >= (int)DMAX && (int)KB == 64,
+               "scratch of attention_int8, softmax8");
+
+typedef struct attention8 {
+    float *out;
+    char *room;
+    const float *q, *k, *v;
+    const vlm_span *spans;
+    int64_t nspans, H, D, S, pad;      /* pad: D rounded up to 16 */
+    float scale;
+} attention8;
+typedef struct head8 { const vlm_span *s; int64_t h; float *mean, *size, *inverse; char *blocks; } head8;      /* of a span: its place in room */
+typedef struct block8 { unsigned char *k; signed char *v; float *factor, *log, *inverse; } block8;
+
+static bool whole(const vlm_span *s) { return s->rows >= VLM_INT8_ROWS; }
+/* before: blocks of a head in the spans before. */
+static head8 head_at(const attention8 *a, int64_t i, int64_t before, int64_t h) {
+    const vlm_span *s = a->spans + i;
+    float *f = (float *)(void *)a->room + (i * a->H + h) * 3 * a->pad;
+    char *blocks = a->room + a->nspans * a->H * 3 * a->pad * (int64_t)sizeof(float);
+    return (head8){ s, h, f, f + a->pad, f + 2 * a->pad, blocks + (before * a->H + cdiv(s->rows, KB) * h) * vlm_attention_int8_block(a->D) };
+}
+static block8 block_at(const attention8 *a, const head8 *t, int64_t b) {
+    char *p = t->blocks + b * vlm_attention_int8_block(a->D);
+    float *f = (float *)(void *)(p + 2 * KB * a->pad);
+    return (block8){ (unsigned char *)p, (signed char *)p + KB * a->pad, f, f + KB, f + 2 * KB };
+}
+
+/* ---- mean and size ---- */
+static void measure(const attention8 *a, const head8 *t) {
+    int64_t R = t->s->rows, D = a->D, at = t->s->row * a->S + t->h * D;
+    vw rows = vw_set((float)R), bad = vw_set(0);
+    for (int64_t d = 0; d < D; d += 16) {
+        vw mean = vw_set(0), size = mean;
+        for (int64_t j = 0; j < R; j++) {
+            mean = VW2(vf_add, mean, vw_load_n(a->k + at + j * a->S + d, D - d));
+            size = VW2(vf_add, size, VW1(vf_abs, vw_load_n(a->v + at + j * a->S + d, D - d)));
+        }
+        mean = VW2(vf_div, mean, rows);
+        bad = VW3(vf_fma, mean, vw_set(0), bad);
+        vw_store(t->mean + d, mean);
+        vw_store(t->size + d, VW2(vf_div, size, rows));
+    }
+    float none = vw_sum(bad);                                  /* 0, or NaN */
+    for (int64_t d = 0; d < a->pad; d++) {
+        t->size[d] = (t->size[d] == 0 ? 1 : t->size[d]) + none;
+        t->inverse[d] = 1 / t->size[d];
+    }
+}
+
+/* ---- keys and values in whole numbers ---- */
+/* The factor that makes x (pad) 8 bits. *top: the largest |x|, at least `least`, 1 where 0. */
+static vw factor8(const float *x, int64_t pad, float least, float *top) {
+    vw t = vw_set(least);
+    for (int64_t d = 0; d < pad; d += 16) t = VW2(vf_max, t, VW1(vf_abs, vw_load(x + d)));
+    *top = vw_top(t);
+    if (*top == 0) *top = 1;
+    return vw_set(127 / *top);
+}
+static void take_keys(const attention8 *a, const head8 *t, int64_t b, const block8 *to, float *x) {
+    int64_t row = t->s->row + b * KB, n = least(KB, t->s->rows - b * KB), D = a->D, pad = a->pad;
+    unsigned char k8[IPAD];
+    for (int64_t j = 0; j < KB; j++) {
+        float top = 0;
+        memset(k8, 128, sizeof k8);
+        if (j < n) {
+            for (int64_t d = 0; d < pad; d += 16)
+                vw_store(x + d, VW2(vf_sub, vw_load_n(a->k + (row + j) * a->S + t->h * D + d, D - d), vw_load(t->mean + d)));
+            vw f = factor8(x, pad, 0, &top);
+            for (int64_t d = 0; d < pad; d += 16)
+                vw_store_bytes(k8 + d, VW2(vf_add, VW1(vf_round, VW2(vf_mul, vw_load(x + d), f)), vw_set(128)));
+        }
+        for (int64_t d = 0; d < pad; d += 4) memcpy(to->k + (d / 4 * KB + j) * 4, k8 + d, 4);
+        to->factor[j] = top / 127;
+    }
+}
+static void take_values(const attention8 *a, const head8 *t, int64_t b, const block8 *to, float *x) {
+    int64_t row = t->s->row + b * KB, n = least(KB, t->s->rows - b * KB), D = a->D, pad = a->pad;
+    for (int64_t j = 0; j < KB; j += 4) {
+        vw f[4];
+        for (int64_t i = 0; i < 4; i++) {                      /* rows behind the last are 0, and weigh nothing */
+            float w, *r = x + i * pad;
+            for (int64_t d = 0; d < pad; d += 16)
+                vw_store(r + d, j + i < n ? VW2(vf_mul, vw_load_n(a->v + (row + j + i) * a->S + t->h * D + d, D - d), vw_load(t->inverse + d))
+                                          : vw_set(0));
+            f[i] = factor8(r, pad, 0x1p-10f, &w);
+            to->log[j + i] = j + i < n ? f1_log(w) * 1.44269504f : -1e30f;
+            to->inverse[j + i] = j + i < n ? 1 / w : 0;
+        }
+        for (int64_t d = 0; d < pad; d += 16)
+            vw_store_quads((char *)to->v + (j / 4 * pad + d) * 4, VW2(vf_mul, vw_load(x + d), f[0]), VW2(vf_mul, vw_load(x + pad + d), f[1]),
+                           VW2(vf_mul, vw_load(x + 2 * pad + d), f[2]), VW2(vf_mul, vw_load(x + 3 * pad + d), f[3]));
+    }
+}
+
+/* ---- queries ---- */
+#define EACH6(DO, v)   DO(v, 0) DO(v, 1) DO(v, 2) DO(v, 3) DO(v, 4) DO(v, 5)
+/* Sums of n vectors of whole numbers, a row each of IM. x: rows of `steps` times 4 bytes, ldx apart; w: steps, ldw bytes apart. */
+#define SUM(v, i)   vi a##v##i = n > v ? START(i) : vi_set(0);
+#define STEP(v, i)  if (n > v) a##v##i = DOT(a##v##i, w##v, x##i);
+#define X(v, i)     vi x##i = vi_set4(x + i * ldx + k * 4);
+#define W(v)        vi w##v = n > v ? vi_load(w + k * ldw + v * VF_N * 4) : vi_set(0);
+#define SUMS \
+    EACH6(SUM, 0) EACH6(SUM, 1) EACH6(SUM, 2) EACH6(SUM, 3) \
+    for (int64_t k = 0; k < steps; k++) { EACH4(W) EACH6(X, 0) EACH6(STEP, 0) EACH6(STEP, 1) EACH6(STEP, 2) EACH6(STEP, 3) }
+
+/* Products of rows with n vectors of keys. */
+INLINE void dots(int n, int32_t *s, const int32_t *start, const signed char *x, int64_t ldx, const unsigned char *w, int64_t ldw, int64_t steps) {
+#define START(i)      vi_set(start[i])
+#define DOT(s, w, x)  vi_dot(s, w, x)
+    SUMS
+#undef START
+#undef DOT
+#define PUT(v, i) if (n > v) vi_store(s + i * KB + v * VF_N, a##v##i);
+    EACH6(PUT, 0) EACH6(PUT, 1) EACH6(PUT, 2) EACH6(PUT, 3)
+#undef PUT
+}
+/* o = o was + (p8 v8) is over n vectors of D. */
+INLINE void values(int n, float *o, int64_t ldo, const float *was, const float *is, const unsigned char *x, int64_t ldx, const signed char *w,
+                   int64_t ldw, int64_t steps) {
+#define START(i)      vi_set(0)
+#define DOT(s, w, x)  vi_dot(s, x, w)
+    SUMS
+#undef START
+#undef DOT
+#define ADD(v, i) if (n > v) { \
+        float *to = o + i * ldo + v * VF_N; \
+        vf_store(to, vf_fma(vi_float(a##v##i), vf_set(is[i]), vf_mul(vf_load(to), vf_set(was[i])))); }
+    EACH6(ADD, 0) EACH6(ADD, 1) EACH6(ADD, 2) EACH6(ADD, 3)
+#undef ADD
+}
+#undef SUM
+#undef STEP
+#undef X
+#undef W
+#undef SUMS
+
+/* Products of row i of the tile, row j of the task, become p8. */
+static void softmax8(int8_scratch *z, const block8 *b, int64_t i, int64_t j) {
+    const int32_t *s = z->s + i * KB;
+    vw a = vw_set(z->a[j]);
+#define U(g) vw u##g = VW3(vf_fma, VW2(vf_mul, vw_whole(s + g * 16), vw_load(b->factor + g * 16)), a, vw_load(b->log + g * 16));
+    EACH4(U)
+#undef U
+    float top = vw_top(VW2(vf_max, VW2(vf_max, u0, u1), VW2(vf_max, u2, u3)));
+    vw m = vw_set(top - 7.99435344f), l = vw_set(0);           /* log2 255 */
+    z->top[i] = top;
+#define P(g) \
+    vw p##g = VW1(vf_pow2, VW2(vf_sub, u##g, m)); \
+    vw_store_bytes(z->p + i * KB + g * 16, p##g); \
+    l = VW3(vf_fma, p##g, vw_load(b->inverse + g * 16), l);
+    EACH4(P)
+#undef P
+    vw_store(z->lb + i * 16, l);
+}
+
+typedef struct task8 { head8 t; int64_t i, rows; } task8;              /* rows i.. of the span */
+
+static void take_queries(const attention8 *a, const task8 *t, int8_scratch *z) {
+    for (int64_t j = 0; j < cdiv(t->rows, IM) * IM; j++) {
+        signed char *q = z->q + j * a->pad;
+        float top;
+        for (int64_t d = 0; d < a->pad; d += 16)
+            vw_store(z->x + d, j < t->rows ? vw_load_n(a->q + (t->t.s->row + t->i + j) * a->S + t->t.h * a->D + d, a->D - d) : vw_set(0));
+        vw f = factor8(z->x, a->pad, 0, &top), none = vw_set(0);
+        for (int64_t d = 0; d < a->pad; d += 16) {
+            vw x = vw_load(z->x + d);
+            none = VW3(vf_fma, x, vw_set(0), none);
+            vw_store_bytes(q + d, VW2(vf_mul, x, f));
+        }
+        z->start[j] = 0;
+        for (int64_t d = 0; d < a->pad; d++) z->start[j] -= 128 * q[d];
+        z->a[j] = top / 127 * (a->scale * 1.44269504f);
+        z->bad[j] = vw_sum(none);
+        z->m[j] = -1e30f;
+        vw_store(z->l + j * 16, vw_set(0));
+    }
+    vw_store(z->top, vw_set(0));
+    memset(z->o, 0, (size_t)(cdiv(t->rows, IM) * IM * a->pad) * sizeof(float));
+}
+/* Rows j.. of the task, those of a tile: the factors of old and new sums, and the denominators. */
+static void raise_tops(int8_scratch *z, int64_t j) {
+    vw was = vw_load(z->m + j), is = vw_load(z->top), up = VW2(vf_max, was, is);
+    vw_store(z->was, VW1(vf_pow2, VW2(vf_sub, was, up)));
+    vw_store(z->is, VW1(vf_pow2, VW2(vf_sub, is, up)));
+    vw_store_n(z->m + j, up, IM);
+    for (int64_t i = 0; i < IM; i++) {
+        float *l = z->l + (j + i) * 16;
+        vw_store(l, VW3(vf_fma, vw_load(z->lb + i * 16), vw_set(z->is[i]), VW2(vf_mul, vw_load(l), vw_set(z->was[i]))));
+    }
+}
+static void run_task8(const attention8 *a, const task8 *t, int8_scratch *z) {
+    int64_t pad = a->pad, blocks = cdiv(t->t.s->rows, KB);
+    take_queries(a, t, z);
+    for (int64_t n = 0; n < blocks; n++) {
+        block8 b = block_at(a, &t->t, n);
+        int64_t steps = cdiv(least(KB, t->t.s->rows - n * KB), 4);
+        for (int64_t j = 0; j < t->rows; j += IM) {
+            for (int64_t c = 0; c < KB; c += IV * VF_N) dots(IV, z->s + c, z->start + j, z->q + j * pad, pad, b.k + c * 4, KB * 4, cdiv(a->D, 4));
+            for (int64_t i = 0; i < IM; i++) softmax8(z, &b, i, j + i);
+            raise_tops(z, j);
+            for (int64_t d = 0, m; d < pad; d += m * VF_N) {
+                m = least(IV, (pad - d) / VF_N);
+                float *o = z->o + j * pad + d;
+                const signed char *v = b.v + d * 4;
+                if (m == IV)     { values(IV, o, pad, z->was, z->is, z->p, KB, v, pad * 4, steps); }
+                else if (m >= 2) { m = 2; values(2, o, pad, z->was, z->is, z->p, KB, v, pad * 4, steps); }
+                else             { values(1, o, pad, z->was, z->is, z->p, KB, v, pad * 4, steps); }
+            }
+        }
+    }
+    for (int64_t j = 0; j < t->rows; j++) {
+        float *out = a->out + ((t->t.s->row + t->i + j) * a->H + t->t.h) * a->D, sum = 1 / (127 * vw_sum(vw_load(z->l + j * 16)));
+        for (int64_t d = 0; d < a->D; d += VF_N) {
+            vf o = vf_mul(vf_load(z->o + j * pad + d), vf_set(sum));
+            vf_store_n(out + d, vf_fma(o, vf_load(t->t.size + d), vf_set(z->bad[j])), a->D - d);
+        }
+    }
+}
+
+/* The parts of each pass: heads; blocks; rows of tasks times blocks. Runs what begins in [lo, hi); returns all of it. */
+enum { MEASURE, TAKE, ATTEND };
+static int64_t walk8(const attention8 *a, int pass, int64_t lo, int64_t hi, int8_scratch *z) {
+    int64_t at = 0, before = 0;
+    for (int64_t i = 0; i < a->nspans; i++) {
+        int64_t rows = a->spans[i].rows, blocks = cdiv(rows, KB);
+        if (!whole(a->spans + i)) continue;
+        for (int64_t h = 0; h < a->H; h++) {
+            head8 t = head_at(a, i, before, h);
+            if (pass == MEASURE) { if (at >= lo && at < hi) measure(a, &t); at++; }
+            for (int64_t b = 0; b < blocks && pass == TAKE; b++, at++) {
+                block8 to = block_at(a, &t, b);
+                if (at >= lo && at < hi) take_keys(a, &t, b, &to, z->o), take_values(a, &t, b, &to, z->o);
+            }
+            for (int64_t r = 0, n; r < rows && pass == ATTEND; r += n) {
+                n = least(IQ, rows - r);
+                if (at >= lo && at < hi) run_task8(a, &(task8){ t, r, n }, z);
+                at += n * blocks;
+            }
+        }
+        before += blocks;
+    }
+    return at;
+}
+static void measure_part(void *arg, int64_t lo, int64_t hi, void *scratch) { walk8(arg, MEASURE, lo, hi, scratch); }
+static void take_part(void *arg, int64_t lo, int64_t hi, void *scratch) { walk8(arg, TAKE, lo, hi, scratch); }
+static void attend_part(void *arg, int64_t lo, int64_t hi, void *scratch) { walk8(arg, ATTEND, lo, hi, scratch); }
+
+static void attention_int8_forward(vlm_ctx *ctx, act *out, void *room, const act *q, const act *k, const act *v, const vlm_span *spans,
+                                   int64_t nspans, int64_t H, int64_t D, int64_t S, float scale) {
+    assert(D >= 1 && D <= DMAX && ctx->scratch_bytes >= sizeof(int8_scratch));
+    attention8 a = { out, room, q, k, v, spans, nspans, H, D, S, cdiv(D, 16) * 16, scale };
+    vlm_parallel(ctx, walk8(&a, MEASURE, 0, 0, NULL), 1, measure_part, &a);
+    vlm_parallel(ctx, walk8(&a, TAKE, 0, 0, NULL), 1, take_part, &a);
+    vlm_parallel(ctx, walk8(&a, ATTEND, 0, 0, NULL), 1 + 65536 / (KB * D), attend_part, &a);
+    for (const vlm_span *s = spans; s < spans + nspans; s++) {
+        vlm_span own = { .row = s->row, .rows = s->rows, .keys = s->rows, .k = k + s->row * S, .v = v + s->row * S };
+        if (!whole(s)) attention_forward(ctx, out, NULL, q, &own, 1, H, H, D, S, S, 0, 0, scale);
+    }
+}
