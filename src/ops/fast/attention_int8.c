@@ -4,11 +4,13 @@ enum {
     IM = 6,                            /* rows in a tile: with IV vectors 24 (12) sums of 32 (16) registers */
     IV = VF_N == 16 ? 4 : 2,
     IQ = 96,                           /* rows in a task; whole tiles */
-    IPAD = DMAX                        /* D, rounded up to 16 */
+    OD = 4 * 16,                           /* of D that lie together in o */
+    ILD = DMAX + 64,                   /* bytes of a row of q8 */
+    IPAD = DMAX                        /* D, rounded up to 16: a row of o */
 };
 typedef struct int8_scratch {
-    signed char q[IQ * DMAX];          /* rows of 4-byte steps */
-    float o[IQ * IPAD];                /* sums so far, in units of 2^m */
+    signed char q[IQ * ILD];
+    float o[IQ * IPAD];                /* sums so far, in units of 2^m: [D / OD][row][OD] */
     float l[IQ * 16], m[IQ + 16];      /* the denominator in 16 lanes; running maximum */
     float a[IQ], bad[IQ];              /* factor of a row's products; NaN where the row is not finite */
     int32_t start[IQ];                 /* -128 Σ q8: what u8 keys have too much */
@@ -114,48 +116,35 @@ static void take_values(const attention8 *a, const head8 *t, int64_t b, const bl
 
 /* ---- queries ---- */
 #define EACH6(DO, v)   DO(v, 0) DO(v, 1) DO(v, 2) DO(v, 3) DO(v, 4) DO(v, 5)
-/* Sums of n vectors of whole numbers, a row each of IM. x: rows of `steps` times 4 bytes, ldx apart; w: steps, ldw bytes apart. */
-#define SUM(v, i)   vi a##v##i = n > v ? START(i) : vi_set(0);
-#define STEP(v, i)  if (n > v) a##v##i = DOT(a##v##i, w##v, x##i);
-#define X(v, i)     vi x##i = vi_set4(x + i * ldx + k * 4);
-#define W(v)        vi w##v = n > v ? vi_load(w + k * ldw + v * VF_N * 4) : vi_set(0);
-#define SUMS \
-    EACH6(SUM, 0) EACH6(SUM, 1) EACH6(SUM, 2) EACH6(SUM, 3) \
-    for (int64_t k = 0; k < steps; k++) { EACH4(W) EACH6(X, 0) EACH6(STEP, 0) EACH6(STEP, 1) EACH6(STEP, 2) EACH6(STEP, 3) }
-
-/* Products of rows with n vectors of keys. */
-INLINE void dots(int n, int32_t *s, const int32_t *start, const signed char *x, int64_t ldx, const unsigned char *w, int64_t ldw, int64_t steps) {
-#define START(i)      vi_set(start[i])
-#define DOT(s, w, x)  vi_dot(s, w, x)
-    SUMS
-#undef START
-#undef DOT
-#define PUT(v, i) if (n > v) vi_store(s + i * KB + v * VF_N, a##v##i);
+/* A tile's sums of `steps` times four products, n vectors of them, rows KB apart: of queries (rows of x) with keys (u8, w), from `start`; or
+   of p8 (u8, x) with values. Rows of x and steps of w are ldx and ldw bytes apart. */
+INLINE void tile8(bool keys, int n, int32_t *s, const int32_t *start, const void *x, int64_t ldx, const void *w, int64_t ldw, int64_t steps) {
+    const char *xs = x, *ws = w;
+#define START(v, i) vi a##v##i = vi_set(keys && n > v ? start[i] : 0);
+#define X(v, i)     vi x##i = vi_set4(xs + i * ldx);
+#define W(v)        vi w##v = n > v ? vi_load(ws + v * VF_N * 4) : vi_set(0);
+#define DOT(v, i)   if (n > v) a##v##i = keys ? vi_dot(a##v##i, w##v, x##i) : vi_dot(a##v##i, x##i, w##v);
+#define PUT(v, i)   if (n > v) vi_store(s + i * KB + v * VF_N, a##v##i);
+    EACH6(START, 0) EACH6(START, 1) EACH6(START, 2) EACH6(START, 3)
+    for (; steps > 0; steps--, xs += 4, ws += ldw) { EACH4(W) EACH6(X, 0) EACH6(DOT, 0) EACH6(DOT, 1) EACH6(DOT, 2) EACH6(DOT, 3) }
     EACH6(PUT, 0) EACH6(PUT, 1) EACH6(PUT, 2) EACH6(PUT, 3)
-#undef PUT
-}
-/* o = o was + (p8 v8) is over n vectors of D. */
-INLINE void values(int n, float *o, int64_t ldo, const float *was, const float *is, const unsigned char *x, int64_t ldx, const signed char *w,
-                   int64_t ldw, int64_t steps) {
-#define START(i)      vi_set(0)
-#define DOT(s, w, x)  vi_dot(s, x, w)
-    SUMS
 #undef START
-#undef DOT
-#define ADD(v, i) if (n > v) { \
-        float *to = o + i * ldo + v * VF_N; \
-        vf_store(to, vf_fma(vi_float(a##v##i), vf_set(is[i]), vf_mul(vf_load(to), vf_set(was[i])))); }
-    EACH6(ADD, 0) EACH6(ADD, 1) EACH6(ADD, 2) EACH6(ADD, 3)
-#undef ADD
-}
-#undef SUM
-#undef STEP
 #undef X
 #undef W
-#undef SUMS
+#undef DOT
+#undef PUT
+}
+APART void key_tile(int32_t *s, const int32_t *start, const signed char *x, const unsigned char *w, int64_t steps) {
+    tile8(true, IV, s, start, x, ILD, w, KB * 4, steps);
+}
+APART void value_tile(int n, int32_t *s, const unsigned char *x, const signed char *w, int64_t ldw, int64_t steps) {
+    if (n == 4)      { tile8(false, 4, s, NULL, x, KB, w, ldw, steps); }
+    else if (n == 2) { tile8(false, 2, s, NULL, x, KB, w, ldw, steps); }
+    else             { tile8(false, 1, s, NULL, x, KB, w, ldw, steps); }
+}
 
 /* Products of row i of the tile, row j of the task, become p8. */
-static void softmax8(int8_scratch *z, const block8 *b, int64_t i, int64_t j) {
+APART void softmax8(int8_scratch *z, const block8 *b, int64_t i, int64_t j) {
     const int32_t *s = z->s + i * KB;
     vw a = vw_set(z->a[j]);
 #define U(g) vw u##g = VW3(vf_fma, VW2(vf_mul, vw_whole(s + g * 16), vw_load(b->factor + g * 16)), a, vw_load(b->log + g * 16));
@@ -177,7 +166,7 @@ typedef struct task8 { head8 t; int64_t i, rows; } task8;              /* rows i
 
 static void take_queries(const attention8 *a, const task8 *t, int8_scratch *z) {
     for (int64_t j = 0; j < cdiv(t->rows, IM) * IM; j++) {
-        signed char *q = z->q + j * a->pad;
+        signed char *q = z->q + j * ILD;
         float top;
         for (int64_t d = 0; d < a->pad; d += 16)
             vw_store(z->x + d, j < t->rows ? vw_load_n(a->q + (t->t.s->row + t->i + j) * a->S + t->t.h * a->D + d, a->D - d) : vw_set(0));
@@ -195,7 +184,17 @@ static void take_queries(const attention8 *a, const task8 *t, int8_scratch *z) {
         vw_store(z->l + j * 16, vw_set(0));
     }
     vw_store(z->top, vw_set(0));
-    memset(z->o, 0, (size_t)(cdiv(t->rows, IM) * IM * a->pad) * sizeof(float));
+    memset(z->o, 0, (size_t)(cdiv(a->pad, OD) * IQ * OD) * sizeof(float));
+}
+static float *o_at(int8_scratch *z, int64_t j, int64_t d) { return z->o + (d / OD * IQ + j) * OD + d % OD; }
+/* o of rows j.. of the task, n vectors at d. */
+static void add_values8(int8_scratch *z, int64_t j, int64_t d, int64_t n) {
+    float *o = o_at(z, j, d);
+    for (int64_t i = 0; i < IM; i++, o += OD) {
+        vf was = vf_set(z->was[i]), is = vf_set(z->is[i]);
+        for (int64_t c = 0; c < n * VF_N; c += VF_N)
+            vf_store(o + c, vf_fma(vi_float(vi_load(z->s + i * KB + c)), is, vf_mul(vf_load(o + c), was)));
+    }
 }
 /* Rows j.. of the task, those of a tile: the factors of old and new sums, and the denominators. */
 static void raise_tops(int8_scratch *z, int64_t j) {
@@ -215,23 +214,20 @@ static void run_task8(const attention8 *a, const task8 *t, int8_scratch *z) {
         block8 b = block_at(a, &t->t, n);
         int64_t steps = cdiv(least(KB, t->t.s->rows - n * KB), 4);
         for (int64_t j = 0; j < t->rows; j += IM) {
-            for (int64_t c = 0; c < KB; c += IV * VF_N) dots(IV, z->s + c, z->start + j, z->q + j * pad, pad, b.k + c * 4, KB * 4, cdiv(a->D, 4));
+            for (int64_t c = 0; c < KB; c += IV * VF_N) key_tile(z->s + c, z->start + j, z->q + j * ILD, b.k + c * 4, cdiv(a->D, 4));
             for (int64_t i = 0; i < IM; i++) softmax8(z, &b, i, j + i);
             raise_tops(z, j);
             for (int64_t d = 0, m; d < pad; d += m * VF_N) {
-                m = least(IV, (pad - d) / VF_N);
-                float *o = z->o + j * pad + d;
-                const signed char *v = b.v + d * 4;
-                if (m == IV)     { values(IV, o, pad, z->was, z->is, z->p, KB, v, pad * 4, steps); }
-                else if (m >= 2) { m = 2; values(2, o, pad, z->was, z->is, z->p, KB, v, pad * 4, steps); }
-                else             { values(1, o, pad, z->was, z->is, z->p, KB, v, pad * 4, steps); }
+                m = (pad - d) / VF_N, m = m >= IV ? IV : m >= 2 ? 2 : 1;
+                value_tile((int)m, z->s, z->p, b.v + d * 4, pad * 4, steps);
+                add_values8(z, j, d, m);
             }
         }
     }
     for (int64_t j = 0; j < t->rows; j++) {
         float *out = a->out + ((t->t.s->row + t->i + j) * a->H + t->t.h) * a->D, sum = 1 / (127 * vw_sum(vw_load(z->l + j * 16)));
         for (int64_t d = 0; d < a->D; d += VF_N) {
-            vf o = vf_mul(vf_load(z->o + j * pad + d), vf_set(sum));
+            vf o = vf_mul(vf_load(o_at(z, j, d)), vf_set(sum));
             vf_store_n(out + d, vf_fma(o, vf_load(t->t.size + d), vf_set(z->bad[j])), a->D - d);
         }
     }
