@@ -100,12 +100,13 @@ typedef struct vlm_span {
 } vlm_span;
 enum { VLM_KEY_BLOCK = 64 };           /* keys are taken in blocks that begin at multiples of this position; fast/ counts on 64 */
 
-enum { VLM_INT8_ROWS = 64 };           /* spans of fewer rows are not worth whole numbers in attention_int8_forward */
-/* Room for attention_int8_forward: n spans of R rows together. Of a block and head: k8 + 128 [D/4][64 keys][4], v8 [64/4][D][4 keys], and for
+/* attention_int8_forward: keys in a block; spans of fewer rows are not worth whole numbers. */
+enum { VLM_INT8_KEYS = 128, VLM_INT8_ROWS = 64 };
+/* Room for attention_int8_forward: n spans of R rows together. Of a block and head: k8 + 128 [D/4][keys][4], v8 [keys/4][D][4 keys], and for
    each key the factor of k8, log2 w, 1/w; of a span and head mean, size, 1/size. D is rounded up to 16. */
-static inline int64_t vlm_attention_int8_block(int64_t D) { return VLM_KEY_BLOCK * (2 * ((D + 15) / 16 * 16) + 12); }
+static inline int64_t vlm_attention_int8_block(int64_t D) { return VLM_INT8_KEYS * (2 * ((D + 15) / 16 * 16) + 12); }
 static inline int64_t vlm_attention_int8_bytes(int64_t R, int64_t n, int64_t H, int64_t D) {
-    return H * ((R / VLM_KEY_BLOCK + n) * vlm_attention_int8_block(D) + n * 12 * ((D + 15) / 16 * 16));
+    return H * ((R / VLM_INT8_KEYS + n) * vlm_attention_int8_block(D) + n * 12 * ((D + 15) / 16 * 16));
 }
 
 enum { VLM_SUM_BLOCK = 4096 };          /* elements that square_sums adds up together */

@@ -1,7 +1,7 @@
 #include "ops/ops.h"
 #include <math.h>
 
-enum { MOST = 256, BLOCK = VLM_KEY_BLOCK };
+enum { MOST = 256, BLOCK = VLM_INT8_KEYS };
 
 /* x8 of D floats. Returns top. What is no number shows in mean and size. */
 static float quantize(signed char *x8, const float *x, int64_t D, float least) {
