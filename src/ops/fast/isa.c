@@ -10,12 +10,14 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 #include "func.h"
 #include "tile.h"
 #include "norm.c"
-#include "linear.c"
 #include "elementwise.c"
+#include "linear.c"
 #include "position.c"
 #include "image.c"
 #include "attention.c"
+#if !ISA_neon
 #include "attention_int8.c"
+#endif
 #include "loss.c"
 #include "optimizer.c"
 #define CAT2(a, b) a##b
@@ -41,13 +43,17 @@ void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
     o->posresize_forward      = posresize_forward;
     o->posresize_backward     = posresize_backward;
     o->patches_forward        = patches_forward;
+    o->resample_rows          = resample_rows;
+    o->resample_columns       = resample_columns;
     o->shuffle_forward        = shuffle_forward;
     o->shuffle_backward       = shuffle_backward;
     o->embed_forward          = embed_forward;
     o->embed_backward         = embed_backward;
     o->attention_forward      = attention_forward;
     o->attention_backward     = attention_backward;
+#if !ISA_neon
     o->attention_int8_forward = attention_int8_forward;
+#endif
     o->crossentropy_forward   = crossentropy_forward;
     o->crossentropy_backward  = crossentropy_backward;
     o->adamw_update           = adamw_update;
