@@ -110,12 +110,10 @@ enum { VLM_KEY_BLOCK = 64 };           /* keys are taken in blocks that begin at
 
 /* attention_int8_forward: keys in a block; spans of fewer rows are not worth whole numbers. */
 enum { VLM_INT8_KEYS = 128, VLM_INT8_ROWS = 64 };
-/* Room for attention_int8_forward: n spans of R rows together. Of a block and head: k8 + 128 [D/4][keys][4], v8 [keys/4][D][4 keys], and for
-   each key the factor of k8, log2 w, 1/w; of a span and head mean, size, 1/size. D is rounded up to 16. */
-static inline int64_t vlm_attention_int8_block(int64_t D) { return VLM_INT8_KEYS * (2 * ((D + 15) / 16 * 16) + 12); }
-static inline int64_t vlm_attention_int8_bytes(int64_t R, int64_t n, int64_t H, int64_t D) {
-    return H * ((R / VLM_INT8_KEYS + n) * vlm_attention_int8_block(D) + n * 12 * ((D + 15) / 16 * 16));
-}
+/* Room for attention_int8_forward: so many bytes for each head of each block, and at most R / VLM_INT8_KEYS + n blocks in n spans of R rows
+   together. k8 + 128 [D/4][keys][4], v8 [keys/4][D][4 keys]; of each key the factor of k8, log2 w, 1/w; in a head's first block its mean, size,
+   1/size. D is rounded up to 16. */
+static inline int64_t vlm_attention_int8_block(int64_t D) { D = (D + 15) / 16 * 16; return VLM_INT8_KEYS * (2 * D + 12) + 12 * D; }
 
 /* A pass of resampling bytes along one axis: output i of n is made of count[i] cells from first[i] on, with whole weights
    w = 2^VLM_RESAMPLE_LOW high + low, 0 <= low < 2^VLM_RESAMPLE_LOW, of VLM_RESAMPLE_BITS fraction bits. low, high (n,taps): taps is a
@@ -144,6 +142,7 @@ typedef struct vlm_ops {
 #define OP(name, ...) void (*name)(vlm_ctx *ctx, __VA_ARGS__);
 #include "ops/ops.def"
 #undef OP
+    bool fast_bytes;                   /* attention_int8_forward is faster than attention_forward: there are instructions for it */
 } vlm_ops;
 
 enum { VLM_CPU_AVX2 = 1, VLM_CPU_AVX512 = 2, VLM_CPU_NEON = 4 };

@@ -9,12 +9,14 @@ typedef struct shape { int64_t H, D; float scale; } shape;
 #define at_k(p) ((p) + s->H * s->D)
 #define at_v(p) ((p) + 2 * s->H * s->D)
 
+static size_t room_of(const shape *s, int64_t N, int64_t n) { return (size_t)(s->H * (N / VLM_INT8_KEYS + n) * vlm_attention_int8_block(s->D)); }
+
 static void check_spans(check *k, const shape *s, const int64_t *rows, int n) {
     int64_t N = 0, S = 3 * s->H * s->D + 3;
     vlm_span f[8];
     for (int i = 0; i < n; i++) f[i] = (vlm_span){ .row = N, .rows = rows[i] }, N += rows[i] + 1;
     buf x = check_in(k, N * S), out = check_out(k, N * s->H * s->D);
-    void *room = check_raw(k, (size_t)vlm_attention_int8_bytes(N, n, s->H, s->D));
+    void *room = check_raw(k, room_of(s, N, n));
     for (int i = 0; i < n; i++)
         for (int64_t c = 0; c < s->H * s->D; c++) out.f[(f[i].row + rows[i]) * s->H * s->D + c] = 0, out.d[(f[i].row + rows[i]) * s->H * s->D + c] = 0;
     CALL(k->op, k->ctx, f, f, n);
@@ -30,7 +32,7 @@ static void bench(check *k, const char *name, const shape *s, int64_t N, int n) 
     int64_t S = 3 * s->H * s->D;
     for (int i = 0; i < n; i++) one[i] = (vlm_span){ .row = N * i, .rows = N, .keys = N };
     buf x = check_in(k, n * N * S), out = check_out(k, n * N * s->H * s->D);
-    void *room = check_raw(k, (size_t)vlm_attention_int8_bytes(n * N, n, s->H, s->D));
+    void *room = check_raw(k, room_of(s, n * N, n));
     for (int i = 0; i < n; i++) one[i].k = at_k(x.f) + N * i * S, one[i].v = at_v(x.f) + N * i * S;
     char what[64];
     double ns, f32;

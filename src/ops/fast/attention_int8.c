@@ -38,9 +38,9 @@ static bool whole(const vlm_span *s) { return s->rows >= VLM_INT8_ROWS; }
 /* before: blocks of a head in the spans before. */
 static head8 head_at(const attention8 *a, int64_t i, int64_t before, int64_t h) {
     const vlm_span *s = a->spans + i;
-    float *f = (float *)(void *)a->room + (i * a->H + h) * 3 * a->pad;
-    char *blocks = a->room + a->nspans * a->H * 3 * a->pad * (int64_t)sizeof(float);
-    return (head8){ s, h, f, f + a->pad, f + 2 * a->pad, blocks + (before * a->H + cdiv(s->rows, IK) * h) * vlm_attention_int8_block(a->D) };
+    char *blocks = a->room + (before * a->H + cdiv(s->rows, IK) * h) * vlm_attention_int8_block(a->D);
+    float *f = (float *)(void *)(blocks + IK * (2 * a->pad + 12));
+    return (head8){ s, h, f, f + a->pad, f + 2 * a->pad, blocks };
 }
 static block8 block_at(const attention8 *a, const head8 *t, int64_t b) {
     char *p = t->blocks + b * vlm_attention_int8_block(a->D);
