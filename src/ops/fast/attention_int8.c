@@ -6,7 +6,7 @@ enum {
     IV = VF_N == 16 ? 4 : 2,
     IQ = 96,                           /* rows in a task; whole tiles */
     OD = 4 * 16,                           /* of D that lie together in o */
-    ILD = DMAX + 64,                   /* bytes of a row of q8 */
+    ILD = DMAX / 4 * VSB_BYTES + 64,   /* bytes of a row of q8 */
     IPAD = DMAX                        /* D, rounded up to 16: a row of o */
 };
 typedef struct int8_scratch {
@@ -72,12 +72,12 @@ static void measure(const attention8 *a, const head8 *t) {
 
 /* ---- keys and values in whole numbers ---- */
 /* The factor that makes x (pad) 8 bits. *top: the largest |x|, at least `least`, 1 where 0. */
-static vw factor8(const float *x, int64_t pad, float least, float *top) {
+static float factor8(const float *x, int64_t pad, float least, float *top) {
     vw t = vw_set(least);
     for (int64_t d = 0; d < pad; d += 16) t = VW2(vf_max, t, VW1(vf_abs, vw_load(x + d)));
     *top = vw_top(t);
     if (*top == 0) *top = 1;
-    return vw_set(127 / *top);
+    return 127 / *top;
 }
 static void take_keys(const attention8 *a, const head8 *t, int64_t b, const block8 *to, float *x) {
     int64_t row = t->s->row + b * IK, n = least(IK, t->s->rows - b * IK), D = a->D, pad = a->pad;
@@ -88,7 +88,7 @@ static void take_keys(const attention8 *a, const head8 *t, int64_t b, const bloc
         if (j < n) {
             for (int64_t d = 0; d < pad; d += 16)
                 vw_store(x + d, VW2(vf_sub, vw_load_n(a->k + (row + j) * a->S + t->h * D + d, D - d), vw_load(t->mean + d)));
-            vw f = factor8(x, pad, 0, &top);
+            vw f = vw_set(factor8(x, pad, 0, &top));
             for (int64_t d = 0; d < pad; d += 16)
                 vw_store_bytes(k8 + d, VW2(vf_add, VW1(vf_round, VW2(vf_mul, vw_load(x + d), f)), vw_set(128)));
         }
@@ -99,19 +99,19 @@ static void take_keys(const attention8 *a, const head8 *t, int64_t b, const bloc
 static void take_values(const attention8 *a, const head8 *t, int64_t b, const block8 *to, float *x) {
     int64_t row = t->s->row + b * IK, n = least(IK, t->s->rows - b * IK), D = a->D, pad = a->pad;
     for (int64_t j = 0; j < IK; j += 4) {
-        vw f[4];
+        vf f[4];
         for (int64_t i = 0; i < 4; i++) {                      /* rows behind the last are 0, and weigh nothing */
             float w, *r = x + i * pad;
-            for (int64_t d = 0; d < pad; d += 16)
-                vw_store(r + d, j + i < n ? VW2(vf_mul, vw_load_n(a->v + (row + j + i) * a->S + t->h * D + d, D - d), vw_load(t->inverse + d))
-                                          : vw_set(0));
-            f[i] = factor8(r, pad, 0x1p-10f, &w);
+            const float *v = a->v + (row + j + i) * a->S + t->h * D;
+            for (int64_t d = 0; d < pad; d += VF_N)
+                vf_store(r + d, j + i < n ? vf_mul(vf_load_n(v + d, D - d), vf_load(t->inverse + d)) : vf_set(0));
+            f[i] = vf_set(factor8(r, pad, 0x1p-10f, &w));
             to->log[j + i] = j + i < n ? f1_log(w) * 1.44269504f : -1e30f;
             to->inverse[j + i] = j + i < n ? 1 / w : 0;
         }
-        for (int64_t d = 0; d < pad; d += 16)
-            vw_store_quads((char *)to->v + (j / 4 * pad + d) * 4, VW2(vf_mul, vw_load(x + d), f[0]), VW2(vf_mul, vw_load(x + pad + d), f[1]),
-                           VW2(vf_mul, vw_load(x + 2 * pad + d), f[2]), VW2(vf_mul, vw_load(x + 3 * pad + d), f[3]));
+#define V(i) vf_int(vf_mul(vf_load(x + i * pad + d), f[i]))
+        for (int64_t d = 0; d < pad; d += VF_N) vi_store(to->v + (j / 4 * pad + d) * 4, vi_mix(V(0), V(1), V(2), V(3)));
+#undef V
     }
 }
 
@@ -123,17 +123,16 @@ static void take_values(const attention8 *a, const head8 *t, int64_t b, const bl
 INLINE void tile8(bool keys, int n, int32_t *s, int64_t lds, const int32_t *start, const void *x, int64_t ldx, const void *w, int64_t ldw, int64_t steps) {
     const char *xs = x, *ws = w;
 #define START(v, i) vi a##v##i = vi_set(keys && n > v ? start[i] : 0);
-#define X(v, i)     vi x##i = vi_set4(xs + i * ldx);
+#define ROW(v, i)   if (n > v) a##v##i = keys ? vi_dot(a##v##i, vub_set(w##v), vsb_load(xs + i * ldx)) \
+                                                 : vi_dot(a##v##i, vub_each(xs + i * ldx), vsb_set(w##v));
 #define W(v)        vi w##v = n > v ? vi_load(ws + v * VF_N * 4) : vi_set(0);
-#define DOT(v, i)   if (n > v) a##v##i = keys ? vi_dot(a##v##i, w##v, x##i) : vi_dot(a##v##i, x##i, w##v);
 #define PUT(v, i)   if (n > v) vi_store(s + i * lds + v * VF_N, a##v##i);
     EACH6(START, 0) EACH6(START, 1) EACH6(START, 2) EACH6(START, 3)
-    for (; steps > 0; steps--, xs += 4, ws += ldw) { EACH4(W) EACH6(X, 0) EACH6(DOT, 0) EACH6(DOT, 1) EACH6(DOT, 2) EACH6(DOT, 3) }
+    for (; steps > 0; steps--, xs += keys ? VSB_BYTES : 4, ws += ldw) { EACH4(W) EACH6(ROW, 0) EACH6(ROW, 1) EACH6(ROW, 2) EACH6(ROW, 3) }
     EACH6(PUT, 0) EACH6(PUT, 1) EACH6(PUT, 2) EACH6(PUT, 3)
 #undef START
-#undef X
 #undef W
-#undef DOT
+#undef ROW
 #undef PUT
 }
 APART void key_tile(int32_t *s, const int32_t *start, const signed char *x, const unsigned char *w, int64_t steps) {
@@ -180,14 +179,16 @@ static void take_queries(const attention8 *a, const task8 *t, int8_scratch *z) {
         float top;
         for (int64_t d = 0; d < a->pad; d += 16)
             vw_store(z->x + d, j < t->rows ? vw_load_n(a->q + (t->t.s->row + t->i + j) * a->S + t->t.h * a->D + d, a->D - d) : vw_set(0));
-        vw f = factor8(z->x, a->pad, 0, &top), none = vw_set(0);
-        for (int64_t d = 0; d < a->pad; d += 16) {
-            vw x = vw_load(z->x + d);
-            none = VW3(vf_fma, x, vw_set(0), none);
-            vw_store_bytes(q + d, VW2(vf_mul, x, f));
+        vf f = vf_set(factor8(z->x, a->pad, 0, &top));
+        vw none = vw_set(0);
+        vi sum = vi_set(0);
+        for (int64_t d = 0; d < a->pad; d += 16) none = VW3(vf_fma, vw_load(z->x + d), vw_set(0), none);
+        for (int64_t d = 0; d < a->pad; d += VF_N) {
+            vi x = vf_int(vf_mul(vf_load(z->x + d), f));
+            sum = vi_add(sum, x);
+            vsb_store(q + d / 4 * VSB_BYTES, x);
         }
-        z->start[j] = 0;
-        for (int64_t d = 0; d < a->pad; d++) z->start[j] -= 128 * q[d];
+        z->start[j] = -128 * vi_sum(sum);
         z->a[j] = top / 127 * (a->scale * 1.44269504f);
         z->bad[j] = vw_sum(none);
         z->m[j] = -1e30f;
