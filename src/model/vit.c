@@ -137,6 +137,13 @@ void vlm_vit_take(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c, cons
     vlm_vit_take_rows(dev, host, c, vlm_vit_row(c, grid, n), n, most, save, a);
 }
 
+void vlm_vit_take_room(vlm_arena *dev, const vlm_vit *v, vlm_vit_acts *a) {
+    const vlm_vit_config *c = &v->cfg;
+    bool whole = false;
+    for (int64_t l = 0; l < c->L; l++) whole = whole || v->block[l].qkv.dtype == VLM_I8;
+    if (whole) VLM_TAKE(dev, a->room, c->H, a->rows / VLM_INT8_KEYS + a->n, vlm_attention_int8_block(c->D / c->H));
+}
+
 /* Angles of the patch at (y, x): 2π·centre·theta^(-4k/Dh), y's quarter then x's; prefix rows turn by nothing.
    (dinov3 rope_position_encoding) */
 static void rope_tables(const vlm_vit_config *c, const vlm_grid *grid, int64_t n, vlm_vit_acts *a) {
@@ -196,7 +203,11 @@ static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, con
         const act *qkv = act_at(s->qkv, a->spans[i].row * 3 * D);
         a->spans[i].k = act_at(qkv, D), a->spans[i].v = act_at(qkv, 2 * D);
     }
-    ops->attention_forward(ctx, s->att, s->lse, s->qkv, a->spans, a->n, c->H, c->H, Dh, 3 * D, 3 * D, 0, 0, vit_scale(c));
+    if (a->room && ops->fast_bytes && b->qkv.dtype == VLM_I8)
+        ops->attention_int8_forward(ctx, s->att, a->room, s->qkv, act_at(s->qkv, D), act_at(s->qkv, 2 * D), a->spans, a->n, c->H, Dh, 3 * D,
+                                    vit_scale(c));
+    else
+        ops->attention_forward(ctx, s->att, s->lse, s->qkv, a->spans, a->n, c->H, c->H, Dh, 3 * D, 3 * D, 0, 0, vit_scale(c));
     add_branch(ctx, ops, s->mid, s->in, s->att, &b->out, b->out_b, b->ls1, s->y1, N);
     ops->layernorm_forward(ctx, a->h, s->mean2, s->rstd2, s->mid, b->ln2_w, b->ln2_b, N, D, c->eps);
     for (int64_t r = 0, n; r < N; r += n) {
