@@ -157,7 +157,6 @@ static float *encode(drawn *k, float *const *pixels) {
             memset(dev.base, 0xFF, dev.size);          /* NaN */
         }
         vlm_vit_take(&dev, &host, &k->v.cfg, GRID, PICTURES, VLM_SAVE_NOTHING, &a);
-        vlm_vit_take_room(&dev, &k->v, &a);
     }
     assert_ok(vlm_vit_forward(k->ctx, &k->ops, &k->v, GRID, PICTURES, (const float *const *)pixels, &a));
     size_t bytes = (size_t)(a.rows * k->v.cfg.D) * sizeof(float);
@@ -216,6 +215,7 @@ static void compare(uint64_t seed, bool gated, bool planted) {
     was = encode(&k, pixels);
     pack(&q, &k.ps, k.ctx, &k.ops);
     swap(&q);
+    k.v.cfg.int8 = true;
     is = encode(&k, pixels);
     swap(&q);
     unpack(&q, &k.ops);
