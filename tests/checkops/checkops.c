@@ -197,6 +197,8 @@ static const struct { const char *name; unsigned cpu; float (*peak)(int64_t), (*
     { "avx512", VLM_CPU_AVX2 | VLM_CPU_AVX512, vlm_peak_avx512, vlm_read_avx512, VLM_PEAK_FLOP_AVX512, NULL, 0 },
     { "avx512vnni", VLM_CPU_AVX2 | VLM_CPU_AVX512 | VLM_CPU_AVX512VNNI, vlm_peak_avx512, vlm_read_avx512, VLM_PEAK_FLOP_AVX512,
       vlm_peak_avx512vnni, VLM_PEAK_OP_AVX512VNNI },
+#elif defined(__aarch64__)
+    { "neon", VLM_CPU_NEON, vlm_peak_neon, vlm_read_neon, VLM_PEAK_FLOP_NEON, NULL, 0 },
 #endif
 };
 enum { OPS = sizeof ops / sizeof *ops, ISAS = sizeof isas / sizeof *isas };
@@ -251,6 +253,7 @@ static bool passes(check k, int isa, int op, const vlm_ops *ref, vlm_ctx *const 
     printf("%-10s %-22s %-4s %lld compared, worst %.2f of tolerance",
            isas[isa].name, ops[op].name, why ? "FAIL" : "ok", (long long)k.compared, k.worst);
     if (!k.fast && k.slope > 0) printf(", of differences %.2f", k.slope);
+    if (k.fast && k.bits) printf(", bits %016llx", (unsigned long long)k.bits);
     if (why) printf(": %s, %d thread%s", why, k.ctx->threads, k.ctx->threads > 1 ? "s" : "");
     printf("\n");
     return !why;
