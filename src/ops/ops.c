@@ -40,7 +40,7 @@ void vlm_ops_init(vlm_ops *o, unsigned cpu) {
     if (cpu & VLM_CPU_AVX512)     vlm_ops_init_avx512(o);
     if (cpu & VLM_CPU_AVX512VNNI) vlm_ops_init_avx512vnni(o);
 #elif defined(__aarch64__)
-    if (cpu & VLM_CPU_NEON)   vlm_ops_init_neon(o);
+    if (cpu & VLM_CPU_NEON)       vlm_ops_init_neon(o);
 #endif
 }
 const char *vlm_ops_kind(const vlm_ops *o) { return o->linear_forward == vlm_ref_linear_forward ? "ref" : "fast"; }

@@ -152,9 +152,9 @@ void  vlm_ops_init(vlm_ops *o, unsigned cpu);  /* reference first, then overwrit
 const char *vlm_ops_kind(const vlm_ops *o);    /* "ref" or "fast": two kinds of bits; every instruction set of fast/ gives the same */
 void  vlm_ops_init_avx2(vlm_ops *o);
 void  vlm_ops_init_avx512(vlm_ops *o);
-void  vlm_ops_init_neon(vlm_ops *o);
 void  vlm_ops_init_avxvnni(vlm_ops *o);        /* these two: only ops that multiply whole numbers, over the one or the other above */
 void  vlm_ops_init_avx512vnni(vlm_ops *o);
+void  vlm_ops_init_neon(vlm_ops *o);
 float vlm_peak_avx2(int64_t n);                /* n rounds of independent FMAs: the yardstick of benchmarks */
 float vlm_peak_avx512(int64_t n);
 float vlm_peak_neon(int64_t n);

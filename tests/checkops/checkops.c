@@ -260,17 +260,16 @@ static bool passes(check k, int isa, int op, const vlm_ops *ref, vlm_ctx *const 
 }
 
 int main(int argc, char **argv) {
-    bool bench = false, fast = false;
+    bool bench = false;
     const char *only = "", *isa = NULL;
     unsigned cpu = vlm_cpu_flags();
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--bench")) bench = true;
-        else if (!strcmp(argv[i], "--fast")) fast = true;                      /* under an emulator: the reference was tested elsewhere */
         else if (!strcmp(argv[i], "--ref")) cpu = 0;                           /* as on a machine without */
         else if (!strcmp(argv[i], "--avx2")) cpu &= VLM_CPU_AVX2;
         else if (!strcmp(argv[i], "--isa") && i + 1 < argc) isa = argv[++i];   /* this one alone */
         else if (argv[i][0] != '-') only = argv[i];
-        else { fprintf(stderr, "usage: checkops [--bench] [--fast | --ref | --avx2 | --isa NAME] [PART-OF-AN-OP'S-NAME]\n"); return 2; }
+        else { fprintf(stderr, "usage: checkops [--bench] [--ref | --avx2 | --isa NAME] [PART-OF-AN-OP'S-NAME]\n"); return 2; }
     }
     vlm_ctx *ctx[3] = { vlm_ctx_open(1, VLM_SCRATCH_BYTES), vlm_ctx_open(3, VLM_SCRATCH_BYTES),
                         bench ? vlm_ctx_open((int)sysconf(_SC_NPROCESSORS_ONLN), VLM_SCRATCH_BYTES) : NULL };
@@ -282,7 +281,6 @@ int main(int argc, char **argv) {
     vlm_ops_init(&ref, 0);
     prev = ref;
     for (int i = 0; i < (int)ISAS; i++) {
-        if (fast && !isas[i].cpu) continue;
         if (isa && strcmp(isas[i].name, isa)) continue;
         if (isas[i].cpu & ~cpu) {
             printf("%-10s NOT RUN: this CPU lacks it\n", isas[i].name);

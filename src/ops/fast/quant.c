@@ -7,6 +7,7 @@ enum {
     QG = QK / VLM_QGROUP,
     QM = 288,                          /* most rows in a block */
     QMR = VF_N == 16 ? 12 : VNNI ? 6 : 4,      /* rows in a tile: without VNNI a weight takes two registers */
+    QAHEAD = 6144,                     /* bytes of weights that few rows ask for early: what memory sends by itself comes too late */
     QFAR = 9216                        /* outliers in a block of rows: more than K/16 */
 };
 typedef struct qrow {                  /* a row's share of a block, an odd number of cache lines */
@@ -21,7 +22,7 @@ typedef struct quant_scratch {
     outlier far[QFAR];
     int32_t far_end[QM];               /* of each row, behind its last outlier */
     union { float f[QM * VLM_PANEL]; int32_t i[QM * VLM_PANEL]; } sum;         /* [strip][row][STRIP] */
-    float out[QMR * STRIP];
+    float out[QMR * STRIP], far_sum[QMR * STRIP];
     unsigned char w[QK * VLM_PANEL + QG * VLM_PANEL * 2];      /* a block of a panel of G4, widened to G8 */
 } quant_scratch;
 _Static_assert(sizeof(quant_scratch) <= VLM_SCRATCH_BYTES && sizeof(qrow) % 128 == 64 && QK % VLM_QGROUP == 0, "scratch of quant");
@@ -49,8 +50,10 @@ static vi quant_bits(const float *x, int64_t n) { return vf_bits(vf_abs(vf_load_
 static int32_t quant_row(const float *x, int64_t K, qrow *to, int64_t rows, outlier *far, int32_t nfar) {
     vi top = vi_set(0);
     vw sum = vw_set(0);
-    for (int64_t k = 0; k < K; k += VF_N) top = vi_max(top, quant_bits(x + k, K - k));
-    for (int64_t k = 0; k < K; k += 16) sum = VW2(vf_add, sum, VW1(vf_abs, vw_load_n(x + k, K - k)));
+    for (int64_t k = 0; k < K; k += 16) {
+        vw a = VW1(vf_abs, vw_load_n(x + k, K - k));
+        sum = VW2(vf_add, sum, a), top = vw_top_bits(top, a);
+    }
     float most = quant_top(top), limit = quant_limit(most, vw_sum(sum), K);
     quant_step step = quant_step_of(most < INFINITY ? limit : most);
     for (int64_t k = 0; k < K; k += QK, to += rows) {
@@ -79,45 +82,75 @@ static void quant_row_groups(const float *x, int64_t K, qrow *to, int64_t rows, 
 
 /* ---- Tiles ---- */
 
-/* m rows by one strip, from w on: the strip's place in the first quad (I8) or group. I8: n quads are added to the sums of whole numbers;
-   otherwise n groups to sums in float; `scales` is where the strip's are in the first group. */
-INLINE void quant_tile(vlm_dtype t, int m, const qrow *x, const unsigned char *w, const unsigned char *scales, int64_t n, void *sums) {
+/* m rows by one strip, whose place in a quad (I8) or group is where w and scales point: n quads or groups. G8, G4: out is where sums in
+   float go on. I8: sum is where those of whole numbers do; they begin when `first`, and when `last` they become numbers, in out. */
+typedef struct quant_work {
+    const qrow *x;
+    const unsigned char *w, *scales;
+    int64_t n;
+    float *out;
+    bool first, last;
+    int32_t *sum;
+    const float *far, *bias;           /* far: Σ x[k] q of outliers, [row][STRIP]; NULL: there are none */
+} quant_work;
+
+INLINE void quant_tile(vlm_dtype t, int m, const quant_work *z) {
     enum { QUAD = VLM_PANEL * 4, HALF = VF_N * 4, GROUP8 = VLM_QGROUP * VLM_PANEL + VLM_PANEL * 2,
            GROUP4 = GROUP8 - VLM_QGROUP / 2 * VLM_PANEL };
     vi a[1][12][2];
-    const unsigned char *xq = x->q;
+    const qrow *x = z->x;
+    const unsigned char *xq = x->q, *w = z->w;
+    int64_t n = z->n;
+    float *out = z->out;
 #define DOT(s, i) if (i < m) { \
         vsb v = vsb_load(xq + i * sizeof(qrow)); \
         a[s][i][0] = vi_dot(a[s][i][0], w0, v); \
         a[s][i][1] = vi_dot(a[s][i][1], w1, v); }
-#define BYTES(q) { vub w0 = vub_set(vi_load(w + q * QUAD)), w1 = vub_set(vi_load(w + q * QUAD + HALF)); EACH12(DOT, 0) xq += VSB_BYTES; }
+#define AHEAD(q) if (m < 12) { vf_prefetch((const float *)(const void *)(w + q * QUAD + QAHEAD)); \
+        if (VF_N == 16) vf_prefetch((const float *)(const void *)(w + q * QUAD + QAHEAD + 64)); }
+#define BYTES(q) { AHEAD(q) vub w0 = vub_set(vi_load(w + q * QUAD)), w1 = vub_set(vi_load(w + q * QUAD + HALF)); EACH12(DOT, 0) xq += VSB_BYTES; }
+#define PUT(i, u, v) vf_store(out + i * STRIP, u), vf_store(out + i * STRIP + VF_N, v)
     if (t == VLM_I8) {
-        int32_t *sum = sums;
+        int32_t *sum = z->sum;
+#define START(s, i) if (i < m) a[s][i][0] = a[s][i][1] = vi_set(x[i].start[0]);
 #define LOAD(s, i) if (i < m) { \
-        a[s][i][0] = vi_load(sum + i * STRIP); \
-        a[s][i][1] = vi_load(sum + i * STRIP + VF_N); }
+        a[s][i][0] = vi_add(a[s][i][0], vi_load(sum + i * STRIP)); \
+        a[s][i][1] = vi_add(a[s][i][1], vi_load(sum + i * STRIP + VF_N)); }
 #define STORE(s, i) if (i < m) { \
         vi_store(sum + i * STRIP, a[s][i][0]); \
         vi_store(sum + i * STRIP + VF_N, a[s][i][1]); }
-        EACH12(LOAD, 0)
+#define NEAR(s, i) if (i < m) { \
+        vf v = vf_set(x[i].scale[0]); \
+        PUT(i, vf_fma(vf_mul(vi_float(a[s][i][0]), v), s0, b0), vf_fma(vf_mul(vi_float(a[s][i][1]), v), s1, b1)); }
+#define BOTH(s, i) if (i < m) { \
+        vf v = vf_set(x[i].scale[0]); \
+        PUT(i, vf_fma(vf_fma(vi_float(a[s][i][0]), v, vf_load(far + i * STRIP)), s0, b0), \
+               vf_fma(vf_fma(vi_float(a[s][i][1]), v, vf_load(far + i * STRIP + VF_N)), s1, b1)); }
+        EACH12(START, 0)
+        if (!z->first) { EACH12(LOAD, 0) }
         for (; n >= 2; n -= 2, w += 2 * QUAD) { BYTES(0) BYTES(1) }
         if (n) BYTES(0)
-        EACH12(STORE, 0)
+        if (!z->last) { EACH12(STORE, 0) return; }
+        const float *scales = (const float *)(const void *)z->scales, *far = z->far;
+        vf s0 = vf_load(scales), s1 = vf_load(scales + VF_N), b0 = vf_load(z->bias), b1 = vf_load(z->bias + VF_N);
+        if (far) { EACH12(BOTH, 0) } else { EACH12(NEAR, 0) }   /* a sum of 0 times 0 has no sign to lose: the same as fma onto 0 */
         return;
     }
-    float *sum = sums;
+#undef START
 #define START(s, i) if (i < m) a[s][i][0] = a[s][i][1] = vi_set(x[i].start[g]);
 #define ADD(s, i) if (i < m) { \
         vf v = vf_set(x[i].scale[g]); \
-        vf_store(sum + i * STRIP, vf_fma(vi_float(a[s][i][0]), vf_mul(v, s0), vf_load(sum + i * STRIP))); \
-        vf_store(sum + i * STRIP + VF_N, vf_fma(vi_float(a[s][i][1]), vf_mul(v, s1), vf_load(sum + i * STRIP + VF_N))); }
-    for (int64_t g = 0; g < n; g++) {
+        PUT(i, vf_fma(vi_float(a[s][i][0]), vf_mul(v, s0), vf_load(out + i * STRIP)), \
+               vf_fma(vi_float(a[s][i][1]), vf_mul(v, s1), vf_load(out + i * STRIP + VF_N))); }
+    const uint16_t *scales = (const uint16_t *)(const void *)z->scales;
+    for (int64_t g = 0; g < n; g++, scales += (t == VLM_G8 ? GROUP8 : GROUP4) / 2) {
         EACH12(START, 0)
         if (t == VLM_G8) {
             for (int q = 0; q < 8; q += 4, w += 4 * QUAD) { BYTES(0) BYTES(1) BYTES(2) BYTES(3) }
             w += GROUP8 - 8 * QUAD;
         } else {
             for (int q = 0; q < 4; q++, w += QUAD) {
+                AHEAD(0)
                 vi b0 = vi_load(w), b1 = vi_load(w + HALF);
                 { vub w0 = vub_low(b0), w1 = vub_low(b1); EACH12(DOT, 0) }
                 xq += 4 * VSB_BYTES;
@@ -126,18 +159,21 @@ INLINE void quant_tile(vlm_dtype t, int m, const qrow *x, const unsigned char *w
             }
             xq += 4 * VSB_BYTES, w += GROUP4 - 4 * QUAD;
         }
-        vf s0 = vf_f16((const uint16_t *)(const void *)scales), s1 = vf_f16((const uint16_t *)(const void *)scales + VF_N);
-        scales += t == VLM_G8 ? GROUP8 : GROUP4;
+        vf s0 = vf_f16(scales), s1 = vf_f16(scales + VF_N);
         EACH12(ADD, 0)
+        stay_in_memory();              /* gcc would carry sums over in registers that it does not have */
     }
 #undef DOT
 #undef BYTES
+#undef PUT
+#undef START
 #undef LOAD
 #undef STORE
-#undef START
+#undef NEAR
+#undef BOTH
 #undef ADD
 }
-#define CASE(T, M) case M: quant_tile(T, M, x, w, scales, n, sums); break;
+#define CASE(T, M) case M: quant_tile(T, M, z); break;
 #if VF_N == 16
 #define CASES(T) CASE(T, 1) CASE(T, 2) CASE(T, 3) CASE(T, 4) CASE(T, 5) CASE(T, 6) \
                  CASE(T, 7) CASE(T, 8) CASE(T, 9) CASE(T, 10) CASE(T, 11) CASE(T, 12)
@@ -146,12 +182,9 @@ INLINE void quant_tile(vlm_dtype t, int m, const qrow *x, const unsigned char *w
 #else
 #define CASES(T) CASE(T, 1) CASE(T, 2) CASE(T, 3) CASE(T, 4)
 #endif
-#define TILE(name, T) static void name(int m, const qrow *x, const unsigned char *w, const unsigned char *scales, int64_t n, void *sums) { \
-    switch (m) { CASES(T) } }
-TILE(quant_tile_i8, VLM_I8)
-TILE(quant_tile_g8, VLM_G8)
-TILE(quant_tile_g4, VLM_G4)
-#undef TILE
+static void quant_tile_i8(int m, const quant_work *z) { switch (m) { CASES(VLM_I8) } }
+static void quant_tile_g8(int m, const quant_work *z) { switch (m) { CASES(VLM_G8) } }
+static void quant_tile_g4(int m, const quant_work *z) { switch (m) { CASES(VLM_G4) } }
 #undef CASE
 #undef CASES
 
@@ -170,51 +203,53 @@ static void quant_widen(const unsigned char *w, int64_t n, unsigned char *to) {
 
 /* ---- Blocks ---- */
 
-/* The sums of m rows of a strip of I8, from row i of z on, made numbers: outliers, scales, bias. w: the panel, c: the strip in it. */
-static void quant_scale(const linear *l, const quant_scratch *z, int64_t i, int64_t m, const int32_t *sum, const unsigned char *w,
-                        int64_t c, const float *bias, float *out) {
-    const float *scales = (const float *)(const void *)(w + cdiv(l->K, 4) * 4 * VLM_PANEL) + c;
-    for (int64_t r = 0; r < m; r++)
-        for (int j = 0; j < STRIP; j += VF_N) {
-            vf v = vf_set(0);
-            for (int32_t o = i + r ? z->far_end[i + r - 1] : 0; o < z->far_end[i + r]; o++) {
-                int64_t k = z->far[o].k;
-                vi q = vi_shift(vi_load(w + k / 4 * 4 * VLM_PANEL + (c + j) * 4), (int)(k % 4) * 8);
-                v = vf_fma(vf_set(z->far[o].x), vi_float(vi_add(vi_and(q, vi_set(255)), vi_set(-128))), v);
-            }
-            v = vf_fma(vi_float(vi_load(sum + r * STRIP + j)), vf_set(z->x[i + r].scale[0]), v);
-            vf_store(out + r * STRIP + j, vf_fma(v, vf_load(scales + j), vf_load(bias + j)));
+/* The outliers of rows [i, i + m) times strip c of a panel: z->far_sum. False: there are none. */
+static bool quant_far(quant_scratch *z, int64_t i, int64_t m, const unsigned char *panel, int64_t c) {
+    int32_t o = i ? z->far_end[i - 1] : 0;
+    if (o == z->far_end[i + m - 1]) return false;
+    for (int64_t r = 0; r < m; r++) {
+        vf v0 = vf_set(0), v1 = v0;
+        for (; o < z->far_end[i + r]; o++) {
+            int64_t k = z->far[o].k;
+            const unsigned char *w = panel + k / 4 * 4 * VLM_PANEL + c * 4;
+            vi q0 = vi_shift(vi_load(w), (int)(k % 4) * 8), q1 = vi_shift(vi_load(w + VF_N * 4), (int)(k % 4) * 8);
+            vf x = vf_set(z->far[o].x);
+            v0 = vf_fma(x, vi_float(vi_add(vi_and(q0, vi_set(255)), vi_set(-128))), v0);
+            v1 = vf_fma(x, vi_float(vi_add(vi_and(q1, vi_set(255)), vi_set(-128))), v1);
         }
+        vf_store(z->far_sum + r * STRIP, v0), vf_store(z->far_sum + r * STRIP + VF_N, v1);
+    }
+    return true;
 }
 
 /* Rows [r, r + rows), which z holds rounded, x panel p. `room`: rows of a block of z->x. */
 static void quant_panel(const linear *l, int64_t r, int64_t rows, int64_t room, int64_t p, quant_scratch *z) {
     const unsigned char *panel = (const unsigned char *)l->w + p * vlm_panel_bytes(l->t, l->K);
-    int64_t quads = l->t == VLM_I8 ? cdiv(l->K, 4) : cdiv(l->K, VLM_QGROUP), per = l->t == VLM_I8 ? QK / 4 : QG;
-    int64_t step = l->t == VLM_I8 ? 4 * VLM_PANEL : vlm_panel_bytes(l->t, VLM_QGROUP);         /* bytes of a quad, or group */
+    bool i8 = l->t == VLM_I8;
+    int64_t all = cdiv(l->K, i8 ? 4 : VLM_QGROUP), per = i8 ? QK / 4 : QG;             /* quads, or groups */
+    int64_t bytes = i8 ? 4 * VLM_PANEL : vlm_panel_bytes(l->t, VLM_QGROUP);            /* of one */
     float bias[VLM_PANEL];
     for (int64_t c = 0; c < VLM_PANEL; c++) bias[c] = l->e.b && p * VLM_PANEL + c < l->C ? l->e.b[p * VLM_PANEL + c] : 0;
-    for (int64_t b = 0; b * per < quads; b++) {
-        const unsigned char *w = panel + b * per * step;
-        const qrow *x = z->x + b * room;
-        int64_t n = least(per, quads - b * per);
+    for (int64_t b = 0; b * per < all; b++) {
+        const unsigned char *w = panel + b * per * bytes;
+        int64_t n = least(per, all - b * per);
+        bool last = b * per + n == all;
         vlm_dtype t = l->t;
         if (t == VLM_G4 && rows > QMR) quant_widen(w, n, z->w), w = z->w, t = VLM_G8;
         for (int64_t s = 0; s < SPLIT; s++)
             for (int64_t i = 0; i < rows; i += QMR) {
                 int64_t m = least(QMR, rows - i), at = (s * QM + i) * STRIP, c = s * STRIP;
-                for (int64_t j = 0; j < m * STRIP; j += VF_N) {
-                    if (t == VLM_I8) {
-                        vi was = b ? vi_load(z->sum.i + at + j) : vi_set(0);
-                        vi_store(z->sum.i + at + j, vi_add(was, vi_set(x[i + j / STRIP].start[0])));
-                    } else if (!b) vf_store(z->sum.f + at + j, vf_load(bias + c + j % STRIP));
+                quant_work work = { .x = z->x + b * room + i, .w = w + c * 4, .n = n, .out = z->sum.f + at };
+                if (i8) {
+                    work.scales = panel + all * bytes + c * 4, work.sum = z->sum.i + at, work.bias = bias + c, work.out = z->out;
+                    work.first = b == 0, work.last = last, work.far = last && quant_far(z, i, m, panel, c) ? z->far_sum : NULL;
+                    quant_tile_i8((int)m, &work);
+                } else {
+                    for (int64_t j = 0; b == 0 && j < m * STRIP; j += VF_N) vf_store(work.out + j, vf_load(bias + c + j % STRIP));
+                    work.scales = w + (t == VLM_G8 ? VLM_QGROUP : VLM_QGROUP / 2) * VLM_PANEL + c * 2;
+                    (t == VLM_G8 ? quant_tile_g8 : quant_tile_g4)((int)m, &work);
                 }
-                (t == VLM_I8 ? quant_tile_i8 : t == VLM_G8 ? quant_tile_g8 : quant_tile_g4)
-                    ((int)m, x + i, w + c * 4, w + (t == VLM_G8 ? VLM_QGROUP : VLM_QGROUP / 2) * VLM_PANEL + c * 2, n, z->sum.f + at);
-                if (n + b * per < quads) continue;
-                const float *out = z->sum.f + at;
-                if (t == VLM_I8) quant_scale(l, z, i, m, z->sum.i + at, panel, c, bias + c, z->out), out = z->out;
-                finish(l, out, r + i, m, p * VLM_PANEL + c);
+                if (last) finish(l, work.out, r + i, m, p * VLM_PANEL + c);
             }
     }
 }
@@ -222,7 +257,7 @@ static void quant_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
     const linear *l = arg;
     quant_scratch *z = scratch;
     int64_t r0 = 0, r1 = l->R, p0 = 0, p1 = cdiv(l->C, VLM_PANEL), blocks = cdiv(l->K, QK);
-    if (l->by_rows) r0 = lo * QMR, r1 = least(hi * QMR, r1);
+    if (l->by_rows) r0 = lo, r1 = hi;
     else            p0 = lo, p1 = hi;
     int64_t room = least(QM, (int64_t)(sizeof z->x / sizeof *z->x) / blocks);
     room = least(room, cdiv(cdiv(r1 - r0, cdiv(r1 - r0, room)), QMR) * QMR);   /* equal blocks, whole tiles */
@@ -242,8 +277,8 @@ static void quant_product(vlm_ctx *ctx, linear *l) {
     assert(l->K <= VLM_QUANT_COLS && ctx->scratch_bytes >= sizeof(quant_scratch));
     int64_t tiles = cdiv(l->R, QMR), panels = cdiv(l->C, VLM_PANEL);
     l->by_rows = tiles > panels || tiles >= 4 * ctx->threads;  /* rounding a row costs something: rather once than in each thread */
-    int64_t work = l->K * (l->by_rows ? QMR * l->C : VLM_PANEL * l->R);        /* of one tile or panel */
-    vlm_parallel(ctx, l->by_rows ? tiles : panels, 1 + 131072 / work, quant_part, l);
+    int64_t work = l->K * (l->by_rows ? l->C : VLM_PANEL * l->R);      /* of one row or panel */
+    vlm_parallel(ctx, l->by_rows ? l->R : panels, 1 + 131072 / work, quant_part, l);
 }
 
 /* ---- Packing ---- */
