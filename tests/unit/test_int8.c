@@ -64,7 +64,8 @@ static double value(const vlm_param *p, vlm_rng *r, int64_t i) {
     if (ends(p->name, "qkv_proj.weight")) return x * (i < vlm_param_len(p) / 3 * 2 ? 1.4 : 1) / sqrt(inputs);
     if (p->mat) return x / sqrt(inputs);
     if (strstr(p->name, "lambda_param")) return 0.1 + 0.5 * vlm_rng_uniform(r);
-    if (ends(p->name, "norm.weight") || ends(p->name, "ln1.weight") || ends(p->name, "ln2.weight")) return (0.5 + vlm_rng_uniform(r)) * (i % 61 == 11 ? 4 : 1);
+    if (ends(p->name, "norm.weight") || ends(p->name, "ln1.weight") || ends(p->name, "ln2.weight"))
+        return (0.5 + vlm_rng_uniform(r)) * (i % 61 == 11 ? 4 : 1);
     if (strstr(p->name, ".ln")) return x * (i % 67 == 13 ? 3 : 0.2);
     return x * (strstr(p->name, "token") ? 1 : 0.2);
 }
@@ -146,16 +147,18 @@ static float *texture(vlm_grid g, uint64_t seed) {             /* waves of all l
     }
     return x;
 }
+static void take_memory(const drawn *k, vlm_arena *dev, vlm_arena *host) {     /* full of NaN */
+    *dev = (vlm_arena){ .base = k->ops.alloc(dev->peak), .size = dev->peak };
+    *host = (vlm_arena){ .base = malloc(host->peak), .size = host->peak };
+    assert_true(dev->base && host->base);
+    memset(dev->base, 0xFF, dev->size);
+}
 /* Features of the pictures, rows as vlm_vit_row has them: the caller's. */
 static float *encode(drawn *k, float *const *pixels) {
     vlm_arena dev = { 0 }, host = { 0 };
     vlm_vit_acts a;
     for (int i = 0; i < 2; i++) {
-        if (i) {
-            dev = (vlm_arena){ .base = k->ops.alloc(dev.peak), .size = dev.peak }, host = (vlm_arena){ .base = malloc(host.peak), .size = host.peak };
-            assert_true(dev.base && host.base);
-            memset(dev.base, 0xFF, dev.size);          /* NaN */
-        }
+        if (i) take_memory(k, &dev, &host);
         vlm_vit_take(&dev, &host, &k->v.cfg, GRID, PICTURES, VLM_SAVE_NOTHING, &a);
     }
     assert_ok(vlm_vit_forward(k->ctx, &k->ops, &k->v, GRID, PICTURES, (const float *const *)pixels, &a));
@@ -175,7 +178,7 @@ static double outliers(drawn *k, float *const *pixels) {
     vlm_vit_acts a;
     double least = 1e30;
     for (int i = 0; i < 2; i++) {
-        if (i) dev = (vlm_arena){ .base = k->ops.alloc(dev.peak), .size = dev.peak }, host = (vlm_arena){ .base = malloc(host.peak), .size = host.peak };
+        if (i) take_memory(k, &dev, &host);
         vlm_vit_take(&dev, &host, c, GRID, PICTURES, VLM_SAVE_ALL, &a);
     }
     assert_ok(vlm_vit_forward(k->ctx, &k->ops, &k->v, GRID, PICTURES, (const float *const *)pixels, &a));
