@@ -92,7 +92,6 @@ typedef struct work { vlm_vit_acts acts; act *shuffled, *tokens; } work;
 static void take(vlm_arena *dev, vlm_arena *host, const vlm_net *net, const vlm_grid *grid, int64_t n, work *w) {
     int64_t most = 0;
     vlm_vit_take(dev, host, &net->vit.cfg, grid, n, VLM_SAVE_NOTHING, &w->acts);
-    vlm_vit_take_room(dev, &net->vit, &w->acts);
     for (int64_t i = 0; i < n; i++) if (most < vlm_tokens_of(grid[i], net->shuffle)) most = vlm_tokens_of(grid[i], net->shuffle);
     if (!net->language) return;
     VLM_TAKE(dev, w->shuffled, most, net->vit.cfg.D * net->shuffle * net->shuffle);

@@ -65,10 +65,11 @@ int64_t vlm_vit_row(const vlm_vit_config *c, const vlm_grid *grid, int64_t i) {
 }
 
 /* One set of a block's buffers; without a backward, in what is free anyway. */
-static void take_layer(vlm_arena *dev, const vlm_vit_config *c, int64_t rows, bool whole, vlm_vit_layer *s) {
+static void take_layer(vlm_arena *dev, const vlm_vit_config *c, int64_t rows, bool whole, vlm_vit_layer *s, vlm_vit_acts *a) {
     int64_t D = c->D, part = !whole && rows > PART_ROWS ? PART_ROWS : rows;
     size_t mark = vlm_arena_mark(dev);
     VLM_TAKE(dev, s->qkv, rows, 3 * D);                        /* attention; then, over it, the hidden layer */
+    if (!whole && c->int8) VLM_TAKE(dev, a->room, c->H, rows / VLM_INT8_KEYS + a->n, vlm_attention_int8_block(D / c->H));
     if (!whole) vlm_arena_rewind(dev, mark);
     if (c->layerscale && whole) VLM_TAKE(dev, s->y1, part, D);
     if (c->layerscale && whole) VLM_TAKE(dev, s->y2, part, D);
@@ -102,9 +103,9 @@ void vlm_vit_take_rows(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c,
         VLM_TAKE(dev, a->mean, rows);
         VLM_TAKE(dev, a->rstd, rows);
     }
-    if (save == VLM_SAVE_STREAM) take_layer(dev, c, rows, true, &s);
+    if (save == VLM_SAVE_STREAM) take_layer(dev, c, rows, true, &s, a);
     for (int64_t l = 0; save && l < layers; l++) {
-        if (save == VLM_SAVE_ALL) take_layer(dev, c, rows, true, &s);
+        if (save == VLM_SAVE_ALL) take_layer(dev, c, rows, true, &s, a);
         VLM_TAKE(dev, s.in, rows, D);
         if (host->base) a->layer[l] = s;
     }
@@ -115,7 +116,7 @@ void vlm_vit_take_rows(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c,
     vlm_arena_rewind(dev, mark);
     VLM_TAKE(dev, a->h, rows, D);
     if (!save) {
-        take_layer(dev, c, rows, false, &s);
+        take_layer(dev, c, rows, false, &s, a);
         s.in = s.mid = a->last = a->x;
         s.att = a->h;
         a->f = s.up;
@@ -135,13 +136,6 @@ void vlm_vit_take(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c, cons
     int64_t most = 0;
     for (int64_t i = 0; i < n; i++) if (most < grid[i].h * grid[i].w) most = grid[i].h * grid[i].w;
     vlm_vit_take_rows(dev, host, c, vlm_vit_row(c, grid, n), n, most, save, a);
-}
-
-void vlm_vit_take_room(vlm_arena *dev, const vlm_vit *v, vlm_vit_acts *a) {
-    const vlm_vit_config *c = &v->cfg;
-    bool whole = false;
-    for (int64_t l = 0; l < c->L; l++) whole = whole || v->block[l].qkv.dtype == VLM_I8;
-    if (whole) VLM_TAKE(dev, a->room, c->H, a->rows / VLM_INT8_KEYS + a->n, vlm_attention_int8_block(c->D / c->H));
 }
 
 /* Angles of the patch at (y, x): 2π·centre·theta^(-4k/Dh), y's quarter then x's; prefix rows turn by nothing.

@@ -33,7 +33,7 @@ typedef struct vlm_vit_acts {
     act *pixels, *patches, *pos;       /* of the largest image; they share bytes with what follows */
     act *h, *f;                        /* (rows,D) a norm's output, (PART_ROWS,F) the hidden layer */
     act *datt, *dqkv, *dy, *df;        /* backward */
-    unsigned char *room;               /* of attention in whole numbers; NULL: in f32 */
+    unsigned char *room;               /* of attention in whole numbers, without a backward; else NULL */
     real *mean, *rstd;                 /* of the final norm; backward */
     real *cos, *sin;                   /* (rows, D/H/2) */
     real *host_cos, *host_sin;
@@ -50,9 +50,6 @@ void vlm_vit_take(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c, cons
 /* The same for at most so many rows in at most n images, the largest of `most` patches: the caps of a batch. */
 void vlm_vit_take_rows(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c, int64_t rows, int64_t n, int64_t most, vlm_save save,
                        vlm_vit_acts *a);
-/* Continues the walk of an inference: where matrices of v are VLM_I8, room for the attention of those blocks in whole numbers, which it
-   then is if this CPU multiplies bytes faster than floats (vlm_ops.fast_bytes). */
-void vlm_vit_take_room(vlm_arena *dev, const vlm_vit *v, vlm_vit_acts *a);
 /* pixels[i]: host float (3, h·P, w·P), normalised. Afterwards image i's rows start at vlm_vit_row(c, grid, i) of a->x.
    n images; their rows and number fit what was taken. Fails only if the program stops it (base/log.h). */
 vlm_status vlm_vit_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, const vlm_grid *grid, int64_t n, const float *const *pixels,

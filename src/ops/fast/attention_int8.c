@@ -5,14 +5,14 @@ enum {
     IM = 6,                            /* rows in a tile: with IV vectors 24 (12) sums of 32 (16) registers */
     IV = VF_N == 16 ? 4 : 2,
     IQ = 96,                           /* rows in a task; whole tiles */
-    OD = 4 * 16,                           /* of D that lie together in o */
+    OD = 64,                           /* of D that lie together in o */
     ILD = DMAX / 4 * VSB_BYTES + 64,   /* bytes of a row of q8 */
     IPAD = DMAX                        /* D, rounded up to 16: a row of o */
 };
 typedef struct int8_scratch {
     signed char q[IQ * ILD];
     float o[IQ * IPAD];                /* sums so far, in units of 2^m: [D / OD][row][OD] */
-    float l[IQ * 16], m[IQ];      /* the denominator in 16 lanes; running maximum */
+    float l[IQ * 16], m[IQ];           /* the denominator in 16 lanes; running maximum */
     float a[IQ], bad[IQ];              /* factor of a row's products; NaN where the row is not finite */
     int32_t start[IQ];                 /* -128 Σ q8: what u8 keys have too much */
     int32_t s[IM * IK], t[IM * OD];    /* of a tile: products of queries with keys, of p8 with values */
@@ -31,7 +31,7 @@ typedef struct attention8 {
     int64_t nspans, H, D, S, pad;      /* pad: D rounded up to 16 */
     float scale;
 } attention8;
-typedef struct head8 { const vlm_span *s; int64_t h; float *mean, *size, *inverse; char *blocks; } head8;      /* of a span: its place in room */
+typedef struct head8 { const vlm_span *s; int64_t h; float *mean, *size, *inverse; char *blocks; } head8;      /* a span's, in room */
 typedef struct block8 { unsigned char *k; signed char *v; float *factor, *log, *inverse; } block8;
 
 static bool whole(const vlm_span *s) { return s->rows >= VLM_INT8_ROWS; }
@@ -118,9 +118,10 @@ static void take_values(const attention8 *a, const head8 *t, int64_t b, const bl
 /* ---- queries ---- */
 #define EACH8(DO)      EACH4(DO) DO(4) DO(5) DO(6) DO(7)
 #define EACH6(DO, v)   DO(v, 0) DO(v, 1) DO(v, 2) DO(v, 3) DO(v, 4) DO(v, 5)
-/* A tile's sums of `steps` times four products, n vectors of them, rows lds apart: of queries (rows of x) with keys (u8, w), from `start`; or
-   of p8 (u8, x) with values. Rows of x and steps of w are ldx and ldw bytes apart. */
-INLINE void tile8(bool keys, int n, int32_t *s, int64_t lds, const int32_t *start, const void *x, int64_t ldx, const void *w, int64_t ldw, int64_t steps) {
+/* A tile's sums of `steps` times four products, n vectors of them, rows lds apart: of queries (rows of x) with keys (u8, w), from `start`;
+   or of p8 (u8, x) with values. Rows of x and steps of w are ldx and ldw bytes apart. */
+INLINE void tile8(bool keys, int n, int32_t *s, int64_t lds, const int32_t *start, const void *x, int64_t ldx, const void *w, int64_t ldw,
+                  int64_t steps) {
     const char *xs = x, *ws = w;
 #define START(v, i) vi a##v##i = vi_set(keys && n > v ? start[i] : 0);
 #define ROW(v, i)   if (n > v) a##v##i = keys ? vi_dot(a##v##i, vub_set(w##v), vsb_load(xs + i * ldx)) \
@@ -147,12 +148,13 @@ APART void value_tile(int n, int32_t *s, const unsigned char *x, const signed ch
 /* Products of a tile, rows j.. of the task, become p8; the denominators go on, and what the sums of values are to be multiplied by is put
    down: of what is there, `was`, of what the block adds, `is`. One of them is 1. */
 APART void softmax8(int8_scratch *z, const block8 *b, int64_t j) {
+    const float *factor = b->factor, *log = b->log, *inverse = b->inverse;
     for (int64_t i = 0; i < IM; i++) {
         const int32_t *s = z->s + i * IK;
         unsigned char *p8 = z->p + i * IK;
         float *l = z->l + (j + i) * 16;
         vw a = vw_set(z->a[j + i]);
-#define U(g) vw u##g = VW3(vf_fma, VW2(vf_mul, vw_whole(s + g * 16), vw_load(b->factor + g * 16)), a, vw_load(b->log + g * 16));
+#define U(g) vw u##g = VW3(vf_fma, VW2(vf_mul, vw_whole(s + g * 16), vw_load(factor + g * 16)), a, vw_load(log + g * 16));
         EACH8(U)
 #undef U
         vw even = VW2(vf_max, VW2(vf_max, u0, u2), VW2(vf_max, u4, u6)), odd = VW2(vf_max, VW2(vf_max, u1, u3), VW2(vf_max, u5, u7));
@@ -161,7 +163,7 @@ APART void softmax8(int8_scratch *z, const block8 *b, int64_t j) {
 #define P(g) \
         vw p##g = VW1(vf_pow2, VW2(vf_sub, u##g, most)); \
         vw_store_bytes(p8 + g * 16, p##g); \
-        sum = VW3(vf_fma, p##g, vw_load(b->inverse + g * 16), sum);
+        sum = VW3(vf_fma, p##g, vw_load(inverse + g * 16), sum);
         EACH8(P)
 #undef P
         float less = vf_lane0(vf_pow2(vf_set(top > m ? m - top : top - m)));
@@ -188,7 +190,7 @@ static void take_queries8(const attention8 *a, const task8 *t, int8_scratch *z) 
             sum = vi_add(sum, x);
             vsb_store(q + d / 4 * VSB_BYTES, x);
         }
-        z->start[j] = -128 * vi_sum(sum);
+        z->start[j] = (int32_t)(0u - 128u * (uint32_t)vi_sum(sum));            /* after a NaN it may wrap */
         z->a[j] = top / 127 * (a->scale * 1.44269504f);
         z->bad[j] = vw_sum(none);
         z->m[j] = -1e30f;

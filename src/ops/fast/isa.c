@@ -18,9 +18,7 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 #include "position.c"
 #include "image.c"
 #include "attention.c"
-#if !ISA_neon
 #include "attention_int8.c"
-#endif
 #include "loss.c"
 #include "optimizer.c"
 #define CAT2(a, b) a##b
@@ -28,10 +26,8 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
     o->linear_forward         = linear_forward;
-#if !ISA_neon
     o->attention_int8_forward = attention_int8_forward;
     o->fast_bytes             = VNNI;
-#endif
 #if !VNNI
     o->layernorm_forward      = layernorm_forward;
     o->layernorm_backward     = layernorm_backward;
