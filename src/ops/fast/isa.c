@@ -40,6 +40,8 @@ void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
     o->posresize_forward      = posresize_forward;
     o->posresize_backward     = posresize_backward;
     o->patches_forward        = patches_forward;
+    o->resample_rows          = resample_rows;
+    o->resample_columns       = resample_columns;
     o->shuffle_forward        = shuffle_forward;
     o->shuffle_backward       = shuffle_backward;
     o->embed_forward          = embed_forward;
