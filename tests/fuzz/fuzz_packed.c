@@ -28,7 +28,7 @@ static bool within(const vlm_net *net) {
 static vlm_status opens(bool structure) {
     vlm_net *net;
     TRY(vlm_net_open(dir, &(vlm_net_options){ .threads = 1, .structure_only = structure }, &net));
-    if (net->packed) PROMISE(within(net) && vlm_net_bytes(net) > 5000);
+    if (net->packed) PROMISE(within(net) && vlm_net_bytes(net) > 1000);
     if (net->packed) PROMISE(vlm_packed_refuse(net, "fuzzing") == VLM_EUNSUPPORTED);
     vlm_net_close(net);
     return VLM_OK;
@@ -54,7 +54,7 @@ static void set_up(void) {
         vlm_packing from = { values, dtype, VLM_F32, &x[i] };
         PROMISE(vlm_packed_store(path, &net, ctx, &from, &bytes) == (i ? VLM_EFORMAT : VLM_OK));
     }
-    PROMISE(bytes > 4000 && !opens(false) && !opens(true));
+    PROMISE(bytes > 1000 && !opens(false) && !opens(true));
     vlm_params_free(&net.params);
     vlm_vit_free(&net.vit);
     vlm_ctx_close(ctx);
