@@ -11,7 +11,8 @@ static const char config[] =
     "\"intermediate_size\":8,\"num_register_tokens\":0,\"hidden_act\":\"gelu\",\"use_gated_mlp\":false}";
 
 static vlm_status values(void *user, const vlm_param *p, int64_t row, int64_t rows, float *out) {
-    for (int64_t i = 0; i < rows * vlm_param_len(p) / p->shape[0]; i++) out[i] = strstr(p->name, "qkv_proj.bias") ? 0 : *(float *)user + (float)row;
+    for (int64_t i = 0; i < rows * vlm_param_len(p) / p->shape[0]; i++)
+        out[i] = strstr(p->name, "qkv_proj.bias") ? 0 : *(float *)user + (float)row;
     return VLM_OK;
 }
 static vlm_dtype dtype(void *user, const vlm_param *p) {
@@ -44,7 +45,8 @@ static void set_up(void) {
     mkdir(dir, 0777);
     snprintf(path, sizeof path, "%s/config.json", dir);
     fuzz_file(path, config, sizeof config - 1);
-    PROMISE(ctx && !vlm_json_parse(config, sizeof config - 1, "config", &j) && !vlm_dinov3.vit(j, "config", &c) && !vlm_vit_init(&net.vit, &c));
+    PROMISE(ctx && !vlm_json_parse(config, sizeof config - 1, "config", &j) && !vlm_dinov3.vit(j, "config", &c));
+    PROMISE(!vlm_vit_init(&net.vit, &c));
     json_decref(j);
     PROMISE(!vlm_net_params(&net));
     vlm_ops_init(&net.ops, 0);
