@@ -27,17 +27,10 @@ INLINE float32x4_t neon_ldexp(float32x4_t a, float32x4_t n) {
     return vmulq_f32(vmulq_f32(a, vreinterpretq_f32_s32(p)), vreinterpretq_f32_s32(q));
 }
 INLINE vf vf_ldexp(vf a, vf n) { return VF2(neon_ldexp, a, n); }               /* a 2^n in two steps, of which the first is exact */
-<<<<<<< HEAD
 INLINE float32x4_t neon_ldexp_normal(float32x4_t a, float32x4_t n) {
     return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(a), vshlq_n_s32(vcvtnq_s32_f32(n), 23)));
 }
 INLINE vf vf_ldexp_normal(vf a, vf n) { return VF2(neon_ldexp_normal, a, n); } /* the same where a and a 2^n are normal, or NaN */
-=======
-INLINE float32x4_t neon_ldexp_near(float32x4_t a, float32x4_t n) {
-    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(a), vshlq_n_s32(vcvtnq_s32_f32(n), 23)));
-}
-INLINE vf vf_ldexp_near(vf a, vf n) { return VF2(neon_ldexp_near, a, n); }     /* the same where a and a 2^n are normal */
->>>>>>> h-qattn
 INLINE vf vf_abs(vf a) { return VF1(vabsq_f32, a); }
 INLINE float32x4_t neon_sign(float32x4_t a, float32x4_t s) {
     return vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(a), vandq_u32(vreinterpretq_u32_f32(s), vdupq_n_u32(0x80000000u))));
@@ -134,7 +127,6 @@ INLINE void vsb_store(void *p, vi a) {
     vst1_s16(q, neon_quad(a.a)), vst1_s16(q + 4, neon_quad(a.b));
     memcpy(p, q, sizeof q);
 }
-<<<<<<< HEAD
 /* The low bytes of VF_N integers; of four times as many, a's first byte, b's, c's, d's, a's second .. */
 INLINE void vi_store_bytes(void *p, vi a) {
     vst1_u8(p, vreinterpret_u8_s8(vmovn_s16(vcombine_s16(vmovn_s32(a.a), vmovn_s32(a.b)))));
@@ -142,15 +134,6 @@ INLINE void vi_store_bytes(void *p, vi a) {
 INLINE int32x4_t neon_mix(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) {
     return vreinterpretq_s32_u32(vsliq_n_u32(vsliq_n_u32(vsliq_n_u32(vreinterpretq_u32_s32(a), vreinterpretq_u32_s32(b), 8),
                                                          vreinterpretq_u32_s32(c), 16), vreinterpretq_u32_s32(d), 24));
-=======
-INLINE void vi_store_bytes(void *p, vi a) {            /* the low bytes; vi_mix: of four in turn */
-    int8_t b[8];
-    vst1_s8(b, vmovn_s16(vcombine_s16(vmovn_s32(a.a), vmovn_s32(a.b))));
-    memcpy(p, b, sizeof b);
-}
-INLINE int32x4_t neon_mix(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) {       /* the lower halves: shift, and insert what is shifted */
-    return vsliq_n_s32(vsliq_n_s32(a, b, 8), vsliq_n_s32(c, d, 8), 16);
->>>>>>> h-qattn
 }
 INLINE vi vi_mix(vi a, vi b, vi c, vi d) { return (vi){ neon_mix(a.a, b.a, c.a, d.a), neon_mix(a.b, b.b, c.b, d.b) }; }
 #undef VF1
