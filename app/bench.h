@@ -21,6 +21,8 @@ typedef struct vlm_row {
     double share;                      /* 0: no limit is known */
     size_t peak_bytes;                 /* resident at most while it ran; of the process so far where the system cannot forget that */
     size_t planned_bytes, before_bytes;        /* what it was expected to take; what the process held before. planned 0: nobody said */
+    double planned_seconds;            /* 0: nobody said */
+    char why[96];                      /* why the plan says so; "": no words */
     char skipped[200];                 /* why it was not measured; "" */
 } vlm_row;
 
@@ -69,6 +71,7 @@ vlm_status vlm_bench_decode(vlm_bench *b);
 vlm_status vlm_bench_load(vlm_bench *b);
 vlm_status vlm_bench_train(vlm_bench *b);
 vlm_status vlm_bench_image(vlm_bench *b);
+vlm_status vlm_bench_growth(vlm_bench *b);
 
 /* The rows that have operations and bytes, as points under the machine's roofs: an SVG at path. */
 vlm_status vlm_roofline_draw(const vlm_bench *b, const char *machine, const char *path);

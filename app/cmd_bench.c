@@ -9,13 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 enum { REPEAT = 7, MOST = 100, LONG_MS = 20000 };      /* repetitions, without and with --repeat; a row ends behind LONG_MS */
 static const double SAMPLE_MS = 5;     /* a sample is no shorter: the clock and a wake-up of threads must not count */
 
 static const struct { const char *name; vlm_status (*run)(vlm_bench *b); } kinds[] = {
     { "gemm", vlm_bench_gemm }, { "attention", vlm_bench_attention }, { "encode", vlm_bench_encode }, { "prefill", vlm_bench_prefill },
-    { "decode", vlm_bench_decode }, { "train", vlm_bench_train }, { "image", vlm_bench_image }, { "load", vlm_bench_load } };
+    { "decode", vlm_bench_decode }, { "train", vlm_bench_train }, { "image", vlm_bench_image }, { "load", vlm_bench_load },
+    { "growth", vlm_bench_growth } };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 /* ---- Which rows ---------------------------------------------------------------------------------------------------- */
@@ -50,6 +54,9 @@ size_t vlm_bench_free_bytes(void) {
     return kb * 1024;
 }
 void vlm_bench_forget_peak(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);                    /* what earlier rows have freed is not this one's */
+#endif
     FILE *f = fopen("/proc/self/clear_refs", "w");
     if (!f) return;
     fputs("5", f);
@@ -136,6 +143,10 @@ vlm_status vlm_bench_row(vlm_bench *b, vlm_row *r) {
         printf("%-62s %s taken, planned %s: %s (5 %% or 16 MB)\n", "", vlm_bytes_text(took, peak),
                vlm_bytes_text((double)r->planned_bytes, median), took - (double)r->planned_bytes <= slack ? "within" : "OVER");
     }
+    if (r->planned_seconds > 0)
+        printf("%-62s planned %.*f %s, %+.0f %%: %s (25 %%)%s%s\n", "", by == 1 ? 2 : 1, r->planned_seconds * by, by == 1e6 ? "us" : by == 1e3 ?
+               "ms" : "s", 100 * (t / r->planned_seconds - 1), fabs(t / r->planned_seconds - 1) <= 0.25 ? "within" : "OUTSIDE",
+               *r->why ? "; " : "", r->why);
     fflush(stdout);
     return VLM_OK;
 }
@@ -217,6 +228,8 @@ static json_t *row_json(const vlm_row *r) {
         json_object_set_new(j, "planned_bytes", json_integer((json_int_t)r->planned_bytes));
         json_object_set_new(j, "taken_bytes", json_integer((json_int_t)(r->peak_bytes - r->before_bytes)));
     }
+    if (r->planned_seconds > 0) json_object_set_new(j, "planned_ms", json_real(r->planned_seconds * 1e3));
+    if (*r->why) json_object_set_new(j, "why", json_string(r->why));
     return j;
 }
 static vlm_status report(const vlm_bench *b, const char *machine) {
@@ -238,7 +251,7 @@ static vlm_status run(vlm_bench *b) {
     bool all = !strcmp(what, "all"), known = all;
     for (int i = 0; i < KINDS; i++) known = known || !strcmp(kinds[i].name, what);
     if (!known)
-        return vlm_usage(what, "is nothing to measure; choose gemm, attention, encode, prefill, decode, train, image, load or all");
+        return vlm_usage(what, "is nothing to measure; choose gemm, attention, encode, prefill, decode, train, image, load, growth or all");
     if (b->a->args > 1 && (all || !strcmp(what, "gemm") || !strcmp(what, "attention")))
         return vlm_usage(b->a->arg[1], "is not needed by bench %s; leave it out", what);
     if (b->a->svg) TRY(vlm_check_ending("--svg", b->a->svg, ".svg"));
