@@ -168,15 +168,17 @@ static void norm(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, act *
                  int64_t rows) {
     ops->rmsnorm_forward(ctx, out, rstd, x, w, c->norm_offset, rows, 1, c->D, c->D, c->eps);
 }
+/* Row r of what attention's sandwich norm reads, if there is one; without a backward only some rows of it are there at a time. */
+static act *y1_of(const vlm_lm_acts *a, const vlm_lm_layer *s, int64_t r, int64_t D) { return a->save && s->y1 ? act_at(s->y1, r * D) : s->y1; }
 /* Row r of a buffer (T, C) of the MLP, of which only some rows are there at a time unless all is kept. */
-static act *row_of(const vlm_lm_acts *a, act *x, int64_t r, int64_t C) { return a->save == VLM_SAVE_ALL ? act_at(x, r * C) : x; }
+static act *row_of(const vlm_lm_acts *a, act *x, int64_t r, int64_t C) { return a->save == VLM_SAVE_ALL && x ? act_at(x, r * C) : x; }
 
 /* out = in + f w', or in + norm(f w') with sandwich norms; n rows from row r on; y: room for what the norm reads. */
 static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, act *out, const act *in, int64_t r, int64_t n,
                        const act *f, const vlm_mat *w, const real *post, real *rstd, act *y, vlm_lm_acts *a) {
     const act *from = act_at(in, r * c->D);
     act *to = out ? act_at(out, r * c->D) : NULL;
-    ops->linear_forward(ctx, post ? y : to, f, w, NULL, post ? NULL : from, n);
+    ops->linear_forward(ctx, post ? y : to, f, w, &(vlm_epilogue){ .res = post ? NULL : from }, n);
     if (!post) return;
     norm(ctx, ops, c, a->norm, rstd ? act_at(rstd, r) : NULL, y, post, n);
     if (out) ops->add_forward(ctx, to, from, a->norm, n * c->D);
@@ -202,7 +204,7 @@ static void attend(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l,
     int64_t T = k->T, Q = c->H * c->Dh, K = c->G * c->Dh, S = Q + 2 * K, D = c->D, window = c->sliding[l] ? c->window : 0;
     int local = c->sliding[l];
     norm(ctx, ops, c, a->t, s->rstd1, s->in, b->norm1, T);
-    ops->linear_forward(ctx, s->raw, a->t, &b->qkv, NULL, NULL, T);
+    ops->linear_forward(ctx, s->raw, a->t, &b->qkv, NULL, T);
     if (c->qk_norm) {
         ops->rmsnorm_forward(ctx, s->qkv, s->rstd_q, s->raw, b->q_norm, c->norm_offset, T, c->H, c->Dh, S, c->eps);
         ops->rmsnorm_forward(ctx, act_at(s->qkv, Q), s->rstd_k, act_at(s->raw, Q), b->k_norm, c->norm_offset, T, c->G, c->Dh, S, c->eps);
@@ -224,7 +226,7 @@ static void attend(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l,
     for (int64_t r = 0, n; r < T; r += n) {
         n = T - r < PART_ROWS ? T - r : PART_ROWS;
         add_branch(ctx, ops, c, s->mid, s->in, r, n, act_at(s->att, r * Q), &b->out, b->post_attn, s->rstd_y1,
-                   a->save ? act_at(s->y1, r * D) : s->y1, a);
+                   y1_of(a, s, r, D), a);
     }
 }
 /* n rows of out = mid + the MLP's branch, from r on; t is there. Without out: all that the backward reads, and no more. */
@@ -232,7 +234,7 @@ static void feed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, const
                  int64_t r, int64_t n, vlm_lm_acts *a) {
     int64_t D = c->D, F = c->F;
     act *up = row_of(a, s->up, r, 2 * F);
-    ops->linear_forward(ctx, up, act_at(a->t, r * D), &b->up, NULL, NULL, n);
+    ops->linear_forward(ctx, up, act_at(a->t, r * D), &b->up, NULL, n);
     if (!out && !b->post_ffn) return;
     ops->activation_forward(ctx, a->f, up, act_at(up, F), c->act, n, F, 2 * F);
     add_branch(ctx, ops, c, out, s->mid, r, n, a->f, &b->down, b->post_ffn, s->rstd_y2, row_of(a, s->y2, r, D), a);
@@ -311,7 +313,7 @@ static void block_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, in
     /* mid = in + [norm](att out') */
     for (int64_t r = 0, n; r < T; r += n) {
         n = T - r < PART_ROWS ? T - r : PART_ROWS;
-        const act *dy = branch_backward(ctx, ops, c, dx, act_at(s->y1, r * D), b->post_attn, v->post_attn, s->rstd_y1, r, n, a);
+        const act *dy = branch_backward(ctx, ops, c, dx, y1_of(a, s, r, D), b->post_attn, v->post_attn, s->rstd_y1, r, n, a);
         weight(ctx, ops, g ? &g->out : NULL, dy, act_at(s->att, r * Q), n);
         ops->linear_backward_input(ctx, act_at(a->datt, r * Q), dy, &b->out, NULL, n);
     }
@@ -342,7 +344,7 @@ void vlm_lm_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vl
 }
 
 void vlm_lm_logits(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, act *logits, const act *h, int64_t rows) {
-    ops->linear_forward(ctx, logits, h, m->cfg.tied ? &m->embed : &m->head, NULL, NULL, rows);
+    ops->linear_forward(ctx, logits, h, m->cfg.tied ? &m->embed : &m->head, NULL, rows);
 }
 
 /* Keys that `tokens` rows behind `past` others see, each at most `most`. */

@@ -72,10 +72,9 @@ static bool keeps_attention(int64_t l) { return l % 2 == 0; }
 static void take_layer(vlm_arena *dev, const vlm_vit_config *c, int64_t rows, vlm_save save, vlm_vit_layer *s) {
     int64_t D = c->D, part = rows > PART_ROWS ? PART_ROWS : rows, all = save == VLM_SAVE_ALL ? rows : part;
     size_t mark = vlm_arena_mark(dev);
-    VLM_TAKE(dev, s->qkv, rows, 3 * D);                        /* attention; then, over it, what the branches' ends need */
+    VLM_TAKE(dev, s->qkv, rows, 3 * D);                        /* attention; then, over it, the hidden layer */
     if (!save) vlm_arena_rewind(dev, mark);
-    if (c->layerscale) VLM_TAKE(dev, s->y1, save ? rows : part, D);
-    s->y2 = s->y1;
+    if (c->layerscale && save) VLM_TAKE(dev, s->y1, rows, D);
     if (c->layerscale && save) VLM_TAKE(dev, s->y2, all, D);
     VLM_TAKE(dev, s->up, all, c->gated ? 2 * c->F : c->F);
     if (!save) return;
@@ -182,7 +181,7 @@ static void embed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, vlm_grid g
     ops->upload(ctx, a->pixels, pixels, (size_t)(N * 3 * c->P * c->P) * sizeof(float));
     ops->patches_forward(ctx, a->patches, a->pixels, g.h, g.w, c->P);
     if (c->pos_h) ops->posresize_forward(ctx, a->pos, act_at(v->pos, c->pos_cls * D), g.h, g.w, c->pos_h, c->pos_w, D, c->pos_antialias);
-    ops->linear_forward(ctx, patches, a->patches, &v->patch, v->patch_b, c->pos_h ? a->pos : NULL, N);
+    ops->linear_forward(ctx, patches, a->patches, &v->patch, &(vlm_epilogue){ .b = v->patch_b, .res = c->pos_h ? a->pos : NULL }, N);
     if (c->cls && c->pos_cls) ops->add_forward(ctx, x, v->cls, v->pos, D);
     else if (c->cls) ops->copy_forward(ctx, x, D, v->cls, D, 1, D);
     if (c->R) ops->copy_forward(ctx, act_at(x, c->cls * D), D, v->registers, D, c->R, D);
@@ -191,13 +190,14 @@ static void embed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, vlm_grid g
 static float vit_scale(const vlm_vit_config *c) { return (float)(1 / sqrt((double)(c->D / c->H))); }
 
 /* Row r of a buffer (rows, C) of the MLP, of which only some rows are there at a time unless all is kept. */
-static act *row_of(const vlm_vit_acts *a, act *x, int64_t r, int64_t C) { return a->save == VLM_SAVE_ALL ? act_at(x, r * C) : x; }
+static act *row_of(const vlm_vit_acts *a, act *x, int64_t r, int64_t C) { return a->save == VLM_SAVE_ALL && x ? act_at(x, r * C) : x; }
 
-/* out = in + s * (b + f w'), n rows; y: room for what s multiplies. Without LayerScale: out = in + b + f w'. */
+/* out = in + s * (b + f w'), n rows. Without LayerScale: out = in + b + f w'. y: if not NULL, what s multiplies is kept there. */
 static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, act *out, const act *in, const act *f, const vlm_mat *w, const real *b,
                        const real *s, act *y, int64_t n) {
-    ops->linear_forward(ctx, s ? y : out, f, w, b, s ? NULL : in, n);
-    if (s && out) ops->layerscale_forward(ctx, out, in, y, s, n, w->rows);
+    if (!s || !y) { ops->linear_forward(ctx, out, f, w, &(vlm_epilogue){ .b = b, .scale = s, .res = in }, n); return; }
+    ops->linear_forward(ctx, y, f, w, &(vlm_epilogue){ .b = b }, n);
+    if (out) ops->layerscale_forward(ctx, out, in, y, s, n, w->rows);
 }
 
 /* mid = in + attention's branch, and what is kept of it. known: s->att and s->lse are. */
@@ -205,7 +205,7 @@ static void attend(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, co
                    vlm_vit_acts *a) {
     int64_t D = c->D, Dh = D / c->H, N = a->rows;
     ops->layernorm_forward(ctx, a->h, s->mean1, s->rstd1, s->in, b->ln1_w, b->ln1_b, N, D, c->eps);
-    ops->linear_forward(ctx, s->qkv, a->h, &b->qkv, b->qkv_b, NULL, N);
+    ops->linear_forward(ctx, s->qkv, a->h, &b->qkv, &(vlm_epilogue){ .b = b->qkv_b }, N);
     if (c->rope_theta > 0) ops->rope_forward(ctx, s->qkv, s->qkv, a->cos, a->sin, N, 2 * c->H, Dh, 3 * D);
     for (int64_t i = 0; i < a->n; i++) {
         const act *qkv = act_at(s->qkv, a->spans[i].row * 3 * D);
@@ -213,20 +213,17 @@ static void attend(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, co
     }
     if (!known)
         ops->attention_forward(ctx, s->att, s->lse, s->qkv, a->spans, a->n, c->H, c->H, Dh, 3 * D, 3 * D, 0, 0, vit_scale(c));
-    for (int64_t r = 0, n; r < N; r += n) {
-        n = N - r < PART_ROWS ? N - r : PART_ROWS;
-        add_branch(ctx, ops, act_at(s->mid, r * D), act_at(s->in, r * D), act_at(s->att, r * D), &b->out, b->out_b, b->ls1,
-                   a->save ? act_at(s->y1, r * D) : s->y1, n);
-    }
+    add_branch(ctx, ops, s->mid, s->in, s->att, &b->out, b->out_b, b->ls1, s->y1, N);
 }
 /* n rows of out = mid + the MLP's branch, from r on; h is there. Without out: all that the backward reads, and no more. */
 static void feed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, const vlm_vit_block *b, const vlm_vit_layer *s, act *out,
                  int64_t r, int64_t n, vlm_vit_acts *a) {
     int64_t D = c->D, F = c->F, U = c->gated ? 2 * F : F;
     act *up = row_of(a, s->up, r, U);
-    ops->linear_forward(ctx, up, act_at(a->h, r * D), &b->up, b->up_b, NULL, n);
+    bool fused = !a->save && !c->gated;                        /* then f is up */
+    ops->linear_forward(ctx, up, act_at(a->h, r * D), &b->up, &(vlm_epilogue){ .b = b->up_b, .f = fused ? c->act : VLM_IDENTITY }, n);
     if (!out && !b->ls2) return;
-    ops->activation_forward(ctx, a->f, up, c->gated ? act_at(up, F) : NULL, c->act, n, F, U);
+    if (!fused) ops->activation_forward(ctx, a->f, up, c->gated ? act_at(up, F) : NULL, c->act, n, F, U);
     add_branch(ctx, ops, out ? act_at(out, r * D) : NULL, act_at(s->mid, r * D), a->f, &b->down, b->down_b, b->ls2,
                row_of(a, s->y2, r, D), n);
 }

@@ -20,7 +20,7 @@ typedef struct vlm_vit_layer {
     act *in, *mid;                                     /* (rows,D): the stream before the block, between its branches */
     act *qkv, *att;                                    /* (rows,3D) after RoPE, (rows,D). Where only the stream is kept blocks share all
                                                           but in, and every other one has an att and lse of its own */
-    act *y1, *y2;                                      /* (rows,D): what LayerScale multiplies */
+    act *y1, *y2;                                      /* (rows,D): what LayerScale multiplies; NULL without a backward */
     act *up;                                           /* (rows, F or 2F): before the activation. Unless all is kept it and y2 hold
                                                           PART_ROWS of them */
     real *mean1, *rstd1, *mean2, *rstd2, *lse;         /* (rows), lse (rows,H); NULL without a backward */
