@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "data/picture.h"
 #include "infer/new.h"
-#include "train/trainer.h"
+#include "train/forecast.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -76,6 +76,38 @@ done:
     else *out = path;
     return status;
 }
+/* Seconds of an update, as vlm plan --data --time says. */
+static vlm_status foresee(vlm_bench *b, const vlm_train_options *options, double *seconds, char why[96]) {
+    vlm_train_options o = *options;
+    vlm_model *m = NULL;
+    vlm_run_data d = { 0 };
+    vlm_plan p;
+    vlm_limits now;
+    vlm_status status = VLM_OK;
+    *seconds = 0;
+    TRY(vlm_limits_measure(b->ctx, b->cpu, (size_t)1 << (b->quick ? 22 : 28), &now));
+    if (!(now.fma > 0 && now.read > 0)) return VLM_OK;
+    TRY(vlm_train_check(&o));
+    TRY(vlm_model_open_as(o.model, &o.open, VLM_OPEN_STRUCTURE | VLM_OPEN_F32, &m));
+    TRY_DONE(vlm_train_check_model(&o, m));
+    TRY_DONE(vlm_run_data_open(&d, &o, m));
+    TRY_DONE(vlm_run_data_scan(&d, &o, b->threads, false, NULL, NULL));
+    TRY_DONE(vlm_plan_make(&o, m, &d, b->threads, &p));
+    vlm_forecast f = vlm_forecast_make(&p, &o, m, &now);
+    *seconds = f.update;
+    snprintf(why, 96, "attention %.0f %%, optimiser %.0f %%", 100 * f.batch.attention / f.update, 100 * f.optimizer / f.update);
+done:
+    vlm_run_data_close(&d);
+    vlm_model_close(m);
+    return status;
+}
+static vlm_train_options options_of(const vlm_bench *b, const char *model, const char *const *data, const char *folder, bool recompute, int steps) {
+    vlm_train_options o = vlm_train_defaults();
+    o.model = model, o.run = folder, o.data = data, o.datas = 1, o.threads = b->threads, o.open.isa = b->a->isa;
+    o.batch_samples = SAMPLES, o.steps = (steps < STEPS ? steps : STEPS) + 1, o.recompute = recompute, o.no_shuffle = true;
+    o.save_every = o.eval_every = 0;
+    return o;
+}
 /* Trains in a child: its peak is this run's alone, and it ends without a checkpoint. */
 static vlm_status train(vlm_bench *b, const char *model, const char *data, const char *folder, bool recompute, result *out) {
     int fd[2], steps = b->a->repeat ? (int)b->a->repeat : b->quick ? 1 : 3;
@@ -85,12 +117,9 @@ static vlm_status train(vlm_bench *b, const char *model, const char *data, const
     pid_t child = fork();
     if (child < 0) { close(fd[0]), close(fd[1]); return vlm_fail_errno("bench", "start a process for"); }
     if (!child) {
-        run k = { .o = vlm_train_defaults(), .fd = fd[1] };
+        run k = { .o = options_of(b, model, datas, folder, recompute, steps), .fd = fd[1] };
         vlm_bench_forget_peak();
         size_t before = vlm_bench_peak();
-        k.o.model = model, k.o.run = folder, k.o.data = datas, k.o.datas = 1, k.o.threads = b->threads, k.o.open.isa = b->a->isa;
-        k.o.batch_samples = SAMPLES, k.o.steps = (steps < STEPS ? steps : STEPS) + 1, k.o.recompute = recompute, k.o.no_shuffle = true;
-        k.o.save_every = k.o.eval_every = 0;
         k.r.before_bytes = before;
         vlm_train(&k.o, &(vlm_train_hooks){ .user = &k, .start = on_start, .update = on_update });
         snprintf(k.r.where, sizeof k.r.where, "%s", vlm_error_where());
@@ -124,8 +153,8 @@ vlm_status vlm_bench_train(vlm_bench *b) {
     if (b->a->args > 1) model = strdup(b->a->arg[1]);
     else TRY_DONE(vlm_bench_path(b, "whole", &model));
     if (!model) { status = vlm_fail_memory("bench train", 64); goto done; }
-    vlm_new_options o = { .preset = b->quick ? "tiny" : "dinov3splus-smollm2-135m", .out = model, .dtype = "f32", .seed = 1 };
-    if (b->a->args < 2) TRY_DONE(vlm_new(&o));
+    vlm_new_options n = { .preset = b->quick ? "tiny" : "dinov3splus-smollm2-135m", .out = model, .dtype = "f32", .seed = 1 };
+    if (b->a->args < 2) TRY_DONE(vlm_new(&n));
     for (int i = 0; i < 2; i++) {
         TRY_DONE(write_data(&batches[i], b->quick, folder, &data));
         for (int re = 0; re < 2; re++) {
@@ -136,7 +165,9 @@ vlm_status vlm_bench_train(vlm_bench *b) {
             snprintf(name, sizeof name, "run-%s-%d", batches[i].name, re);
             char *to = vlm_join(folder, name);
             if (!to) { status = vlm_fail_memory(folder, 64); goto done; }
-            status = train(b, model, data, to, re, &got);
+            vlm_train_options o = options_of(b, model, (const char *const *)&data, to, re, 1);
+            status = foresee(b, &o, &r->planned_seconds, r->why);
+            if (!status) status = train(b, model, data, to, re, &got);
             free(to);
             if (status) goto done;
             r->repetitions = got.n;
