@@ -58,7 +58,7 @@ static vlm_status foresee(const growth *g, const vlm_seen *seen, vlm_row *r) {
     size_t images = 0;
     TRY(vlm_limits_measure(g->b->ctx, g->b->cpu, g->b->quick ? 1 << 22 : YARDSTICK, &now));  /* for neighbours come and go */
     for (int64_t i = 0; i < p->images; i++) vlm_seconds_add(&s, vlm_cost_encode(net, &now, &seen->plan.patches, 1), 1);
-    if (p->answer) vlm_seconds_add(&s, vlm_cost_token(net, &now, g->from), ANSWER);
+    if (p->answer) vlm_seconds_add(&s, vlm_cost_token(net, &now, g->from, VLM_F32), ANSWER);
     else if (p->text) vlm_seconds_add(&s, vlm_cost_prefill(net, &now, g->tokens, 0), 1);
     vlm_seen *all = calloc((size_t)p->images + 1, sizeof *all);
     if (!all) return vlm_fail_memory(r->name, sizeof *all);
@@ -67,7 +67,7 @@ static vlm_status foresee(const growth *g, const vlm_seen *seen, vlm_row *r) {
     free(all);
     TRY(status);
     r->planned_bytes = net->bytes + images + (size_t)g->b->threads * VLM_SCRATCH_BYTES +
-                       (p->text ? vlm_session_bytes(g->m, g->tokens + (p->answer ? ANSWER : 0)) : 0);
+                       (p->text ? vlm_session_bytes(g->m, g->tokens + (p->answer ? ANSWER : 0), VLM_F32) : 0);
     r->before_bytes = g->b->before_bytes;
     r->planned_seconds = vlm_seconds_sum(s);
     double share = r->planned_seconds > 0 ? 100 * s.attention / r->planned_seconds : 0;

@@ -36,13 +36,13 @@ const char *vlm_duration(double seconds, char out[32]) {
 
 /* ---- Images and a prompt ---- */
 
-void vlm_stages(const vlm_args *a, const vlm_model *m, int64_t images, int64_t tokens, vlm_seconds encode, const vlm_limits *limits,
+void vlm_stages(const vlm_args *a, const vlm_model *m, int64_t images, int64_t tokens, vlm_seconds encode, vlm_dtype kv_type, const vlm_limits *limits,
                 vlm_stage out[VLM_STAGES]) {
     int64_t prompt = (m->net->language ? tokens : 0) + a->text_tokens;
     out[0] = (vlm_stage){ "encoding", "encode", "grows with the square of an image's area", (double)images, encode };
     out[1] = (vlm_stage){ "prompt", "prefill", "grows with the square of the prompt", (double)prompt,
                       vlm_cost_prefill(m->net, limits, prompt, 0) };
-    out[2] = (vlm_stage){ "answer", "token", "grows with the context", 1, vlm_cost_token(m->net, limits, prompt) };
+    out[2] = (vlm_stage){ "answer", "token", "grows with the context", 1, vlm_cost_token(m->net, limits, prompt, kv_type) };
 }
 json_t *vlm_stages_json(const vlm_args *a, const vlm_limits *limits, const vlm_stage *s) {
     json_t *j = vlm_limits_json(limits, a);

@@ -18,7 +18,7 @@ typedef struct vlm_stage {
 } vlm_stage;
 enum { VLM_STAGES = 3 };
 /* `images` pictures that make so many tokens; encode: what they cost. */
-void    vlm_stages(const vlm_args *a, const vlm_model *m, int64_t images, int64_t tokens, vlm_seconds encode, const vlm_limits *limits,
+void    vlm_stages(const vlm_args *a, const vlm_model *m, int64_t images, int64_t tokens, vlm_seconds encode, vlm_dtype kv_type, const vlm_limits *limits,
                    vlm_stage out[VLM_STAGES]);
 json_t *vlm_stages_json(const vlm_args *a, const vlm_limits *limits, const vlm_stage *s);
 void    vlm_stages_print(const vlm_args *a, const vlm_limits *limits, const vlm_stage *s);

@@ -100,12 +100,12 @@ vlm_seconds vlm_cost_prefill(const vlm_net *net, const vlm_limits *m, int64_t to
     vlm_seconds_add(&s, vlm_cost_head(net, m, 1), 1);
     return s;
 }
-vlm_seconds vlm_cost_token(const vlm_net *net, const vlm_limits *m, int64_t past) {
+vlm_seconds vlm_cost_token(const vlm_net *net, const vlm_limits *m, int64_t past, vlm_dtype kv_type) {
     const vlm_lm_config *c = &net->lm.cfg;
     if (!net->language) return (vlm_seconds){ 0 };
     vlm_seconds s = vlm_cost_blocks(net, m, 1, 0), head = vlm_cost_head(net, m, 1);
     double keys = attention_flop(c, 1, past) / (4 * (double)(c->H * c->Dh));           /* of all layers */
-    s.attention = keys * (double)(2 * c->G * c->Dh) * sizeof(float) / (m->read * ATTENTION_READ);
+    s.attention = 2 * (double)vlm_kv_bytes(kv_type, (int64_t)keys, c->G, c->Dh) / (m->read * ATTENTION_READ);
     vlm_seconds_add(&s, head, 1);
     return s;
 }

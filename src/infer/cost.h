@@ -24,7 +24,7 @@ double vlm_blocks_linear_flop(const vlm_lm_config *c, double rows);
 vlm_seconds vlm_cost_encode(const vlm_net *net, const vlm_limits *m, const vlm_grid *grid, int64_t n);
 /* A prompt of so many tokens behind `past`, in chunks, and the logits of its last; and one token behind `past`. Nothing without a decoder. */
 vlm_seconds vlm_cost_prefill(const vlm_net *net, const vlm_limits *m, int64_t tokens, int64_t past);
-vlm_seconds vlm_cost_token(const vlm_net *net, const vlm_limits *m, int64_t past);
+vlm_seconds vlm_cost_token(const vlm_net *net, const vlm_limits *m, int64_t past, vlm_dtype kv_type);
 
 /* A backward costs so many times its forward: of linear layers, attention and the rest. weights: gradients of the part's own parameters too. */
 vlm_seconds vlm_cost_backward(vlm_seconds forward, bool weights);
