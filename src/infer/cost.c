@@ -1,17 +1,18 @@
 #include "infer/cost.h"
 #include "infer/session.h"
+#include <math.h>
 
-/* Shares of the machine's limits, measured with bench/growth and vlm bench on two machines' worth of instruction sets; the reason beside each.
-   All tuning of predictions is here. */
+/* Shares of the machine's limits that the ops reach: vlm bench growth and vlm bench train set them beside what is measured. The reason stands
+   beside each; all tuning of predictions is here. */
 static const struct { double rows, share; } linear_shares[] = {        /* of FMA, by rows: */
-    { 256, 0.90 },                     /* tiles full, panels of weights used many times; packing of x and the ends of tiles take the rest */
-    { 64, 0.80 },                      /* the last tile is part empty, panels are used a few times */
+    { 256, 0.85 },                     /* tiles full, panels of weights used many times; packing of x and the ends of tiles take the rest */
+    { 64, 0.72 },                      /* the last tile is part empty, panels are used a few times */
     { 12, 0.60 },
     { 0, 0.35 } };                     /* less than one tile: chains too few to fill the units; reading decides anyway */
 static const double
-    ATTENTION = 0.66,                  /* of FMA: two products of 64 wide heads, and the exponentials between them */
-    CAUSAL = 0.55,                     /* the same where half of the blocks on the diagonal is thrown away */
-    ATTENTION_READ = 0.60,             /* of reading: one row goes along a cache, in pieces of a head */
+    ATTENTION = 0.68,                  /* of FMA: two products of 64 wide heads, and the exponentials between them */
+    CAUSAL = 0.62,                     /* the same where half of the blocks on the diagonal is thrown away */
+    ATTENTION_READ = 0.80,             /* of reading: one row goes along a cache, in pieces of a head */
     WEIGHTS_READ = 0.95,               /* of reading: weights of one token, between small ops that do not read */
     BACK_LINEAR = 1.02,                /* of a forward: either gradient is the same product, with weights turned or rows gathered */
     BACK_ATTENTION = 2.5,              /* five products for two */
@@ -24,12 +25,13 @@ void vlm_seconds_add(vlm_seconds *sum, vlm_seconds s, double times) {
     sum->linear += times * s.linear, sum->attention += times * s.attention, sum->rest += times * s.rest;
 }
 
-/* Multiply-adds and reading of the weights one after the other: with many rows the second is nothing, with few the first. */
+/* Multiply-adds, or the weights on their way from memory: whichever takes longer hides the other. */
 static double linear(const vlm_limits *m, const vlm_mat *w, double rows) {
     int i = 0;
     while (rows < linear_shares[i].rows) i++;
     double peak = vlm_dtype_quantized(w->dtype) && m->dot > 0 ? m->dot / 2 : m->fma;
-    return 2 * rows * (double)w->rows * (double)w->cols / (peak * linear_shares[i].share) + (double)vlm_mat_bytes(w) / (m->read * WEIGHTS_READ);
+    return fmax(2 * rows * (double)w->rows * (double)w->cols / (peak * linear_shares[i].share),
+                (double)vlm_mat_bytes(w) / (m->read * WEIGHTS_READ));
 }
 
 double vlm_vision_linear_flop(const vlm_vit_config *c, double rows, double patches) {
