@@ -57,14 +57,14 @@ static vlm_status decode(void *arg) {
 }
 static vlm_status resize(void *arg) {
     photo *p = arg;
-    vlm_resize(p->b->ctx, p->small, p->picture.rgb, p->picture.h, p->picture.w, p->plan.H, p->plan.W, p->rule.filter, p->work);
+    vlm_resize(p->b->ctx, &p->b->ops, p->small, p->picture.rgb, p->picture.h, p->picture.w, p->plan.H, p->plan.W, p->rule.filter, p->work);
     return VLM_OK;
 }
 static vlm_status patches(void *arg) {
     photo *p = arg;
     vlm_bitmap b;
     TRY(vlm_image_decode(p->file, p->bytes, "photograph", NULL, &b));
-    vlm_process(p->b->ctx, &p->rule, &p->plan, b.rgb, NULL, p->pixels, p->work);
+    vlm_process(p->b->ctx, &p->b->ops, &p->rule, &p->plan, b.rgb, NULL, p->pixels, p->work);
     vlm_bitmap_close(&b);
     return VLM_OK;
 }

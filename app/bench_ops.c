@@ -57,7 +57,7 @@ static vlm_status multiply(void *arg) {
     vlm_mat w = p->w;
     float *x = p->x + (size_t)p->at * p->x_len, *out = p->out + (size_t)p->at * p->out_len;
     w.data = (char *)w.data + (size_t)p->at * (size_t)vlm_mat_bytes(&w);
-    if (p->pass == FORWARD) o->linear_forward(p->b->ctx, out, x, &w, NULL, NULL, p->R);
+    if (p->pass == FORWARD) o->linear_forward(p->b->ctx, out, x, &w, NULL, p->R);
     else if (p->pass == TO_INPUT) o->linear_backward_input(p->b->ctx, x, out, &w, NULL, p->R);
     else o->linear_backward_weight(p->b->ctx, &w, NULL, out, x, p->R);
     p->at = (p->at + 1) % p->copies;

@@ -66,6 +66,10 @@ static void next_turn(struct vlm_team *t) {
 }
 
 void vlm_parallel(vlm_ctx *ctx, int64_t n, int64_t grain, vlm_part *fn, void *arg) {
+    if (!ctx) {
+        if (n > 0) fn(arg, 0, n, NULL);
+        return;
+    }
     struct vlm_team *t = ctx->team;
     int64_t parts = ctx->eager || grain < 1 ? n : n / grain;
     if (parts > ctx->threads) parts = ctx->threads;

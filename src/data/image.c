@@ -1,5 +1,6 @@
 #include "data/image.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "data/codec.h"
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +81,7 @@ vlm_status vlm_image_check(const vlm_image_info *info, const char *where, const 
 /* Each orientation reads the stored picture from a corner, along two steps: one for x, one for y of the upright picture. In blocks,
    so that a quarter turn does not walk down whole columns. */
 static void turn(uint8_t *dst, const uint8_t *src, const vlm_image_info *info) {
-    enum { BLOCK = 32 };
+    enum { BLOCK = 64 };
     int64_t w = info->stored_w, h = info->stored_h, right = 3, down = 3 * w, corner = 0;
     int o = info->orientation;
     bool from_right = o == 2 || o == 3 || o == 7 || o == 8, from_below = o == 3 || o == 4 || o == 6 || o == 7;
@@ -101,7 +102,7 @@ vlm_status vlm_image_decode(const void *data, size_t n, const char *where, const
     TRY(probe(c, data, n, where, &info));
     TRY(vlm_image_check(&info, where, limits));
     size_t bytes = (size_t)(info.w * info.h * 3);
-    uint8_t *stored = malloc(bytes), *upright = info.orientation == 1 ? stored : malloc(bytes);
+    uint8_t *stored = vlm_alloc(bytes), *upright = info.orientation == 1 ? stored : vlm_alloc(bytes);
     vlm_status status = VLM_OK;
     if (!stored || !upright) status = vlm_fail_memory(where, bytes);
     else status = c->decode(data, n, where, &info, stored);

@@ -50,8 +50,8 @@ vlm_status vlm_image_plan_make(const vlm_image_rule *rule, int64_t w, int64_t h,
 size_t vlm_process_bytes(const vlm_image_rule *rule, const vlm_image_plan *plan);
 /* u8: (H,W,3) out, NULL if not wanted. pixels: (n,3,tile_h,tile_w) out, NULL if not wanted: global tile first, then tiles row by row.
    rgb is the plan's picture, (h,w,3). work: 64-byte aligned. ctx as in resize.h. Allocates nothing, cannot fail. */
-void vlm_process(vlm_ctx *ctx, const vlm_image_rule *rule, const vlm_image_plan *plan, const uint8_t *rgb, uint8_t *u8, float *pixels,
-                 void *work);
+void vlm_process(vlm_ctx *ctx, const vlm_ops *ops, const vlm_image_rule *rule, const vlm_image_plan *plan, const uint8_t *rgb, uint8_t *u8,
+                 float *pixels, void *work);
 /* Where a tile's side is no multiple of the patch P, the encoder's convolution leaves the rest out: to (n, 3, Hp·P, Wp·P) = from without
    it. to may be from. */
 void vlm_process_crop(const vlm_image_plan *plan, int64_t P, const float *from, float *to);

@@ -1,6 +1,7 @@
 /* Images to features. All images of a call go through the encoder in groups of about GROUP_ROWS rows: small ones together,
    large ones alone; what an image gets does not depend on that. */
 #include "base/log.h"
+#include "base/memory.h"
 #include "infer/session.h"
 #include <stdlib.h>
 #include <string.h>
@@ -150,12 +151,12 @@ static vlm_status process(vlm_session *s, const vlm_image *image, int keep, vlm_
     const vlm_model *m = s->m;
     const vlm_image_plan *p = &seen->plan;
     size_t work_bytes = vlm_process_bytes(&m->rule, p), u8_bytes = (size_t)(p->H * p->W * 3), px = pixel_len(p) * sizeof(float);
-    void *work = work_bytes < SIZE_MAX - 64 ? aligned_alloc(64, (work_bytes + 64) & ~(size_t)63) : NULL;
+    void *work = vlm_alloc(work_bytes);
     vlm_status status = VLM_OK;
-    *pixels = malloc(px);
+    *pixels = vlm_alloc(px);
     if (keep & VLM_KEEP_PIXELS) seen->u8 = malloc(u8_bytes);
     if (!work || !*pixels || ((keep & VLM_KEEP_PIXELS) && !seen->u8)) status = vlm_fail_memory("the image", work_bytes + px + u8_bytes);
-    else vlm_process(s->ctx, &m->rule, p, image->b.rgb, seen->u8, *pixels, work);
+    else vlm_process(s->ctx, &m->net->ops, &m->rule, p, image->b.rgb, seen->u8, *pixels, work);
     free(work);
     return status;
 }

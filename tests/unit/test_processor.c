@@ -166,6 +166,8 @@ static void pixels(void **state) {
     vlm_image_rule rules[] = { rule_of(VLM_RULE_DYNAMIC, 16, 2, 32, 128), rule_of(VLM_RULE_TILES, 16, 2, 32, 96),
                                rule_of(VLM_RULE_FIXED, 8, 1, 40, 0) };
     vlm_ctx *ctx = vlm_ctx_open(3, 0);
+    vlm_ops ops;
+    vlm_ops_init(&ops, vlm_cpu_flags());
     assert_non_null(ctx);
     ctx->eager = true;
     rules[1].global_tile = true;
@@ -181,10 +183,10 @@ static void pixels(void **state) {
         void *work = bytes_of(vlm_process_bytes(r, &p)), *rework = bytes_of(vlm_resize_bytes(70, 90, p.H, p.W, r->filter)),
              *whole = bytes_of(vlm_resize_float_bytes(p.H, p.W, p.tile_h, p.tile_w));
         assert_true(u8 && plain && a && b && global);
-        vlm_process(NULL, r, &p, rgb, u8, a, work);
-        vlm_process(ctx, r, &p, rgb, NULL, b, work);
+        vlm_process(NULL, &ops, r, &p, rgb, u8, a, work);
+        vlm_process(ctx, &ops, r, &p, rgb, NULL, b, work);
         assert_memory_equal(a, b, n);
-        vlm_resize(NULL, plain, rgb, 70, 90, p.H, p.W, r->filter, rework);
+        vlm_resize(NULL, &ops, plain, rgb, 70, 90, p.H, p.W, r->filter, rework);
         assert_memory_equal(u8, plain, u8n);
         vlm_resize_float(NULL, global, u8, p.H, p.W, p.tile_h, p.tile_w, whole);
         int64_t first = p.n - p.rows * p.cols, size = p.tile_h * p.tile_w;
