@@ -1,5 +1,5 @@
-"""One peer at one piece of work, in a process of its own: prepares, warms up, says `ready`; then for each line `N` on standard input does the
-work N times and answers with a line of JSON: {"seconds": [...], "peak_bytes": ...}. Ends with its input.
+"""One peer at one piece of work, in a process of its own: prepares and says {"ready": true}; for a first line warms up, tries its settings and
+says {"settings": ...}; then for each line `N` on standard input does the work N times and answers with a line of JSON: {"seconds": [...], "peak_bytes": ...}. Ends with its input.
 
 usage: worker.py '{"peer": "openvino", "mode": "f32", "work": "encode", "model": "dinov3-s", "h": 512, "w": 512, "threads": 2, "folder": "..."}'
 """
@@ -165,18 +165,25 @@ def llama():
         work(ctx)
         return time.perf_counter() - start
 
-    work, choices = (prefill, [(512, 1), (512, 0), (256, 1), (128, 1)]) if JOB["work"] == "prefill" else (decode, [(512, 1), (512, 0)])
-    tried = []
-    for ubatch, flash in choices:
-        ctx = context(ubatch, flash)
-        if JOB["work"] == "decode":
-            feed(ctx, range(PROMPT))
-        tried.append((timed(work, ctx), f"ubatch {ubatch}, flash attention {'on' if flash else 'off'}", ctx))
-    tried.sort(key=lambda t: t[0])
-    for _, _, ctx in tried[1:]:
-        lc.llama_free(ctx)
-    JOB["settings"] = tried[0][1]
-    return lambda: work(tried[0][2])
+    work, choices = (prefill, [(512, 1), (512, 0), (128, 1)]) if JOB["work"] == "prefill" else (decode, [(512, 1), (512, 0)])
+    chosen = []
+
+    def once():
+        if not chosen:
+            tried = []
+            for ubatch, flash in choices:
+                ctx = context(ubatch, flash)
+                if JOB["work"] == "decode":
+                    feed(ctx, range(PROMPT))
+                tried.append((timed(work, ctx), f"ubatch {ubatch}, flash attention {'on' if flash else 'off'}", ctx))
+            tried.sort(key=lambda t: t[0])
+            for _, _, ctx in tried[1:]:
+                lc.llama_free(ctx)
+            JOB["settings"] = tried[0][1]
+            chosen.append(tried[0][2])
+        work(chosen[0])
+
+    return once
 
 
 def train_torch():
@@ -210,8 +217,13 @@ def main():
     os.dup2(2, 1)    # what libraries print is no answer
     with contextlib.redirect_stdout(sys.stderr):
         once = WORK[JOB["work"], JOB["peer"]]()
+        if JOB["mode"] == "compiled":
+            once()
+    print(json.dumps({"ready": True}), file=answers, flush=True)
+    sys.stdin.readline()
+    with contextlib.redirect_stdout(sys.stderr):
         once()
-    print(json.dumps({"ready": True, "settings": JOB.get("settings", "")}), file=answers, flush=True)
+    print(json.dumps({"settings": JOB.get("settings", "")}), file=answers, flush=True)
     for line in sys.stdin:
         seconds = []
         for _ in range(int(line)):
