@@ -27,6 +27,7 @@ typedef float act, real;
 typedef enum vlm_dtype { VLM_F32, VLM_F16, VLM_BF16, VLM_F64, VLM_I8, VLM_G8, VLM_G4 } vlm_dtype;     /* F64: the oracle only */
 typedef enum vlm_layout { VLM_ROWS, VLM_PANELS } vlm_layout;
 enum { VLM_PANEL = 32, VLM_QGROUP = 32 };              /* outputs in a panel, inputs under one scale of G8 and G4 */
+enum { VLM_QUANT_COLS = 1 << 17 };     /* most cols of I8, G8 and G4, whose sums are to fit 32 bits */
 typedef struct vlm_mat { vlm_dtype dtype; vlm_layout layout; int64_t rows, cols; void *data; } vlm_mat;
 
 static inline bool vlm_dtype_quantized(vlm_dtype t) { return t >= VLM_I8; }
@@ -137,19 +138,24 @@ typedef struct vlm_ops {
 #undef OP
 } vlm_ops;
 
-enum { VLM_CPU_AVX2 = 1, VLM_CPU_AVX512 = 2, VLM_CPU_NEON = 4 };
+enum { VLM_CPU_AVX2 = 1, VLM_CPU_AVX512 = 2, VLM_CPU_NEON = 4, VLM_CPU_AVXVNNI = 8, VLM_CPU_AVX512VNNI = 16 };
 unsigned vlm_cpu_flags(void);                  /* what this machine has */
 void  vlm_ops_init(vlm_ops *o, unsigned cpu);  /* reference first, then overwritten by the best that cpu allows */
 const char *vlm_ops_kind(const vlm_ops *o);    /* "ref" or "fast": two kinds of bits; every instruction set of fast/ gives the same */
 void  vlm_ops_init_avx2(vlm_ops *o);
 void  vlm_ops_init_avx512(vlm_ops *o);
+void  vlm_ops_init_avxvnni(vlm_ops *o);        /* these two: only ops that multiply whole numbers, over the one or the other above */
+void  vlm_ops_init_avx512vnni(vlm_ops *o);
 void  vlm_ops_init_neon(vlm_ops *o);
 float vlm_peak_avx2(int64_t n);                /* n rounds of independent FMAs: the yardstick of benchmarks */
 float vlm_peak_avx512(int64_t n);
 float vlm_peak_neon(int64_t n);
+float vlm_peak_avxvnni(int64_t n);             /* the same of dot products of bytes */
+float vlm_peak_avx512vnni(int64_t n);
 float vlm_read_avx2(const float *p, int64_t n);        /* reads n floats, a multiple of 128: the other one */
 float vlm_read_avx512(const float *p, int64_t n);
 float vlm_read_neon(const float *p, int64_t n);
-enum { VLM_PEAK_FLOP_AVX2 = 2 * 8 * 24, VLM_PEAK_FLOP_AVX512 = 2 * 16 * 24, VLM_PEAK_FLOP_NEON = 2 * 8 * 24 };     /* of one round */
+enum { VLM_PEAK_FLOP_AVX2 = 2 * 8 * 24, VLM_PEAK_FLOP_AVX512 = 2 * 16 * 24, VLM_PEAK_FLOP_NEON = 2 * 8 * 24,
+       VLM_PEAK_OP_AVXVNNI = 2 * 32 * 24, VLM_PEAK_OP_AVX512VNNI = 2 * 64 * 24 };  /* of one round */
 #endif
 #endif
