@@ -5,22 +5,21 @@
 
 enum { BLOCK = 4096 };                 /* floats that a thread reads at a stretch */
 
-static float (*fma_of(unsigned cpu, double *flop))(int64_t) {
+/* The best that `cpu` has of each: rounds of operations, reading. NULL: none. */
+typedef struct yardsticks { float (*fma)(int64_t), (*dot)(int64_t), (*read)(const float *, int64_t); double flop, op; } yardsticks;
+static yardsticks yardsticks_of(unsigned cpu) {
+    yardsticks y = { 0 };
 #if defined(__x86_64__)
-    *flop = cpu & VLM_CPU_AVX512 ? VLM_PEAK_FLOP_AVX512 : VLM_PEAK_FLOP_AVX2;
-    return cpu & VLM_CPU_AVX512 ? vlm_peak_avx512 : cpu & VLM_CPU_AVX2 ? vlm_peak_avx2 : NULL;
-#else
-    (void)cpu, *flop = 0;
-    return NULL;
-#endif
-}
-static float (*read_of(unsigned cpu))(const float *, int64_t) {
-#if defined(__x86_64__)
-    return cpu & VLM_CPU_AVX512 ? vlm_read_avx512 : cpu & VLM_CPU_AVX2 ? vlm_read_avx2 : NULL;
+    if (cpu & VLM_CPU_AVX2) y.fma = vlm_peak_avx2, y.read = vlm_read_avx2, y.flop = VLM_PEAK_FLOP_AVX2;
+    if (cpu & VLM_CPU_AVX512) y.fma = vlm_peak_avx512, y.read = vlm_read_avx512, y.flop = VLM_PEAK_FLOP_AVX512;
+    if (cpu & VLM_CPU_AVXVNNI) y.dot = vlm_peak_avxvnni, y.op = VLM_PEAK_OP_AVXVNNI;
+    if (cpu & VLM_CPU_AVX512VNNI) y.dot = vlm_peak_avx512vnni, y.op = VLM_PEAK_OP_AVX512VNNI;
+#elif defined(__aarch64__)
+    if (cpu & VLM_CPU_NEON) y.fma = vlm_peak_neon, y.read = vlm_read_neon, y.flop = VLM_PEAK_FLOP_NEON;
 #else
     (void)cpu;
-    return NULL;
 #endif
+    return y;
 }
 
 typedef struct work { const float *p; float (*read)(const float *, int64_t); float (*spin)(int64_t); } work;
@@ -50,7 +49,7 @@ static int ascending(const void *a, const void *b) { double x = *(const double *
 vlm_status vlm_limits_read(vlm_ctx *ctx, unsigned cpu, size_t bytes, int rounds, double *seconds) {
     vlm_ops ops;
     double t[16];
-    work w = { .read = read_of(cpu) };
+    work w = { .read = yardsticks_of(cpu).read };
     int64_t blocks = (int64_t)(bytes / (BLOCK * sizeof(float))) + 1;
     size_t room = (size_t)blocks * BLOCK * sizeof(float);
     *seconds = 0;
@@ -72,13 +71,13 @@ vlm_status vlm_limits_read(vlm_ctx *ctx, unsigned cpu, size_t bytes, int rounds,
     return VLM_OK;
 }
 double vlm_limits_fma(vlm_ctx *ctx, unsigned cpu) {
-    double flop;
-    float (*fma)(int64_t) = fma_of(cpu, &flop);
-    return spin(ctx, fma) * flop;
+    yardsticks y = yardsticks_of(cpu);
+    return spin(ctx, y.fma) * y.flop;
 }
 vlm_status vlm_limits_measure(vlm_ctx *ctx, unsigned cpu, size_t bytes, vlm_limits *out) {
+    yardsticks y = yardsticks_of(cpu);
     double seconds;
     TRY(vlm_limits_read(ctx, cpu, bytes, 5, &seconds));
-    *out = (vlm_limits){ .fma = vlm_limits_fma(ctx, cpu), .read = seconds > 0 ? (double)bytes / seconds : 0 };
+    *out = (vlm_limits){ .fma = spin(ctx, y.fma) * y.flop, .dot = spin(ctx, y.dot) * y.op, .read = seconds > 0 ? (double)bytes / seconds : 0 };
     return VLM_OK;
 }

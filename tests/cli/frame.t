@@ -92,13 +92,13 @@ $ vlm --version --json | grep -o '"libjpeg-turbo"\|"spng"\|"libwebp"\|"libarchiv
 
 Unknown names: the nearest is said.
 $ vlm plna m
-! vlm: plna: unknown command; did you mean plan? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, bench, demo-data, help)
+! vlm: plna: unknown command; did you mean plan? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, bench, demo-data, help)
 = 2
-$ vlm quantize m
-! vlm: quantize: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, bench, demo-data, help
+$ vlm serve m
+! vlm: serve: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, bench, demo-data, help
 = 2
 $ vlm help tokenise
-! vlm: tokenise: unknown command; did you mean tokenize? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, bench, demo-data, help)
+! vlm: tokenise: unknown command; did you mean tokenize? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, bench, demo-data, help)
 = 2
 $ vlm --json ask
 ! vlm: --json: is not a command; options come behind it: vlm COMMAND [options]
@@ -192,7 +192,7 @@ $ vlm new m
 ! vlm: new: "m" is one argument too many; usage: vlm new
 = 2
 $ vlm version
-! vlm: version: unknown command; did you mean --version? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, bench, demo-data, help)
+! vlm: version: unknown command; did you mean --version? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, bench, demo-data, help)
 = 2
 $ vlm -v
 ! vlm: -v: is not a command; did you mean --version?
@@ -227,7 +227,7 @@ $ vlm ask m p --config ''
 ! vlm: --config: is empty; give F or leave it out
 = 2
 $ vlm ''
-! vlm: COMMAND: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, bench, demo-data, help
+! vlm: COMMAND: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, bench, demo-data, help
 = 2
 $ vlm ask m $'a\377'
 ! vlm: PROMPT: byte 1 is not UTF-8; convert the text
