@@ -70,7 +70,7 @@ $ vlm bench
 ! vlm: bench: WHAT is missing; usage: vlm bench WHAT [MODEL]
 = 2
 $ vlm bench speed
-! vlm: speed: is nothing to measure; choose gemm, attention, encode, prefill, decode, train, image, load or all
+! vlm: speed: is nothing to measure; choose gemm, attention, encode, prefill, decode, train, image, load, growth or all
 = 2
 $ vlm bench gemm models/llama
 ! vlm: models/llama: is not needed by bench gemm; leave it out

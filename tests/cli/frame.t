@@ -21,6 +21,7 @@ $ vlm help
 |   eval        ask a model what a data set asks, and say how right it is
 |   plot        draw the curves of training runs
 |   convert     write the same weights as another folder
+|   quantize    write a model with 8- or 4-bit weights, and what that does to it
 |   bench       measure speed beside what this machine can do at most
 |   demo-data   lay handwritten digits out as pictures with questions, to train on
 |   help        say how a command is used
@@ -338,7 +339,7 @@ $ vlm help --completion fish
 ! vlm: --completion: "fish" is not known; give bash|zsh
 = 2
 $ vlm help --man | grep -c '^\.SS vlm '
-| 16
+| 17
 $ vlm help --man | grep '^\.B ' | sort | uniq -d
 ? command -v zsh # zsh is not installed: its completion is not parsed
 $ vlm help --completion zsh >vlm.zsh; zsh -n vlm.zsh
