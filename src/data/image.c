@@ -129,13 +129,14 @@ vlm_status vlm_image_probe_file(const char *path, const vlm_image_limits *limits
     return status;
 }
 /* Read, not mapped: another program may be writing it, and a page that has gone would end this process. */
+vlm_status vlm_image_read(const char *path, const vlm_image_limits *limits, unsigned char **out, size_t *bytes) {
+    return name_flag(vlm_read(path, max_bytes(limits), out, bytes), strcmp(path, "-") ? path : "standard input");
+}
 vlm_status vlm_bitmap_open(const char *path, const vlm_image_limits *limits, vlm_bitmap *out) {
-    const char *where = strcmp(path, "-") ? path : "standard input";
     unsigned char *data;
     size_t n;
-    vlm_status status = name_flag(vlm_read(path, max_bytes(limits), &data, &n), where);
-    if (status) return status;
-    status = vlm_image_decode(data, n, where, limits, out);
+    TRY(vlm_image_read(path, limits, &data, &n));
+    vlm_status status = vlm_image_decode(data, n, strcmp(path, "-") ? path : "standard input", limits, out);
     free(data);
     return status;
 }

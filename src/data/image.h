@@ -28,6 +28,8 @@ vlm_status vlm_image_check(const vlm_image_info *info, const char *where, const 
 
 /* Memory: 3 bytes a pixel, twice that while it is turned upright; a progressive JPEG 6 more. Any thread. *out is the caller's. */
 vlm_status vlm_image_decode(const void *data, size_t bytes, const char *where, const vlm_image_limits *limits, vlm_bitmap *out);
+/* The file's bytes, under the limit; the caller frees. "-": standard input. */
+vlm_status vlm_image_read(const char *path, const vlm_image_limits *limits, unsigned char **out, size_t *bytes);
 vlm_status vlm_bitmap_open(const char *path, const vlm_image_limits *limits, vlm_bitmap *out);       /* "-": standard input */
 void       vlm_bitmap_close(vlm_bitmap *b);                                                          /* zeroed is fine */
 #endif
