@@ -94,7 +94,7 @@ bool vlm_store_has(const vlm_store *s, const unsigned char *key) {
 }
 static void warn_damaged(vlm_store *s, const char *path) {
     if (!atomic_flag_test_and_set(&s->warned))
-        vlm_warn(path, "is damaged; its features are computed again, and those of further ones without a word");
+        vlm_warn(path, "is damaged and made again, and further ones without a word");
 }
 static bool whole(const vlm_map *m) {
     unsigned char sum[VLM_STORE_SUM];
