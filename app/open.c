@@ -13,6 +13,7 @@ vlm_model_options vlm_options_of(const vlm_args *a) {
                                 .context = a->context,
                                 .no_upscale = a->no_upscale,
                                 .compat_resize = a->compat_resize,
+                                .fast_decode = a->fast_decode,
                                 .fork_maths = a->fork_maths,
                                 .chat_template = a->template_,
                                 .max_pixels = a->max_pixels,

@@ -52,6 +52,7 @@ typedef struct vlm_model_options {     /* zeroed: everything as the folder says 
     int64_t context;                   /* positions; 0: the model's; never more */
     int no_upscale;                    /* never enlarge an image, except to one block */
     int compat_resize;                 /* the Python float rule for sizes, with its rounding errors */
+    int fast_decode;                   /* a JPEG that shrinks to half or less is decoded smaller: faster, other bits */
     int fork_maths;                    /* tanh-GELU and K bias, as the nanoVLM fork trained its plain DINOv3 */
     const char *chat_template;         /* "chatml", "smollm2", "gemma", "none"; NULL: the folder's */
     int64_t max_pixels, max_side_px, max_file_bytes;   /* limits on images; 0: 128 M, 65,500, 256 MB */

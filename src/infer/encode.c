@@ -194,7 +194,7 @@ static vlm_status process(vlm_session *s, const vlm_image *image, int keep, vlm_
     if (keep & VLM_KEEP_PIXELS) seen->u8 = malloc(u8_bytes);
     if (status) goto done;
     if (!work || !*pixels || ((keep & VLM_KEEP_PIXELS) && !seen->u8)) status = vlm_fail_memory("the image", work_bytes + px + u8_bytes);
-    else vlm_process(s->ctx, &m->net->ops, &m->rule, p, image->b.rgb ? image->b.rgb : late.rgb, seen->u8, *pixels, work);
+    else vlm_process(s->ctx, &m->net->ops, &m->rule, p, image->b.rgb ? &image->b : &late, seen->u8, *pixels, work);
 done:
     vlm_bitmap_close(&late);
     free(work);

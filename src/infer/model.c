@@ -183,8 +183,9 @@ vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, 
     TRY_DONE(vlm_net_open(dir, &n, &m->net));
     if (m->net->vision) {
         vlm_rule_options r = { .max_size = o->max_size_px, .max_tokens = o->max_image_tokens, .no_upscale = o->no_upscale,
-                               .compat = o->compat_resize };
+                               .compat = o->compat_resize, .fast_decode = o->fast_decode };
         TRY_DONE(vlm_image_rule_of(m->net, &r, &m->rule));
+        m->limits.fit = &m->rule;
     }
     if (m->net->language) TRY_DONE(open_language(m, o));
     if (o->cache_dir) {

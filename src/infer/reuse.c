@@ -198,7 +198,7 @@ void vlm_reuse_file(const void *data, size_t bytes, unsigned char *file) {
 }
 static void image_key(const vlm_reuse *r, const unsigned char *file, const vlm_image_plan *p, int keep, unsigned char *out) {
     const vlm_image_rule *u = &r->m->rule;
-    const int64_t ints[] = { p->w, p->h, p->H, p->W, p->rows, p->cols, p->n, p->tile_h, p->tile_w, u->patch, u->shuffle, u->filter,
+    const int64_t ints[] = { p->w, p->h, p->H, p->W, p->rows, p->cols, p->n, p->tile_h, p->tile_w, u->patch, u->shuffle, u->filter, u->fast_decode,
                              keep & VLM_KEEP_PATCHES };
     vlm_digest d;
     vlm_digest_begin(&d, VLM_STORE_KEY);

@@ -55,6 +55,7 @@ static void encoder_key(const vlm_model *m, bool bf16, unsigned char *out) {
                              c->k_bias, c->v_bias, c->out_bias, c->mlp_bias, c->act, c->pos_h, c->pos_w, c->pos_cls, c->pos_resize,
                              c->pos_antialias, r->patch, r->filter };
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) vlm_digest_add_int(&d, ints[i]);
+    if (r->fast_decode) add_text(&d, "fast decode");
     vlm_digest_add(&d, &c->eps, sizeof c->eps);
     vlm_digest_add(&d, &c->rope_theta, sizeof c->rope_theta);
     vlm_digest_add(&d, r->mean, sizeof r->mean);
