@@ -23,7 +23,7 @@ LIBS     = -ljpeg -lspng -lwebp -larchive -lpcre2-8 -lutf8proc -ljansson -lm -pt
 ,        = ,
 
 ARCH    := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
-ISAS     = $(if $(filter x86_64,$(ARCH)),avx2 avx512)
+ISAS     = $(if $(filter x86_64,$(ARCH)),avx2 avx512)$(if $(filter aarch64,$(ARCH)),neon)
 FLAGS_avx2   = -mavx2 -mfma -mf16c
 FLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
 
@@ -127,7 +127,7 @@ test: test-deps
 	@$(MAKE) $(JOBS) --no-print-directory WERROR=1 CC=clang B=build-clang all
 	@$(MAKE) $(JOBS) --no-print-directory WERROR=1 fuzzers
 	@tests/run $(SUITES) $(subst $B/,build-asan/,$(SUITES:'%='asan %)) \
-	    'installed=tests/installed $B' 'house=tests/house' 'fuzz smoke=tests/fuzz/run 5'
+	    'neon=tests/neon $B' 'installed=tests/installed $B' 'house=tests/house' 'fuzz smoke=tests/fuzz/run 5'
 
 fuzz: test-deps
 	@$(MAKE) $(JOBS) --no-print-directory fuzzers
@@ -158,6 +158,6 @@ install: all
 	$B/vlm help --completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_vlm
 
 clean:
-	rm -rf build build-asan build-clang build-fuzz
+	rm -rf build build-asan build-clang build-fuzz build-neon
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d $(B)/*/*/*/*.d)

@@ -219,7 +219,7 @@ vlm_model_info vlm_model_describe(const vlm_model *m) {
         .vision = n->vision ? n->vision->name : NULL, .language = n->language ? n->language->name : NULL,
         .vision_width = n->vit.cfg.D, .vision_prefix = vlm_vit_prefix(&n->vit.cfg), .patch_px = n->vit.cfg.P,
         .language_width = n->lm.cfg.D, .vocabulary = n->lm.cfg.V, .context = m->context, .shuffle = n->shuffle,
-        .image_token = m->image_token, .weight_bytes = (int64_t)n->bytes };
+        .image_token = m->image_token, .weight_bytes = (int64_t)vlm_net_bytes(m->net) };
 }
 int vlm_is_stop(const vlm_model *m, int64_t id) {
     for (size_t i = 0; i < m->stop.n; i++) if (m->stop.id[i] == id) return 1;

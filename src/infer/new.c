@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "infer/folder.h"
 #include "infer/model.h"
+#include "model/packed.h"
 #include "model/save.h"
 #include <math.h>
 #include <stdio.h>
@@ -148,6 +149,8 @@ static vlm_status open_sources(maker *k) {
         return vlm_fail(VLM_EARG, !o->vision ? "--vision" : "--language", "is missing; name both backbones' folders, or a --preset");
     TRY(vlm_net_open(o->vision, &structure, &k->vision));
     TRY(vlm_net_open(o->language, &structure, &k->language));
+    TRY(vlm_packed_refuse(k->vision, "making models"));
+    TRY(vlm_packed_refuse(k->language, "making models"));
     if (!k->vision->vision || k->vision->language)
         return vlm_fail(VLM_EARG, o->vision, "is no vision encoder; name a DINOv3, DINOv2 or SigLIP folder with --vision");
     if (!k->language->language || k->language->vision)

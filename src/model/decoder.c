@@ -169,7 +169,7 @@ static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c,
                        const act *f, const vlm_mat *w, const real *post, real *rstd, act *y, vlm_lm_acts *a) {
     const act *from = act_at(in, r * c->D);
     act *to = out ? act_at(out, r * c->D) : NULL;
-    ops->linear_forward(ctx, post ? y : to, f, w, NULL, post ? NULL : from, n);
+    ops->linear_forward(ctx, post ? y : to, f, w, &(vlm_epilogue){ .res = post ? NULL : from }, n);
     if (!post) return;
     norm(ctx, ops, c, a->norm, rstd ? act_at(rstd, r) : NULL, y, post, n);
     if (out) ops->add_forward(ctx, to, from, a->norm, n * c->D);
@@ -195,7 +195,7 @@ static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l, 
     int64_t T = k->T, Q = c->H * c->Dh, K = c->G * c->Dh, S = Q + 2 * K, D = c->D, F = c->F, window = c->sliding[l] ? c->window : 0;
     int local = c->sliding[l];
     norm(ctx, ops, c, a->t, s->rstd1, s->in, b->norm1, T);
-    ops->linear_forward(ctx, s->raw, a->t, &b->qkv, NULL, NULL, T);
+    ops->linear_forward(ctx, s->raw, a->t, &b->qkv, NULL, T);
     if (c->qk_norm) {
         ops->rmsnorm_forward(ctx, s->qkv, s->rstd_q, s->raw, b->q_norm, c->norm_offset, T, c->H, c->Dh, S, c->eps);
         ops->rmsnorm_forward(ctx, act_at(s->qkv, Q), s->rstd_k, act_at(s->raw, Q), b->k_norm, c->norm_offset, T, c->G, c->Dh, S, c->eps);
@@ -222,7 +222,7 @@ static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l, 
     for (int64_t r = 0, n; r < T; r += n) {
         n = T - r < PART_ROWS ? T - r : PART_ROWS;
         act *up = row_of(a, s->up, r, 2 * F);
-        ops->linear_forward(ctx, up, act_at(a->t, r * D), &b->up, NULL, NULL, n);
+        ops->linear_forward(ctx, up, act_at(a->t, r * D), &b->up, NULL, n);
         if (!out && !b->post_ffn) continue;
         ops->activation_forward(ctx, a->f, up, act_at(up, F), c->act, n, F, 2 * F);
         add_branch(ctx, ops, c, out, s->mid, r, n, a->f, &b->down, b->post_ffn, s->rstd_y2, row_of(a, s->y2, r, D), a);
@@ -320,7 +320,7 @@ void vlm_lm_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vl
 }
 
 void vlm_lm_logits(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, act *logits, const act *h, int64_t rows) {
-    ops->linear_forward(ctx, logits, h, m->cfg.tied ? &m->embed : &m->head, NULL, NULL, rows);
+    ops->linear_forward(ctx, logits, h, m->cfg.tied ? &m->embed : &m->head, NULL, rows);
 }
 
 /* Keys that `tokens` rows behind `past` others see, each at most `most`. */

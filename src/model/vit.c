@@ -68,10 +68,9 @@ int64_t vlm_vit_row(const vlm_vit_config *c, const vlm_grid *grid, int64_t i) {
 static void take_layer(vlm_arena *dev, const vlm_vit_config *c, int64_t rows, bool whole, vlm_vit_layer *s) {
     int64_t D = c->D, part = !whole && rows > PART_ROWS ? PART_ROWS : rows;
     size_t mark = vlm_arena_mark(dev);
-    VLM_TAKE(dev, s->qkv, rows, 3 * D);                        /* attention; then, over it, what the branches' ends need */
+    VLM_TAKE(dev, s->qkv, rows, 3 * D);                        /* attention; then, over it, the hidden layer */
     if (!whole) vlm_arena_rewind(dev, mark);
-    if (c->layerscale) VLM_TAKE(dev, s->y1, part, D);
-    s->y2 = s->y1;
+    if (c->layerscale && whole) VLM_TAKE(dev, s->y1, part, D);
     if (c->layerscale && whole) VLM_TAKE(dev, s->y2, part, D);
     VLM_TAKE(dev, s->up, part, c->gated ? 2 * c->F : c->F);
     if (!whole) return;
@@ -167,7 +166,7 @@ static void embed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, vlm_grid g
     ops->upload(ctx, a->pixels, pixels, (size_t)(N * 3 * c->P * c->P) * sizeof(float));
     ops->patches_forward(ctx, a->patches, a->pixels, g.h, g.w, c->P);
     if (c->pos_h) ops->posresize_forward(ctx, a->pos, act_at(v->pos, c->pos_cls * D), g.h, g.w, c->pos_h, c->pos_w, D, c->pos_antialias);
-    ops->linear_forward(ctx, patches, a->patches, &v->patch, v->patch_b, c->pos_h ? a->pos : NULL, N);
+    ops->linear_forward(ctx, patches, a->patches, &v->patch, &(vlm_epilogue){ .b = v->patch_b, .res = c->pos_h ? a->pos : NULL }, N);
     if (c->cls && c->pos_cls) ops->add_forward(ctx, x, v->cls, v->pos, D);
     else if (c->cls) ops->copy_forward(ctx, x, D, v->cls, D, 1, D);
     if (c->R) ops->copy_forward(ctx, act_at(x, c->cls * D), D, v->registers, D, c->R, D);
@@ -178,11 +177,12 @@ static float vit_scale(const vlm_vit_config *c) { return (float)(1 / sqrt((doubl
 /* Row r of a buffer (rows, C) of a block, of which only some rows are there at a time if nothing is kept. */
 static act *row_of(const vlm_vit_acts *a, act *x, int64_t r, int64_t C) { return a->save ? act_at(x, r * C) : x; }
 
-/* out = in + s * (b + f w'), n rows; y: room for what s multiplies. Without LayerScale: out = in + b + f w'. */
+/* out = in + s * (b + f w'), n rows. Without LayerScale: out = in + b + f w'. y: if not NULL, what s multiplies is kept there. */
 static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, act *out, const act *in, const act *f, const vlm_mat *w, const real *b,
                        const real *s, act *y, int64_t n) {
-    ops->linear_forward(ctx, s ? y : out, f, w, b, s ? NULL : in, n);
-    if (s && out) ops->layerscale_forward(ctx, out, in, y, s, n, w->rows);
+    if (!s || !y) { ops->linear_forward(ctx, out, f, w, &(vlm_epilogue){ .b = b, .scale = s, .res = in }, n); return; }
+    ops->linear_forward(ctx, y, f, w, &(vlm_epilogue){ .b = b }, n);
+    if (out) ops->layerscale_forward(ctx, out, in, y, s, n, w->rows);
 }
 
 /* From s->in to out. Without out: all that the backward reads, and no more. */
@@ -190,27 +190,24 @@ static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, con
                   vlm_vit_acts *a) {
     int64_t D = c->D, Dh = D / c->H, F = c->F, U = c->gated ? 2 * F : F, N = a->rows;
     ops->layernorm_forward(ctx, a->h, s->mean1, s->rstd1, s->in, b->ln1_w, b->ln1_b, N, D, c->eps);
-    ops->linear_forward(ctx, s->qkv, a->h, &b->qkv, b->qkv_b, NULL, N);
+    ops->linear_forward(ctx, s->qkv, a->h, &b->qkv, &(vlm_epilogue){ .b = b->qkv_b }, N);
     if (c->rope_theta > 0) ops->rope_forward(ctx, s->qkv, s->qkv, a->cos, a->sin, N, 2 * c->H, Dh, 3 * D);
     for (int64_t i = 0; i < a->n; i++) {
         const act *qkv = act_at(s->qkv, a->spans[i].row * 3 * D);
         a->spans[i].k = act_at(qkv, D), a->spans[i].v = act_at(qkv, 2 * D);
     }
     ops->attention_forward(ctx, s->att, s->lse, s->qkv, a->spans, a->n, c->H, c->H, Dh, 3 * D, 3 * D, 0, 0, vit_scale(c));
-    for (int64_t r = 0, n; r < N; r += n) {
-        n = N - r < PART_ROWS ? N - r : PART_ROWS;
-        add_branch(ctx, ops, act_at(s->mid, r * D), act_at(s->in, r * D), act_at(s->att, r * D), &b->out, b->out_b, b->ls1,
-                   row_of(a, s->y1, r, D), n);
-    }
+    add_branch(ctx, ops, s->mid, s->in, s->att, &b->out, b->out_b, b->ls1, s->y1, N);
     ops->layernorm_forward(ctx, a->h, s->mean2, s->rstd2, s->mid, b->ln2_w, b->ln2_b, N, D, c->eps);
     for (int64_t r = 0, n; r < N; r += n) {
         n = N - r < PART_ROWS ? N - r : PART_ROWS;
         act *up = row_of(a, s->up, r, U);
-        ops->linear_forward(ctx, up, act_at(a->h, r * D), &b->up, b->up_b, NULL, n);
+        bool fused = !a->save && !c->gated;            /* then f is up */
+        ops->linear_forward(ctx, up, act_at(a->h, r * D), &b->up, &(vlm_epilogue){ .b = b->up_b, .f = fused ? c->act : VLM_IDENTITY }, n);
         if (!out && !b->ls2) continue;
-        ops->activation_forward(ctx, a->f, up, c->gated ? act_at(up, F) : NULL, c->act, n, F, U);
+        if (!fused) ops->activation_forward(ctx, a->f, up, c->gated ? act_at(up, F) : NULL, c->act, n, F, U);
         add_branch(ctx, ops, out ? act_at(out, r * D) : NULL, act_at(s->mid, r * D), a->f, &b->down, b->down_b, b->ls2,
-                   row_of(a, s->y2, r, D), n);
+                   s->y2 ? act_at(s->y2, r * D) : NULL, n);
     }
 }
 /* The stream behind block l. */

@@ -19,7 +19,7 @@ typedef struct vlm_vit {
 typedef struct vlm_vit_layer {
     act *in, *mid;                                     /* (rows,D): the stream before the block, between its branches */
     act *qkv, *att;                                    /* (rows,3D) after RoPE, (rows,D) */
-    act *y1, *y2;                                      /* (rows,D): what LayerScale multiplies */
+    act *y1, *y2;                                      /* (rows,D): what LayerScale multiplies; NULL without a backward */
     act *up;                                           /* (rows, F or 2F): before the activation */
     real *mean1, *rstd1, *mean2, *rstd2, *lse;         /* (rows), lse (rows,H); NULL without a backward */
 } vlm_vit_layer;

@@ -10,6 +10,8 @@ unsigned vlm_cpu_flags(void) {
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) f |= VLM_CPU_AVX2;        /* F16C came before AVX2 */
     if (f && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")) f |= VLM_CPU_AVX512;
+#elif defined(__aarch64__)
+    f |= VLM_CPU_NEON;                 /* every AArch64 has it */
 #endif
     return f;
 }
@@ -29,6 +31,8 @@ void vlm_ops_init(vlm_ops *o, unsigned cpu) {
 #if defined(__x86_64__)
     if (cpu & VLM_CPU_AVX2)   vlm_ops_init_avx2(o);
     if (cpu & VLM_CPU_AVX512) vlm_ops_init_avx512(o);
+#elif defined(__aarch64__)
+    if (cpu & VLM_CPU_NEON)   vlm_ops_init_neon(o);
 #endif
 }
 const char *vlm_ops_kind(const vlm_ops *o) { return o->linear_forward == vlm_ref_linear_forward ? "ref" : "fast"; }

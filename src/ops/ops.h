@@ -88,7 +88,15 @@ static inline uint16_t vlm_float_f16(float x) {
     return sign | (uint16_t)(b.u - 0x3F000000u);
 }
 
-typedef enum vlm_activation { VLM_GELU_ERF, VLM_GELU_TANH, VLM_SILU } vlm_activation;
+typedef enum vlm_activation { VLM_IDENTITY, VLM_GELU_ERF, VLM_GELU_TANH, VLM_SILU } vlm_activation;
+
+/* What becomes of the product of a linear layer before it is stored: out = res + scale f(b + x w'). What is 0 is left out. */
+typedef struct vlm_epilogue {
+    const real *b;             /* (C) */
+    vlm_activation f;
+    const real *scale;         /* (C): LayerScale */
+    const act *res;            /* (R,C), may be out itself */
+} vlm_epilogue;
 
 /* One sample, or one image, in attention: its query rows, and where its keys and values lie. */
 typedef struct vlm_span {
@@ -135,10 +143,13 @@ void  vlm_ops_init(vlm_ops *o, unsigned cpu);  /* reference first, then overwrit
 const char *vlm_ops_kind(const vlm_ops *o);    /* "ref" or "fast": two kinds of bits; every instruction set of fast/ gives the same */
 void  vlm_ops_init_avx2(vlm_ops *o);
 void  vlm_ops_init_avx512(vlm_ops *o);
+void  vlm_ops_init_neon(vlm_ops *o);
 float vlm_peak_avx2(int64_t n);                /* n rounds of independent FMAs: the yardstick of benchmarks */
 float vlm_peak_avx512(int64_t n);
+float vlm_peak_neon(int64_t n);
 float vlm_read_avx2(const float *p, int64_t n);        /* reads n floats, a multiple of 128: the other one */
 float vlm_read_avx512(const float *p, int64_t n);
-enum { VLM_PEAK_FLOP_AVX2 = 2 * 8 * 24, VLM_PEAK_FLOP_AVX512 = 2 * 16 * 24 };  /* of one round */
+float vlm_read_neon(const float *p, int64_t n);
+enum { VLM_PEAK_FLOP_AVX2 = 2 * 8 * 24, VLM_PEAK_FLOP_AVX512 = 2 * 16 * 24, VLM_PEAK_FLOP_NEON = 2 * 8 * 24 };     /* of one round */
 #endif
 #endif

@@ -154,7 +154,7 @@ static vlm_status see(vlm_pass *p, const vlm_batch *b) {
         if (!b->features[u]) x += g.h * g.w;
         t += vlm_tokens_of(g, s);
     }
-    ops->linear_forward(p->ctx, p->tokens, p->shuffled, &net->projector, NULL, NULL, b->image_tokens);
+    ops->linear_forward(p->ctx, p->tokens, p->shuffled, &net->projector, NULL, b->image_tokens);
     return VLM_OK;
 }
 

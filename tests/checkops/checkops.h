@@ -7,8 +7,10 @@
 #define CHECKOPS_H
 #include "ops/ops.h"
 
+typedef struct epilogue { const double *b; vlm_activation f; const double *scale, *res; } epilogue;    /* the oracle's vlm_epilogue */
 #define act double
 #define real double
+#define vlm_epilogue epilogue
 #define OP(name, ...) void vlm_ref64_##name(vlm_ctx *ctx, __VA_ARGS__);
 #include "ops/ops.def"
 #undef OP
@@ -19,6 +21,7 @@ typedef struct oracle {
 } oracle;
 #undef act
 #undef real
+#undef vlm_epilogue
 
 typedef struct check {
     const vlm_ops *op;

@@ -19,6 +19,7 @@ static void patches_forward(vlm_ctx *ctx, act *out, const act *x, int64_t Hp, in
     vlm_parallel(ctx, Hp, 1 + 16384 / (Wp * P * P + 1), patches_rows, &m);
 }
 
+#ifdef VB_LANES
 /* Weights of 22 bits do not fit the products of int16, so each sum is two: of the weights' low and high bits. Whole numbers: what wraps
    on the way comes back. */
 typedef struct resample { uint8_t *out; const uint8_t *x; const vlm_resample *p; int64_t R, W; } resample;
@@ -124,6 +125,7 @@ static void resample_columns(vlm_ctx *ctx, uint8_t *out, const uint8_t *x, const
     resample m = { .out = out, .x = x, .p = p, .W = C };
     vlm_parallel(ctx, p->n, 16, resample_columns_part, &m);
 }
+#endif
 
 /* s cells of a row of x, next to each other, stay so in out. P: s */
 static void shuffle_rows(void *arg, int64_t lo, int64_t hi, void *scratch) {

@@ -10,8 +10,8 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 #include "func.h"
 #include "tile.h"
 #include "norm.c"
-#include "linear.c"
 #include "elementwise.c"
+#include "linear.c"
 #include "position.c"
 #include "image.c"
 #include "attention.c"
@@ -40,8 +40,10 @@ void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
     o->posresize_forward      = posresize_forward;
     o->posresize_backward     = posresize_backward;
     o->patches_forward        = patches_forward;
+#ifdef VB_LANES
     o->resample_rows          = resample_rows;
     o->resample_columns       = resample_columns;
+#endif
     o->shuffle_forward        = shuffle_forward;
     o->shuffle_backward       = shuffle_backward;
     o->embed_forward          = embed_forward;

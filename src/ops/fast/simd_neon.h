@@ -1,0 +1,65 @@
+/* simd.h for NEON (AArch64): a vf is two registers of 4 floats, so that everything that is shaped for 8 lanes fits unchanged: a tile of
+   6 x 16 takes 24 registers for its sums, 4 for the weights and 1 for x, of 32. */
+#include <arm_neon.h>
+#define VF_N 8
+typedef struct vf { float32x4_t a, b; } vf;
+#define VF1(f, x)       ((vf){ f((x).a), f((x).b) })
+#define VF2(f, x, y)    ((vf){ f((x).a, (y).a), f((x).b, (y).b) })
+INLINE vf vf_load(const float *p) { return (vf){ vld1q_f32(p), vld1q_f32(p + 4) }; }
+INLINE void vf_store(float *p, vf a) { vst1q_f32(p, a.a); vst1q_f32(p + 4, a.b); }
+INLINE vf vf_set(float a) { return (vf){ vdupq_n_f32(a), vdupq_n_f32(a) }; }
+INLINE vf vf_add(vf a, vf b) { return VF2(vaddq_f32, a, b); }
+INLINE vf vf_sub(vf a, vf b) { return VF2(vsubq_f32, a, b); }
+INLINE vf vf_mul(vf a, vf b) { return VF2(vmulq_f32, a, b); }
+INLINE vf vf_div(vf a, vf b) { return VF2(vdivq_f32, a, b); }
+INLINE vf vf_sqrt(vf a) { return VF1(vsqrtq_f32, a); }
+INLINE vf vf_fma(vf a, vf b, vf c) { return (vf){ vfmaq_f32(c.a, a.a, b.a), vfmaq_f32(c.b, a.b, b.b) }; }
+INLINE vf vf_fnma(vf a, vf b, vf c) { return (vf){ vfmsq_f32(c.a, a.a, b.a), vfmsq_f32(c.b, a.b, b.b) }; }     /* c - a b */
+INLINE vf vf_less(vf a, vf b, vf yes, vf no) {
+    return (vf){ vbslq_f32(vcltq_f32(a.a, b.a), yes.a, no.a), vbslq_f32(vcltq_f32(a.b, b.b), yes.b, no.b) };
+}
+INLINE vf vf_min(vf a, vf b) { return vf_less(a, b, a, b); }                   /* b where either is NaN; so does max */
+INLINE vf vf_max(vf a, vf b) { return vf_less(b, a, a, b); }
+INLINE vf vf_round(vf a) { return VF1(vrndnq_f32, a); }                        /* to the nearest integer, ties to even */
+INLINE float32x4_t neon_ldexp(float32x4_t a, float32x4_t n) {
+    int32x4_t i = vcvtnq_s32_f32(n), h = vshrq_n_s32(i, 1), one = vdupq_n_s32(127);
+    int32x4_t p = vshlq_n_s32(vaddq_s32(h, one), 23), q = vshlq_n_s32(vaddq_s32(vsubq_s32(i, h), one), 23);
+    return vmulq_f32(vmulq_f32(a, vreinterpretq_f32_s32(p)), vreinterpretq_f32_s32(q));
+}
+INLINE vf vf_ldexp(vf a, vf n) { return VF2(neon_ldexp, a, n); }               /* a 2^n in two steps, of which the first is exact */
+INLINE vf vf_abs(vf a) { return VF1(vabsq_f32, a); }
+INLINE float32x4_t neon_sign(float32x4_t a, float32x4_t s) {
+    return vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(a), vandq_u32(vreinterpretq_u32_f32(s), vdupq_n_u32(0x80000000u))));
+}
+INLINE vf vf_sign(vf a, vf s) { return VF2(neon_sign, a, s); }                 /* a >= 0 with the sign of s */
+INLINE vf vf_bf16(const uint16_t *p) {
+    uint16x8_t h = vld1q_u16(p);
+    return (vf){ vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(h), 16)), vreinterpretq_f32_u32(vshll_high_n_u16(h, 16)) };
+}
+INLINE vf vf_f16(const uint16_t *p) {
+    float16x8_t h = vreinterpretq_f16_u16(vld1q_u16(p));
+    return (vf){ vcvt_f32_f16(vget_low_f16(h)), vcvt_high_f32_f16(h) };
+}
+INLINE vf vf_within(vf a, int64_t lo, int64_t hi, vf b) {                      /* lanes lo..hi-1 of a, the others from b */
+    static const uint32_t lane[8] = { 0, 1, 2, 3, 4, 5, 6, 7 };
+    int32x4_t l = vdupq_n_s32((int)lo), h = vdupq_n_s32((int)hi), i = vreinterpretq_s32_u32(vld1q_u32(lane));
+    int32x4_t j = vreinterpretq_s32_u32(vld1q_u32(lane + 4));
+    return (vf){ vbslq_f32(vandq_u32(vcgeq_s32(i, l), vcltq_s32(i, h)), a.a, b.a),
+                 vbslq_f32(vandq_u32(vcgeq_s32(j, l), vcltq_s32(j, h)), a.b, b.b) };
+}
+INLINE vf vf_first_(vf a, int64_t n) { return vf_within(a, 0, n, vf_set(0)); }
+INLINE vf vf_load_(const float *p, int64_t n) {        /* n < 8, n < 0 is none */
+    float a[8] = { 0 };
+    for (int64_t i = 0; i < n; i++) a[i] = p[i];
+    return vf_load(a);
+}
+INLINE void vf_store_(float *p, vf v, int64_t n) {
+    float a[8];
+    vf_store(a, v);
+    for (int64_t i = 0; i < n; i++) p[i] = a[i];
+}
+INLINE float vf_lane0(vf a) { return vgetq_lane_f32(a.a, 0); }
+INLINE float f1_sqrt(float a) { return vget_lane_f32(vsqrt_f32(vdup_n_f32(a)), 0); }
+INLINE void vf_prefetch(const float *p) { __builtin_prefetch(p, 0, 2); }
+#undef VF1
+#undef VF2
