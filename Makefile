@@ -23,9 +23,11 @@ LIBS     = -ljpeg -lspng -lwebp -larchive -lpcre2-8 -lutf8proc -ljansson -lm -pt
 ,        = ,
 
 ARCH    := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
-ISAS     = $(if $(filter x86_64,$(ARCH)),avx2 avx512)$(if $(filter aarch64,$(ARCH)),neon)
+ISAS     = $(if $(filter x86_64,$(ARCH)),avx2 avx512 avxvnni avx512vnni)$(if $(filter aarch64,$(ARCH)),neon)
 FLAGS_avx2   = -mavx2 -mfma -mf16c
 FLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
+FLAGS_avxvnni    = $(FLAGS_avx2) -mavxvnni -Wno-unused-function
+FLAGS_avx512vnni = $(FLAGS_avx512) -mavx512vnni -Wno-unused-function
 
 SRC      = $(foreach r,$(ROOMS),$(wildcard src/$r/*.c)) $(if $(filter ops,$(ROOMS)),$(wildcard src/ops/ref/*.c))
 OBJ      = $(SRC:%.c=$(B)/%.o) $(if $(filter ops,$(ROOMS)),$(ISAS:%=$(B)/src/ops/fast/isa_%.o))

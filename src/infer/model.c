@@ -8,8 +8,9 @@
 
 /* ---- Instruction sets ---- */
 
-static const struct { const char *name; unsigned flags; } isas[] = {
-    { "ref", 0 }, { "avx2", VLM_CPU_AVX2 }, { "avx512", VLM_CPU_AVX2 | VLM_CPU_AVX512 } };
+/* avx2 is that and no more; avx512 comes with VNNI where the machine has it. Both give the same bits. */
+static const struct { const char *name; unsigned flags, more; } isas[] = {
+    { "ref", 0, 0 }, { "avx2", VLM_CPU_AVX2, 0 }, { "avx512", VLM_CPU_AVX2 | VLM_CPU_AVX512, VLM_CPU_AVXVNNI | VLM_CPU_AVX512VNNI } };
 
 vlm_status vlm_isa_flags(const char *isa, unsigned *cpu) {
     unsigned have = vlm_cpu_flags();
@@ -18,14 +19,14 @@ vlm_status vlm_isa_flags(const char *isa, unsigned *cpu) {
         if (strcmp(isas[i].name, isa)) continue;
         if (isas[i].flags & ~have)
             return vlm_fail(VLM_EARG, "--isa", "%s is not on this machine, whose best is %s; leave it out", isa, vlm_isa_name(have));
-        *cpu = isas[i].flags;
+        *cpu = isas[i].flags | (isas[i].more & have);
         return VLM_OK;
     }
     return vlm_fail(VLM_EARG, "--isa", "\"%s\" is not known; ref, avx2 and avx512 are", isa);
 }
 const char *vlm_isa_name(unsigned cpu) {
     const char *name = isas[0].name;
-    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) if (isas[i].flags == cpu) name = isas[i].name;
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) if (!(isas[i].flags & ~cpu)) name = isas[i].name;
     return name;
 }
 

@@ -1,5 +1,8 @@
 #include "ops/ops.h"
 #include "base/memory.h"
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +13,9 @@ unsigned vlm_cpu_flags(void) {
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) f |= VLM_CPU_AVX2;        /* F16C came before AVX2 */
     if (f && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")) f |= VLM_CPU_AVX512;
+    unsigned a, b, c = 0, d;
+    if (f & VLM_CPU_AVX2 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1) f |= VLM_CPU_AVXVNNI;
+    if (f & VLM_CPU_AVX512 && __builtin_cpu_supports("avx512vnni")) f |= VLM_CPU_AVX512VNNI;
 #elif defined(__aarch64__)
     f |= VLM_CPU_NEON;                 /* every AArch64 has it */
 #endif
@@ -29,10 +35,12 @@ void vlm_ops_init(vlm_ops *o, unsigned cpu) {
     };
     (void)cpu;
 #if defined(__x86_64__)
-    if (cpu & VLM_CPU_AVX2)   vlm_ops_init_avx2(o);
-    if (cpu & VLM_CPU_AVX512) vlm_ops_init_avx512(o);
+    if (cpu & VLM_CPU_AVX2)       vlm_ops_init_avx2(o);
+    if (cpu & VLM_CPU_AVXVNNI)    vlm_ops_init_avxvnni(o);
+    if (cpu & VLM_CPU_AVX512)     vlm_ops_init_avx512(o);
+    if (cpu & VLM_CPU_AVX512VNNI) vlm_ops_init_avx512vnni(o);
 #elif defined(__aarch64__)
-    if (cpu & VLM_CPU_NEON)   vlm_ops_init_neon(o);
+    if (cpu & VLM_CPU_NEON)       vlm_ops_init_neon(o);
 #endif
 }
 const char *vlm_ops_kind(const vlm_ops *o) { return o->linear_forward == vlm_ref_linear_forward ? "ref" : "fast"; }

@@ -27,6 +27,7 @@ typedef float act, real;
 typedef enum vlm_dtype { VLM_F32, VLM_F16, VLM_BF16, VLM_F64, VLM_I8, VLM_G8, VLM_G4 } vlm_dtype;     /* F64: the oracle only */
 typedef enum vlm_layout { VLM_ROWS, VLM_PANELS } vlm_layout;
 enum { VLM_PANEL = 32, VLM_QGROUP = 32 };              /* outputs in a panel, inputs under one scale of G8 and G4 */
+enum { VLM_QUANT_COLS = 1 << 17 };     /* most cols of I8, G8 and G4, whose sums are to fit 32 bits */
 typedef struct vlm_mat { vlm_dtype dtype; vlm_layout layout; int64_t rows, cols; void *data; } vlm_mat;
 
 static inline bool vlm_dtype_quantized(vlm_dtype t) { return t >= VLM_I8; }
@@ -103,10 +104,36 @@ typedef struct vlm_span {
     int64_t row, rows;         /* of q and out */
     int64_t pos;               /* position of the first query; row r of the span has position pos + r */
     int64_t keys;              /* keys exist at positions 0 .. keys-1; causal: keys >= pos + rows */
-    const act *k, *v;          /* position p lies in row p, or p % ring */
-    int64_t ring;              /* 0, or a multiple of VLM_KEY_BLOCK that holds every key the queries may see */
+    const void *k, *v;         /* VLM_ROWS: rows of act, one a position; VLM_PANELS: what kv_store wrote */
+    int64_t ring;              /* panels: 0, or a multiple of VLM_KEY_BLOCK that holds every key the queries may see: position p lies
+                                  where p % ring would */
+    vlm_layout layout;
+    vlm_dtype dtype;           /* of panels: F32, F16 or I8 */
 } vlm_span;
-enum { VLM_KEY_BLOCK = 64 };           /* keys are taken in blocks that begin at multiples of this position; fast/ counts on 64 */
+enum { VLM_KEY_BLOCK = 256 };          /* keys are taken in blocks that begin at multiples of this position; fast/ counts on 256 */
+
+/* A cache's keys, or its values. Positions go in blocks of VLM_KEY_BLOCK; of a block each key head has a chunk of its own, one behind
+   the other. Elements of a chunk, of which some are never used:  keys [KEY_BLOCK/32][D][32 positions],  values [⌈D/32⌉][KEY_BLOCK][32].
+   F32, F16, or I8: signed bytes, |q| <= 127, and behind them a f32 scale for each position: x = scale (of the position and head) q. */
+static inline int64_t vlm_kv_chunk_bytes(vlm_dtype t, int64_t D) {
+    int64_t n = (D + VLM_PANEL - 1) / VLM_PANEL * VLM_PANEL * VLM_KEY_BLOCK;
+    return t == VLM_I8 ? n + 4 * VLM_KEY_BLOCK : n * (int64_t)vlm_dtype_bytes(t);
+}
+static inline int64_t vlm_kv_bytes(vlm_dtype t, int64_t positions, int64_t G, int64_t D) {
+    return (positions + VLM_KEY_BLOCK - 1) / VLM_KEY_BLOCK * G * vlm_kv_chunk_bytes(t, D);
+}
+/* Of the chunk of key head g that position p lies in. */
+static inline int64_t vlm_kv_chunk_at(vlm_dtype t, int64_t p, int64_t ring, int64_t G, int64_t g, int64_t D) {
+    return ((ring ? p % ring : p) / VLM_KEY_BLOCK * G + g) * vlm_kv_chunk_bytes(t, D);
+}
+/* Of dimension d of position p in its chunk, in elements. */
+static inline int64_t vlm_kv_key_at(int64_t p, int64_t d, int64_t D) {
+    return (p % VLM_KEY_BLOCK / VLM_PANEL * D + d) * VLM_PANEL + p % VLM_PANEL;
+}
+static inline int64_t vlm_kv_value_at(int64_t p, int64_t d) { return (d / VLM_PANEL * VLM_KEY_BLOCK + p % VLM_KEY_BLOCK) * VLM_PANEL + d % VLM_PANEL; }
+static inline int64_t vlm_kv_scale_at(int64_t p, int64_t D) {          /* in bytes */
+    return vlm_kv_chunk_bytes(VLM_I8, D) + (p % VLM_KEY_BLOCK - VLM_KEY_BLOCK) * 4;
+}
 
 /* A pass of resampling bytes along one axis: output i of n is made of count[i] cells from first[i] on, with whole weights
    w = 2^VLM_RESAMPLE_LOW high + low, 0 <= low < 2^VLM_RESAMPLE_LOW, of VLM_RESAMPLE_BITS fraction bits. low, high (n,taps): taps is a
@@ -116,7 +143,7 @@ enum { VLM_RESAMPLE_BITS = 22, VLM_RESAMPLE_LOW = 11, VLM_RESAMPLE_TAPS = 8 };
 
 enum { VLM_SUM_BLOCK = 4096 };          /* elements that square_sums adds up together */
 
-enum { VLM_SCRATCH_BYTES = 1 << 20 };  /* scratch of a thread that suffices for every op */
+enum { VLM_SCRATCH_BYTES = 3 << 19 };  /* scratch of a thread that suffices for every op */
 
 #define OP(name, ...) void REF(name)(vlm_ctx *ctx, __VA_ARGS__);
 #include "ops/ops.def"
@@ -137,19 +164,24 @@ typedef struct vlm_ops {
 #undef OP
 } vlm_ops;
 
-enum { VLM_CPU_AVX2 = 1, VLM_CPU_AVX512 = 2, VLM_CPU_NEON = 4 };
+enum { VLM_CPU_AVX2 = 1, VLM_CPU_AVX512 = 2, VLM_CPU_NEON = 4, VLM_CPU_AVXVNNI = 8, VLM_CPU_AVX512VNNI = 16 };
 unsigned vlm_cpu_flags(void);                  /* what this machine has */
 void  vlm_ops_init(vlm_ops *o, unsigned cpu);  /* reference first, then overwritten by the best that cpu allows */
 const char *vlm_ops_kind(const vlm_ops *o);    /* "ref" or "fast": two kinds of bits; every instruction set of fast/ gives the same */
 void  vlm_ops_init_avx2(vlm_ops *o);
 void  vlm_ops_init_avx512(vlm_ops *o);
+void  vlm_ops_init_avxvnni(vlm_ops *o);        /* these two: only ops that multiply whole numbers, over the one or the other above */
+void  vlm_ops_init_avx512vnni(vlm_ops *o);
 void  vlm_ops_init_neon(vlm_ops *o);
 float vlm_peak_avx2(int64_t n);                /* n rounds of independent FMAs: the yardstick of benchmarks */
 float vlm_peak_avx512(int64_t n);
 float vlm_peak_neon(int64_t n);
+float vlm_peak_avxvnni(int64_t n);             /* the same of dot products of bytes */
+float vlm_peak_avx512vnni(int64_t n);
 float vlm_read_avx2(const float *p, int64_t n);        /* reads n floats, a multiple of 128: the other one */
 float vlm_read_avx512(const float *p, int64_t n);
 float vlm_read_neon(const float *p, int64_t n);
-enum { VLM_PEAK_FLOP_AVX2 = 2 * 8 * 24, VLM_PEAK_FLOP_AVX512 = 2 * 16 * 24, VLM_PEAK_FLOP_NEON = 2 * 8 * 24 };     /* of one round */
+enum { VLM_PEAK_FLOP_AVX2 = 2 * 8 * 24, VLM_PEAK_FLOP_AVX512 = 2 * 16 * 24, VLM_PEAK_FLOP_NEON = 2 * 8 * 24,
+       VLM_PEAK_OP_AVXVNNI = 2 * 32 * 24, VLM_PEAK_OP_AVX512VNNI = 2 * 64 * 24 };  /* of one round */
 #endif
 #endif

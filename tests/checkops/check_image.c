@@ -135,6 +135,7 @@ void check_shuffle_backward(check *k) {
 }
 
 void check_embed_forward(check *k) {
+    check_quant_embed(k);
     static const int64_t S[][3] = { {1, 1, 1}, {3, 40, 7}, {5, 33, 17}, {9, 100, 64}, {2, 5, 33} };            /* R V C */
     for (int i = 0; i < 5; i++)
         for (int t = VLM_F32; t <= VLM_BF16; t++) {

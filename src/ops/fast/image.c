@@ -167,6 +167,14 @@ static void embed_rows(void *arg, int64_t lo, int64_t hi, void *scratch) {
     int64_t C = t->cols;
     for (int64_t r = lo; r < hi; r++) {
         float *out = e->out + r * C;
+        if (vlm_dtype_quantized(t->dtype)) {
+            for (int64_t c = 0; c < C; c++) {
+                float scale;
+                int q = vlm_quant_at(t, e->ids[r], c, &scale);
+                out[c] = (float)q * scale * e->scale;
+            }
+            continue;
+        }
         int64_t at = vlm_mat_at(t, e->ids[r], 0);
         if (t->layout == VLM_PANELS)
             for (int64_t c = 0; c < C; c++) {

@@ -28,4 +28,6 @@ static inline double activation_of(vlm_activation f, double x) {
     }
     return 0;
 }
+/* Row x times row c of w, which is of whole numbers: ref/quant.c. */
+double REF(quant_product)(const act *x, const vlm_mat *w, int64_t c);
 #endif
