@@ -72,8 +72,8 @@ void  check_quant_embed(check *k);
 #define OP(name, ...) void check_##name(check *k);
 #include "ops/ops.def"
 #undef OP
-/* Best of many runs, 0.3 s. */
-#define CHECK_TIME(ns, call) do { double best_ = 1e18, end_ = check_now() + 3e8; \
+/* Best of many runs, 0.15 s. */
+#define CHECK_TIME(ns, call) do { double best_ = 1e18, end_ = check_now() + 1.5e8; \
     do { double t_ = check_now(); call; t_ = check_now() - t_; if (t_ < best_) best_ = t_; } while (check_now() < end_); \
     (ns) = best_; } while (0)
 #endif
