@@ -128,7 +128,7 @@ static inline int64_t vlm_kv_scale_at(int64_t p, int64_t D) {          /* in byt
 
 enum { VLM_SUM_BLOCK = 4096 };          /* elements that square_sums adds up together */
 
-enum { VLM_SCRATCH_BYTES = 3 << 19 };  /* scratch of a thread that suffices for every op */
+enum { VLM_SCRATCH_BYTES = 7 << 18 };  /* scratch of a thread that suffices for every op */
 
 #define OP(name, ...) void REF(name)(vlm_ctx *ctx, __VA_ARGS__);
 #include "ops/ops.def"
