@@ -3,7 +3,8 @@
 
 vlm_status vlm_cmd_convert(vlm_args *a) {
     vlm_model_options options = vlm_options_of(a);
-    vlm_convert_options o = { .out = a->output, .force = a->force, .to = a->to, .dtype = a->dtype };
+    vlm_convert_options o = { .out = a->output, .force = a->force, .to = a->to, .dtype = a->dtype,
+                              .packed = a->packed, .threads = (int)a->threads };
     vlm_model *m;
     if (!a->output) return vlm_usage("--output", "is missing; say with -o which folder to write");
     TRY(vlm_model_open_as(a->arg[0], &options, VLM_OPEN_STRUCTURE, &m));

@@ -116,7 +116,7 @@ static vlm_status draw_similar(vlm_session *s, const wish *w, const vlm_seen *se
     vlm_status status = VLM_OK;
     if (!work || !rgb || !full) { status = vlm_fail_memory(path, room + small + big); goto done; }
     vlm_similar_rgb(x, gh * gw, D, py * gw + px, rgb, &lo);
-    vlm_resize(s->ctx, full, rgb, gh, gw, p->h, p->w, VLM_BILINEAR, work);
+    vlm_resize(s->ctx, &s->m->net->ops, full, rgb, gh, gw, p->h, p->w, VLM_BILINEAR, work);
     mark(full, p->h, p->w, gh, gw, py * gw + px);
     *draw_ms += vlm_now_ms() - t0;
     status = vlm_picture_write(path, full, p->h, p->w, p->h, p->w);

@@ -14,6 +14,12 @@ static void count_groups(const vlm_net *net, count c[VLM_GROUPS + 1]) {
     for (int i = 0; i < net->params.n; i++) {
         const vlm_param *p = &net->params.p[i];
         if (p->tied) continue;
+        if (net->packed && p->mat)
+            for (int g = 0; g < 2; g++) {
+                count *to = &c[g ? VLM_GROUPS : p->group];
+                to->n += vlm_param_len(p);
+                if (p->panels) to->bytes += p->panels->bytes, to->dtypes |= 1 << (VLM_T_COUNT + p->mat->dtype);
+            }
         for (int k = 0; k < p->parts; k++) {
             if (!p->part[k]) continue;         /* the K third of a bias that the model does not have */
             int64_t n = vlm_param_len(p) / p->parts;
@@ -26,11 +32,17 @@ static void count_groups(const vlm_net *net, count c[VLM_GROUPS + 1]) {
         }
     }
 }
+static const char *upper(vlm_dtype t) {
+    static const char *const names[] = { "F32", "F16", "BF16", "F64", "I8", "G8", "G4" };
+    return names[t];
+}
 static const char *dtypes_text(int dtypes, char buf[64]) {
     buf[0] = 0;
-    for (int t = 0; t < VLM_T_COUNT; t++)
+    if (dtypes & 1 << (VLM_T_COUNT + VLM_F32)) dtypes &= ~(1 << VLM_T_F32);    /* vectors are too */
+    for (int t = 0; t <= VLM_T_COUNT + VLM_G4; t++)
         if (dtypes & 1 << t)
-            snprintf(buf + strlen(buf), 64 - strlen(buf), "%s%s", *buf ? "+" : "", vlm_tensor_dtype_name((vlm_tensor_dtype)t));
+            snprintf(buf + strlen(buf), 64 - strlen(buf), "%s%s", *buf ? "+" : "",
+                     t < VLM_T_COUNT ? vlm_tensor_dtype_name((vlm_tensor_dtype)t) : upper((vlm_dtype)(t - VLM_T_COUNT)));
     return buf;
 }
 
@@ -135,18 +147,30 @@ static const char *kind(const vlm_net *n) {
 
 /* ---- tensors -------------------------------------------------------------------------------------------------------- */
 typedef struct stats { double min, max, rms; int64_t nan, inf; bool numbers; } stats;
-static vlm_status measure(const vlm_weights *w, const vlm_tensor *t, stats *out) {
-    enum { CHUNK = 1 << 16 };
+/* p: the first parameter of the operand that t packs, or NULL. */
+static const vlm_param *packed_in(const vlm_net *net, const vlm_tensor *t) {
+    for (int i = 0; i < net->params.n; i++) if (net->params.p[i].panels == t) return &net->params.p[i];
+    return NULL;
+}
+static vlm_status values(const vlm_net *net, const vlm_param *p, const vlm_tensor *t, int64_t at, int64_t n, float *x) {
+    if (!p) return vlm_tensor_to_float(t, at, n, x);
+    vlm_mat m = *p->mat;
+    vlm_param all = { .ndim = 2, .shape = { m.rows, m.cols }, .mat = &m };     /* what is fused included */
+    m.data = (void *)(uintptr_t)t->data;
+    return vlm_params_values(&all, NULL, &net->ops, at / m.cols, n / m.cols, x);
+}
+static vlm_status measure(const vlm_net *net, const vlm_tensor *t, stats *out) {
+    const vlm_param *p = packed_in(net, t);
     stats s = { .min = INFINITY,
                 .max = -INFINITY,
-                .numbers = t->dtype == VLM_T_F64 || t->dtype == VLM_T_F32 || t->dtype == VLM_T_F16 || t->dtype == VLM_T_BF16 };
-    int64_t len = vlm_tensor_len(t);
+                .numbers = p || t->dtype == VLM_T_F64 || t->dtype == VLM_T_F32 || t->dtype == VLM_T_F16 || t->dtype == VLM_T_BF16 };
+    int64_t len = p ? p->mat->rows * p->mat->cols : vlm_tensor_len(t), chunk = p ? VLM_PANEL * p->mat->cols : 1 << 16;
     double sum = 0;
-    float *x = s.numbers ? malloc(CHUNK * sizeof *x) : NULL;
-    if (s.numbers && !x) return vlm_fail_memory(t->name, CHUNK * sizeof *x);
-    for (int64_t i = 0; s.numbers && i < len; i += CHUNK) {
-        int64_t n = len - i < CHUNK ? len - i : CHUNK;
-        vlm_status status = vlm_tensor_to_float(t, i, n, x);
+    float *x = s.numbers ? malloc((size_t)chunk * sizeof *x) : NULL;
+    if (s.numbers && !x) return vlm_fail_memory(t->name, (size_t)chunk * sizeof *x);
+    for (int64_t i = 0; s.numbers && i < len; i += chunk) {
+        int64_t n = len - i < chunk ? len - i : chunk;
+        vlm_status status = values(net, p, t, i, n, x);
         if (status) { free(x); return status; }
         for (int64_t k = 0; k < n; k++) {
             double v = (double)x[k];
@@ -161,14 +185,16 @@ static vlm_status measure(const vlm_weights *w, const vlm_tensor *t, stats *out)
     s.rms = finite ? sqrt(sum / (double)finite) : 0;
     if (!finite) s.min = s.max = 0;
     free(x);
-    vlm_weights_forget(w, t);
+    vlm_weights_forget(net->weights, t);
     *out = s;
     return VLM_OK;
 }
 static const char *group_of(const vlm_net *net, const vlm_tensor *t) {
-    for (int i = 0; i < net->params.n; i++)
+    for (int i = 0; i < net->params.n; i++) {
+        if (net->params.p[i].panels == t) return vlm_group_name(net->params.p[i].group);
         for (int k = 0; k < net->params.p[i].parts; k++)
             if (net->params.p[i].part[k] == t) return vlm_group_name(net->params.p[i].group);
+    }
     return "unused";
 }
 static vlm_status tensors(const vlm_args *a, const vlm_net *net, json_t *list) {
@@ -178,14 +204,18 @@ static vlm_status tensors(const vlm_args *a, const vlm_net *net, json_t *list) {
     vlm_table_row(&table, "tensor\tdtype\t>shape\tgroup\t>min\t>max\t>rms\t>NaN\t>inf");
     for (int64_t i = 0; i < n && !status; i++) {
         const vlm_tensor *t = vlm_weights_at(net->weights, i);
+        const vlm_param *p = packed_in(net, t);
+        const int64_t packed[2] = { p ? p->mat->rows : 0, p ? p->mat->cols : 0 }, *dims = p ? packed : t->shape;
+        const char *dtype = p ? upper(p->mat->dtype) : vlm_tensor_dtype_name(t->dtype);
+        int ndim = p ? 2 : t->ndim;
         char shape[VLM_SHAPE_CHARS];
         stats s = { 0 };
-        if ((status = measure(net->weights, t, &s))) break;
-        vlm_shape_string(t->ndim, t->shape, shape);
+        if ((status = measure(net, t, &s))) break;
+        vlm_shape_string(ndim, dims, shape);
         bad += s.nan + s.inf;
         if (list) {
-            json_t *j = json_pack("{s:o,s:s,s:o,s:s}", "name", vlm_json_text(t->name), "dtype", vlm_tensor_dtype_name(t->dtype), "shape",
-                                  vlm_json_ints(t->shape, (size_t)t->ndim), "group", group_of(net, t));
+            json_t *j = json_pack("{s:o,s:s,s:o,s:s}", "name", vlm_json_text(t->name), "dtype", dtype, "shape",
+                                  vlm_json_ints(dims, (size_t)ndim), "group", group_of(net, t));
             if (s.numbers) {
                 json_t *m = json_pack("{s:f,s:f,s:f,s:I,s:I}", "min", s.min, "max", s.max, "rms", s.rms, "nan", (json_int_t)s.nan, "inf",
                                       (json_int_t)s.inf);
@@ -194,9 +224,9 @@ static vlm_status tensors(const vlm_args *a, const vlm_net *net, json_t *list) {
             }
             json_array_append_new(list, j);
         } else if (s.numbers)
-            vlm_table_row(&table, "%s\t%s\t%s\t%s\t%.4g\t%.4g\t%.4g\t%lld\t%lld", t->name, vlm_tensor_dtype_name(t->dtype), shape,
+            vlm_table_row(&table, "%s\t%s\t%s\t%s\t%.4g\t%.4g\t%.4g\t%lld\t%lld", t->name, dtype, shape,
                           group_of(net, t), s.min, s.max, s.rms, (long long)s.nan, (long long)s.inf);
-        else vlm_table_row(&table, "%s\t%s\t%s\t%s\t-\t-\t-\t-\t-", t->name, vlm_tensor_dtype_name(t->dtype), shape, group_of(net, t));
+        else vlm_table_row(&table, "%s\t%s\t%s\t%s\t-\t-\t-\t-\t-", t->name, dtype, shape, group_of(net, t));
         status = vlm_progress("tensors", i + 1, n);
     }
     if (!status && !list) { putchar('\n'); vlm_table_print(&table, stdout); }
@@ -224,6 +254,7 @@ vlm_status vlm_cmd_inspect(vlm_args *a) {
                 json_object_set_new(groups, g < VLM_GROUPS ? vlm_group_name(g) : "all",
                                     json_pack("{s:I,s:I,s:s}", "count", (json_int_t)c[g].n, "bytes", (json_int_t)c[g].bytes, "dtype",
                                               dtypes_text(c[g].dtypes, text)));
+        if (net->packed) json_object_set_new(j, "packed", json_true());
         if (net->vision) json_object_set_new(j, "vision", vision_json(net));
         if (net->language) json_object_set_new(j, "language", language_json(net));
         if (net->language && net->vision) json_object_set_new(j, "projector", json_pack("{s:I}", "shuffle", (json_int_t)net->shuffle));
@@ -236,7 +267,7 @@ vlm_status vlm_cmd_inspect(vlm_args *a) {
         if (status) json_decref(j);
         else status = vlm_json_out(j);
     } else {
-        printf("model      %s: %s\n", a->arg[0], kind(net));
+        printf("model      %s: %s%s\n", a->arg[0], kind(net), net->packed ? ", packed" : "");
         print_engines(net);
         for (int g = 0, n = 0; g <= VLM_GROUPS; g++)
             if (c[g].n)

@@ -209,6 +209,7 @@ static bool is_temp(const char *name) {
 static bool is_ours(const char *name, const char *in) {
     static const char *const ours[] = { ".json", ".jsonl", ".safetensors", ".npy", ".txt", ".jinja" };
     const char *dot = strrchr(name, '.');
+    if (!in && !strcmp(name, "quantization.md")) return true;
     if (in && (!strcmp(in, "singles") || !strcmp(in, "train") || !strcmp(in, "heldout"))) return dot && !strcmp(dot, ".png");
     for (size_t i = 0; dot && i < sizeof ours / sizeof *ours; i++) if (!strcmp(dot, ours[i])) return true;
     return false;

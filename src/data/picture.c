@@ -40,7 +40,9 @@ vlm_status vlm_picture_write(const char *path, const uint8_t *rgb, int64_t h, in
     vlm_status status = VLM_OK;
     if (!big || !work) status = vlm_fail_memory(path, bytes);
     else {
-        vlm_resize(NULL, big, rgb, h, w, H, W, VLM_BILINEAR, work);
+        vlm_ops ops;
+        vlm_ops_init(&ops, vlm_cpu_flags());           /* any would make the same bytes */
+        vlm_resize(NULL, &ops, big, rgb, h, w, H, W, VLM_BILINEAR, work);
         status = write_png(path, big, H, W);
     }
     free(work);

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "infer/folder.h"
+#include "model/packed.h"
 #include "model/save.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,6 +149,30 @@ static vlm_status write_weights(job *k, const char *dir, const vlm_net *net, int
     return status;
 }
 
+/* Packed: values as they are, whatever holds them. */
+static vlm_status packed_values(void *user, const vlm_param *p, int64_t row, int64_t rows, float *out) {
+    const job *k = user;
+    TRY(vlm_params_source(p, k->net->weights, row, rows, out));
+    for (int j = 0; row + rows == p->shape[0] && j < p->parts; j++)
+        if (p->part[j]) vlm_weights_forget(k->net->weights, p->part[j]);
+    return VLM_OK;
+}
+static vlm_dtype packed_dtype(void *user, const vlm_param *p) {
+    const job *k = user;
+    return k->dtype == VLM_T_COUNT ? p->mat->dtype : k->dtype == VLM_T_BF16 ? VLM_BF16 : k->dtype == VLM_T_F16 ? VLM_F16 : VLM_F32;
+}
+static vlm_status write_packed(job *k, const char *dir) {
+    const vlm_param *embed = vlm_params_find(&k->net->params, "decoder.token_embedding.weight");
+    vlm_packing from = { packed_values, packed_dtype, embed ? packed_dtype(k, embed) : VLM_F32, k };
+    vlm_ctx *ctx = vlm_ctx_open(k->o->threads ? k->o->threads : vlm_cores(), VLM_SCRATCH_BYTES);
+    char *path = vlm_join(dir, "model.safetensors");
+    vlm_status status = !ctx || !path ? vlm_fail_memory(dir, VLM_SCRATCH_BYTES) : vlm_packed_store(path, k->net, ctx, &from, NULL);
+    if (!status) status = vlm_tokenizer_tables_write(dir);
+    free(path);
+    vlm_ctx_close(ctx);
+    return status;
+}
+
 /* extra: "vlm_extra_tokens", the caller's. */
 static vlm_status describe(const job *k, vlm_folder *f, json_t **extra) {
     const json_t *was = k->net->config;
@@ -182,7 +207,7 @@ done:
 }
 static vlm_status to_ours(job *k, const char *dir) {
     TRY(ours_beside(k, dir));
-    return write_weights(k, dir, k->net, -1);
+    return k->o->packed ? write_packed(k, dir) : write_weights(k, dir, k->net, -1);
 }
 vlm_status vlm_write_ours(const vlm_model *m, vlm_tensor_dtype dtype, const char *dir) {
     job k = { .m = m, .net = m->net, .dtype = dtype };
@@ -350,15 +375,32 @@ static vlm_status bare_values(void *user, const vlm_param *p, int64_t row, int64
     forget(p, row, rows);
     return VLM_OK;
 }
+static vlm_status bare_beside(job *k, const char *dir) {
+    json_t *config = json_deep_copy(k->net->config);
+    vlm_status status = config ? VLM_OK : vlm_fail_memory(dir, 1 << 12);
+    if (!status && k->dtype != VLM_T_COUNT) status = set_dtype(k, config, k->net->params.p[0].name);
+    if (!status) status = vlm_folder_write(dir, "config.json", json_incref(config));
+    json_decref(config);
+    if (status) return status;
+    TRY(vlm_copy_tokenizer(k->net->dir, dir, false));
+    TRY(vlm_copy_file(k->net->dir, dir, "generation_config.json"));
+    return vlm_copy_file(k->net->dir, dir, "preprocessor_config.json");
+}
+vlm_status vlm_write_beside(const vlm_model *m, vlm_tensor_dtype dtype, const char *dir) {
+    if (m->net->vision && m->net->language) return vlm_write_ours(m, dtype, dir);
+    return bare_beside(&(job){ .m = m, .net = m->net, .dtype = VLM_T_COUNT }, dir);
+}
 static vlm_status bare(job *k, const char *dir) {
+    TRY(bare_beside(k, dir));
+    if (k->o->packed) return write_packed(k, dir);
     const vlm_weights *w = k->net->weights;
     int64_t count = vlm_weights_count(w), n = 0;
     vlm_stored *t = calloc((size_t)count + 1, sizeof *t);
     vlm_param *p = calloc((size_t)count + 1, sizeof *p);
     char *path = vlm_join(dir, "model.safetensors");
-    json_t *metadata = json_pack("{s:s}", "format", "pt"), *config = json_deep_copy(k->net->config);
+    json_t *metadata = json_pack("{s:s}", "format", "pt");
     vlm_status status = VLM_OK;
-    if (!t || !p || !path || !metadata || !config) { status = vlm_fail_memory(dir, (size_t)count * (sizeof *t + sizeof *p)); goto done; }
+    if (!t || !p || !path || !metadata) { status = vlm_fail_memory(dir, (size_t)count * (sizeof *t + sizeof *p)); goto done; }
     for (int64_t i = 0; i < count; i++) {
         const vlm_tensor *s = vlm_weights_at(w, i);
         int64_t len = vlm_tensor_len(s);
@@ -377,15 +419,9 @@ static vlm_status bare(job *k, const char *dir) {
         if (len) t[n].parts = 1, t[n].part[0].p = &p[n], t[n].part[0].rows = len;
         n++;
     }
-    if (k->dtype != VLM_T_COUNT) TRY_DONE(set_dtype(k, config, k->net->params.p[0].name));
-    TRY_DONE(vlm_folder_write(dir, "config.json", json_incref(config)));
-    TRY_DONE(vlm_copy_tokenizer(k->net->dir, dir, false));
-    TRY_DONE(vlm_copy_file(k->net->dir, dir, "generation_config.json"));
-    TRY_DONE(vlm_copy_file(k->net->dir, dir, "preprocessor_config.json"));
     status = vlm_store(path, t, n, metadata, &(vlm_source){ bare_values, NULL, k });
 done:
     json_decref(metadata);
-    json_decref(config);
     free(path);
     free(t);
     free(p);
@@ -409,6 +445,9 @@ vlm_status vlm_convert(const vlm_model *m, const vlm_convert_options *o) {
     if (!whole && i < 2)
         return vlm_fail(VLM_EARG, net->dir, "is a %s alone, and --to %s is for whole models; make one with vlm new, or change the "
                         "dtype only with --to hf", net->vision ? "vision encoder" : "language model", to);
+    if (o->packed && whole && i)
+        return vlm_fail(VLM_EARG, "--packed", "is for this program's own folders, and --to %s for others; leave one of them out", to);
+    TRY(vlm_packed_refuse(net, "converting"));
     if (vlm_same_file(o->out, net->dir)) return vlm_fail(VLM_EARG, o->out, "is the folder that is to be converted; name another");
     if (net->language == &vlm_gemma3 && o->dtype) {
         const vlm_param *p = vlm_params_find(&net->params, "decoder.token_embedding.weight");

@@ -1,14 +1,16 @@
 #include "infer/model.h"
 #include "base/file.h"
 #include "data/rule.h"
+#include "infer/reuse.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- Instruction sets ---- */
 
-static const struct { const char *name; unsigned flags; } isas[] = {
-    { "ref", 0 }, { "avx2", VLM_CPU_AVX2 }, { "avx512", VLM_CPU_AVX2 | VLM_CPU_AVX512 } };
+/* avx2 is that and no more; avx512 comes with VNNI where the machine has it. Both give the same bits. */
+static const struct { const char *name; unsigned flags, more; } isas[] = {
+    { "ref", 0, 0 }, { "avx2", VLM_CPU_AVX2, 0 }, { "avx512", VLM_CPU_AVX2 | VLM_CPU_AVX512, VLM_CPU_AVXVNNI | VLM_CPU_AVX512VNNI } };
 
 vlm_status vlm_isa_flags(const char *isa, unsigned *cpu) {
     unsigned have = vlm_cpu_flags();
@@ -17,14 +19,14 @@ vlm_status vlm_isa_flags(const char *isa, unsigned *cpu) {
         if (strcmp(isas[i].name, isa)) continue;
         if (isas[i].flags & ~have)
             return vlm_fail(VLM_EARG, "--isa", "%s is not on this machine, whose best is %s; leave it out", isa, vlm_isa_name(have));
-        *cpu = isas[i].flags;
+        *cpu = isas[i].flags | (isas[i].more & have);
         return VLM_OK;
     }
     return vlm_fail(VLM_EARG, "--isa", "\"%s\" is not known; ref, avx2 and avx512 are", isa);
 }
 const char *vlm_isa_name(unsigned cpu) {
     const char *name = isas[0].name;
-    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) if (isas[i].flags == cpu) name = isas[i].name;
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) if (!(isas[i].flags & ~cpu)) name = isas[i].name;
     return name;
 }
 
@@ -166,7 +168,7 @@ vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, 
     const vlm_model_options *o = options ? options : &none;
     if (!dir || !out) return vlm_fail(VLM_EARG, "vlm_model_open", "dir or out is NULL; give both");
     if (o->threads < 0 || o->threads > VLM_MAX_THREADS || o->max_size_px < 0 || o->max_image_tokens < 0 || o->context < 0 ||
-        o->max_pixels < 0 || o->max_side_px < 0 || o->max_file_bytes < 0)
+        o->cache_bytes < 0 || o->max_pixels < 0 || o->max_side_px < 0 || o->max_file_bytes < 0)
         return vlm_fail(VLM_EARG, "vlm_model_open", "an option is negative or out of range; 0 means the default");
     vlm_net_options n = { .threads = o->threads > 0 ? o->threads : vlm_cores(), .fork_maths = o->fork_maths,
                           .f32 = how & VLM_OPEN_F32, .structure_only = how & VLM_OPEN_STRUCTURE };
@@ -182,10 +184,15 @@ vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, 
     TRY_DONE(vlm_net_open(dir, &n, &m->net));
     if (m->net->vision) {
         vlm_rule_options r = { .max_size = o->max_size_px, .max_tokens = o->max_image_tokens, .no_upscale = o->no_upscale,
-                               .compat = o->compat_resize };
+                               .compat = o->compat_resize, .fast_decode = o->fast_decode };
         TRY_DONE(vlm_image_rule_of(m->net, &r, &m->rule));
+        m->limits.fit = &m->rule;
     }
     if (m->net->language) TRY_DONE(open_language(m, o));
+    if (o->cache_dir) {
+        size_t limit = o->cache_bytes > 0 ? (size_t)o->cache_bytes : (size_t)2 << 30;
+        TRY_DONE(vlm_reuse_open(o->cache_dir, limit, m, how, n.threads, &m->reuse));
+    }
     *out = m;
     return VLM_OK;
 done:
@@ -198,6 +205,7 @@ vlm_status vlm_model_open(const char *dir, const vlm_model_options *options, vlm
 
 void vlm_model_close(vlm_model *m) {
     if (!m) return;
+    vlm_reuse_close(m->reuse);
     vlm_net_close(m->net);
     vlm_tokenizer_close(m->tok);
     vlm_ids_free(&m->stop);
@@ -212,7 +220,7 @@ vlm_model_info vlm_model_describe(const vlm_model *m) {
         .vision = n->vision ? n->vision->name : NULL, .language = n->language ? n->language->name : NULL,
         .vision_width = n->vit.cfg.D, .vision_prefix = vlm_vit_prefix(&n->vit.cfg), .patch_px = n->vit.cfg.P,
         .language_width = n->lm.cfg.D, .vocabulary = n->lm.cfg.V, .context = m->context, .shuffle = n->shuffle,
-        .image_token = m->image_token, .weight_bytes = (int64_t)n->bytes };
+        .image_token = m->image_token, .weight_bytes = (int64_t)vlm_net_bytes(m->net) };
 }
 int vlm_is_stop(const vlm_model *m, int64_t id) {
     for (size_t i = 0; i < m->stop.n; i++) if (m->stop.id[i] == id) return 1;

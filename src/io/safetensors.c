@@ -288,7 +288,7 @@ static vlm_status begin(vlm_safetensors_writer *w) {
     if (!header || (json_object_size(w->metadata) && json_object_set(header, "__metadata__", w->metadata)) ||
         json_object_update(header, w->tensors) || !(text = json_dumps(header, JSON_COMPACT))) status = vlm_fail_memory(w->file.path, 1000);
     else {
-        uint64_t n = strlen(text), padded = (n + 7) & ~(uint64_t)7;
+        uint64_t n = strlen(text), padded = ((8 + n + 63) & ~(uint64_t)63) - 8;
         if (padded > HEADER_LIMIT)
             status = vlm_fail(VLM_ELIMIT, w->file.path, "needs a header of %" PRIu64 " bytes, the format allows %d", padded, HEADER_LIMIT);
         else if (fwrite(&padded, 8, 1, w->file.f) != 1 || fwrite(text, n, 1, w->file.f) != 1 ||

@@ -51,7 +51,7 @@ void       vlm_safetensors_close(vlm_safetensors *st);         /* zeroed is fine
 const vlm_tensor *vlm_safetensors_find(const vlm_safetensors *st, const char *name);   /* NULL: not there */
 
 /* Writes a file: open, declare every tensor, put their data in the declared order, commit. The target changes only at commit
-   (base/file.h). The header is padded with spaces so that the data begins at a multiple of 8.
+   (base/file.h). The header is padded with spaces so that the data begins at a multiple of 64: what is mapped begins on a cache line.
    declare and metadata before the first put; put takes a tensor in one piece or in many and must name the tensor that is due
    (empty ones are skipped unasked). Misuse is VLM_EARG, nothing else happens. One of commit and cancel ends it; both free it.
    commit fails if data is missing. One thread. */

@@ -222,6 +222,11 @@ const vlm_tensor *vlm_weights_find(const vlm_weights *w, const char *name) {
     }
     return t;
 }
+const char *vlm_weights_metadata(const vlm_weights *w, const char *key) {
+    const char *v = NULL;
+    for (int i = 0; !v && i < w->nshards; i++) v = json_string_value(json_object_get(w->shards[i].st.metadata, key));
+    return v;
+}
 int64_t vlm_weights_count(const vlm_weights *w) { return w->count; }
 const vlm_tensor *vlm_weights_at(const vlm_weights *w, int64_t i) { return w->all[i]; }
 size_t vlm_weights_bytes(const vlm_weights *w) { return w->bytes; }

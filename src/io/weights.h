@@ -16,6 +16,8 @@ void       vlm_weights_close(vlm_weights *w);                  /* NULL is fine *
 /* NULL: not there. A name that only the metadata knows (the writer dropped one of two tied tensors and noted
    {"removed name": "kept name"}) gives the kept tensor. */
 const vlm_tensor *vlm_weights_find(const vlm_weights *w, const char *name);
+/* What the metadata of a file, the first that has the key, says; NULL: none does. Lives as long as w. */
+const char       *vlm_weights_metadata(const vlm_weights *w, const char *key);
 int64_t           vlm_weights_count(const vlm_weights *w);     /* stored tensors, aliases not counted */
 const vlm_tensor *vlm_weights_at(const vlm_weights *w, int64_t i);     /* in the order of files and of data */
 size_t            vlm_weights_bytes(const vlm_weights *w);     /* of all tensors */

@@ -1,4 +1,4 @@
-#include "model/models.h"
+#include "model/packed.h"
 #include "base/file.h"
 #include "base/log.h"
 #include <inttypes.h>
@@ -95,6 +95,21 @@ static vlm_status bind_family(vlm_net *net, const vlm_family *f, vlm_param *p) {
     return missing(w, *first_name ? first_name : p->name);
 }
 
+/* A K bias that the model does not have is stored as zeros. */
+static vlm_status check_key_bias(const vlm_net *net, const vlm_param *p) {
+    if (!strstr(p->name, "qkv_proj.bias") || net->vit.cfg.k_bias) return VLM_OK;
+    int64_t D = net->vit.cfg.D;
+    for (int64_t i = 0; i < D; i++) {
+        float b = 0;
+        TRY(vlm_tensor_to_float(p->part[0], D + i, 1, &b));
+        if (b != 0)
+            return vlm_fail(VLM_EUNSUPPORTED, vlm_weights_file(net->weights, p->part[0]),
+                            "tensor %s has a key bias, which DINOv3 does not; "
+                            "it was trained by the fork: --fork-maths runs it as it was trained", p->name);
+    }
+    return VLM_OK;
+}
+
 /* Sources under our own names. */
 static vlm_status bind_own(vlm_net *net, vlm_param *p) {
     const vlm_weights *w = net->weights;
@@ -102,17 +117,7 @@ static vlm_status bind_own(vlm_net *net, vlm_param *p) {
     p->part[0] = vlm_weights_find(w, p->name);
     if (!p->part[0]) return missing(w, p->name);
     TRY(check_shape(w, p, p->part[0], 1, 1));
-    if (!strstr(p->name, "qkv_proj.bias") || net->vit.cfg.k_bias) return VLM_OK;
-    int64_t D = net->vit.cfg.D;
-    for (int64_t i = 0; i < D; i++) {
-        float b = 0;
-        TRY(vlm_tensor_to_float(p->part[0], D + i, 1, &b));
-        if (b != 0)
-            return vlm_fail(VLM_EUNSUPPORTED, vlm_weights_file(w, p->part[0]),
-                            "tensor %s has a key bias, which DINOv3 does not; "
-                            "it was trained by the fork: --fork-maths runs it as it was trained", p->name);
-    }
-    return VLM_OK;
+    return check_key_bias(net, p);
 }
 
 /* A tied pair may be stored under either name, or under both if they are equal. */
@@ -283,6 +288,7 @@ static vlm_status open_ours(vlm_net *net, const char *where, const char *flat) {
         net->vit.cfg.k_bias = true;
         if (!net->vit.cfg.gated) net->vit.cfg.act = VLM_GELU_TANH;
     }
+    if (net->packed) return vlm_json_need_int(net->config, flat, "lm_vocab_size", 1, VLM_MAX_VOCAB, &net->lm.cfg.V);
     int64_t rows = vlm_nanovlm_vocabulary(net->weights);
     if (rows) net->lm.cfg.V = rows;    /* where there is none, its tensor will be missed by name */
     return VLM_OK;
@@ -303,6 +309,8 @@ static vlm_status open_configs(vlm_net *net) {
         TRY_DONE(vlm_json_bool(net->ours, own, "fork_maths", &trained_so));
         net->fork_maths = net->fork_maths || trained_so;
         status = open_ours(net, own, where);
+    } else if (net->nanovlm && net->packed) {
+        status = vlm_fail(VLM_EFORMAT, own, "is missing beside packed weights; make the folder again");
     } else if (net->nanovlm) {
         status = vlm_nanovlm_config(net->config, where, net->weights, net);
     } else {
@@ -321,6 +329,14 @@ done:
 }
 
 static vlm_status bind(vlm_net *net, bool f32) {
+    vlm_dtype embedding = VLM_F32;
+    if (net->packed) {
+        TRY(vlm_packed_bind(net, &embedding));
+        if (net->language) net->lm.cfg.embed_scale = round_to(embedding, net->lm.cfg.embed_scale);
+        for (int i = 0; i < net->params.n; i++)
+            if (net->params.p[i].parts) TRY(check_key_bias(net, &net->params.p[i]));
+        return VLM_OK;
+    }
     for (int i = 0; i < net->params.n; i++) {
         vlm_param *p = &net->params.p[i];
         bool embed = !strcmp(p->name, "decoder.token_embedding.weight");
@@ -363,13 +379,16 @@ vlm_status vlm_net_open(const char *dir, const vlm_net_options *options, vlm_net
     TRY_DONE(read_json(dir, "config.json", true, &net->config));
     TRY_DONE(read_json(dir, "vlm.json", false, &net->ours));
     TRY_DONE(vlm_weights_open(dir, &net->weights));
+    TRY_DONE(vlm_packed_is(net->weights, &net->packed));
+    if (options->f32) TRY_DONE(vlm_packed_refuse(net, "training"));
     TRY_DONE(open_configs(net));
     TRY_DONE(vlm_net_params(net));
     TRY_DONE(bind(net, options->f32));
+    for (int64_t l = 0; net->vision && l < net->vit.cfg.L; l++)
+        net->vit.cfg.int8 = net->vit.cfg.int8 || net->vit.block[l].qkv.dtype == VLM_I8;
     if (!options->structure_only) {
         TRY_DONE(load(net, options->threads));
-        vlm_weights_close(net->weights);
-        net->weights = NULL;
+        if (!net->packed) vlm_weights_close(net->weights), net->weights = NULL;
     }
     *out = net;
     return VLM_OK;
@@ -379,9 +398,13 @@ done:
 }
 size_t vlm_net_bytes(vlm_net *net) {
     vlm_arena a = { 0 };
-    if (net->bytes) return net->bytes;
-    vlm_params_place(&net->params, &a, VLM_ALL_GROUPS);
-    return a.overflow ? SIZE_MAX : a.peak;
+    size_t mapped = 0, own = net->bytes;
+    for (int i = 0; i < net->params.n; i++) if (net->params.p[i].panels) mapped += net->params.p[i].panels->bytes;
+    if (!own) {
+        vlm_params_place(&net->params, &a, VLM_ALL_GROUPS);
+        own = a.peak;
+    }
+    return a.overflow ? SIZE_MAX : own + mapped;
 }
 vlm_status vlm_net_zeros(const vlm_net *net, unsigned groups, vlm_net **out) {
     vlm_status status = VLM_OK;
@@ -419,5 +442,5 @@ void vlm_net_close(vlm_net *net) {
 
 void vlm_project(vlm_ctx *ctx, const vlm_net *net, act *out, const act *x, act *tmp, vlm_grid g) {
     net->ops.shuffle_forward(ctx, tmp, x, g.h, g.w, net->shuffle, net->vit.cfg.D);
-    net->ops.linear_forward(ctx, out, tmp, &net->projector, NULL, NULL, vlm_tokens_of(g, net->shuffle));
+    net->ops.linear_forward(ctx, out, tmp, &net->projector, NULL, vlm_tokens_of(g, net->shuffle));
 }

@@ -16,6 +16,7 @@ typedef struct vlm_net {
     char *dir;
     json_t *config, *ours;             /* config.json; vlm.json or NULL */
     bool nanovlm;                      /* config.json is a flat VLMConfig */
+    bool packed;                       /* the weights are used where they are mapped (model/packed.h) */
     bool fork_maths;
     const vlm_family *vision, *language;       /* NULL: the folder has none */
     vlm_vit vit;
@@ -23,15 +24,16 @@ typedef struct vlm_net {
     vlm_mat projector;                 /* (language D, vision D · shuffle²) */
     int64_t shuffle;                   /* 1 without projector */
     vlm_params params;
-    vlm_weights *weights;              /* mapped; kept for structure_only, NULL otherwise */
+    vlm_weights *weights;              /* mapped; kept for structure_only and if packed, NULL otherwise */
     vlm_ops ops;
-    void *memory;                      /* all parameters */
-    size_t bytes;
+    void *memory;                      /* all parameters; packed: the vectors */
+    size_t bytes;                      /* of it */
 } vlm_net;
 /* VLM_EIO, VLM_EFORMAT, VLM_EUNSUPPORTED name file and key or tensor. */
 vlm_status vlm_net_open(const char *dir, const vlm_net_options *options, vlm_net **out);
 void       vlm_net_close(vlm_net *net);                /* NULL is fine */
-/* Bytes of its parameters in memory; of one that is open as structure_only, those that it would take. SIZE_MAX if they overflow. */
+/* Bytes of its parameters in memory, mapped ones included; of one that is open as structure_only, those that it would take. SIZE_MAX if
+   they overflow. */
 size_t     vlm_net_bytes(vlm_net *net);
 
 /* A net of the same engines whose parameters of these groups (bits 1 << vlm_group) are zeros in f32, and which has no others: gradients,

@@ -11,6 +11,11 @@ const char *vlm_group_name(vlm_group g) {
     return names[g];
 }
 
+const char *vlm_dtype_name(vlm_dtype t) {
+    static const char *const names[] = { "f32", "f16", "bf16", "f64", "i8", "g8", "g4" };
+    return names[t];
+}
+
 static vlm_param *add(vlm_params *ps, vlm_group g, int64_t row, const int64_t *dims, const char *fmt, va_list args) {
     static _Thread_local vlm_param none;       /* when memory is out: written to, never read */
     if (ps->n == ps->room) {
@@ -77,7 +82,8 @@ void vlm_params_place(vlm_params *ps, vlm_arena *a, unsigned groups) {
         vlm_param *p = &ps->p[i];
         void *data = NULL;
         if (p->row || p->tied) continue;
-        if (groups & 1u << p->group)
+        if (p->panels) data = (void *)(uintptr_t)p->panels->data;      /* read only, as all weights are */
+        else if (groups & 1u << p->group)
             data = vlm_arena_take(a, 1, (const int64_t[]){ vlm_params_operand_bytes(ps, i) }, 1);
         if (p->mat) p->mat->data = data;
         else *p->vec = data;
@@ -142,7 +148,7 @@ static vlm_status load_vec(vlm_param *p, int64_t row, int64_t n, const vlm_tenso
 vlm_status vlm_params_load(vlm_params *ps, vlm_ctx *ctx, const vlm_ops *ops, const vlm_weights *w) {
     for (int i = 0; i < ps->n; i++) {
         vlm_param *p = &ps->p[i];
-        if (p->tied) continue;
+        if (p->tied || !p->parts) continue;    /* without parts: packed */
         int64_t rows = p->shape[0] / p->parts, n = vlm_param_len(p) / p->parts;
         for (int j = 0; j < p->parts; j++) {
             const vlm_tensor *t = p->part[j];
@@ -189,9 +195,15 @@ vlm_status vlm_params_grown(const vlm_param *p, const vlm_weights *w, int64_t ro
     return status;
 }
 
-static float element(const void *data, vlm_dtype t, int64_t i) {
-    return t == VLM_F32 ? ((const float *)data)[i] : t == VLM_BF16 ? vlm_bf16_float(((const uint16_t *)data)[i])
-                                                                   : vlm_f16_float(((const uint16_t *)data)[i]);
+static float element(const vlm_mat *m, int64_t r, int64_t c) {
+    if (vlm_dtype_quantized(m->dtype)) {
+        float scale;
+        int q = vlm_quant_at(m, r, c, &scale);
+        return scale * (float)q;
+    }
+    int64_t i = vlm_mat_at(m, r, c);
+    return m->dtype == VLM_F32 ? ((const float *)m->data)[i] : m->dtype == VLM_BF16 ? vlm_bf16_float(((const uint16_t *)m->data)[i])
+                                                                                    : vlm_f16_float(((const uint16_t *)m->data)[i]);
 }
 vlm_status vlm_params_values(const vlm_param *p, vlm_ctx *ctx, const vlm_ops *ops, int64_t row, int64_t rows, float *out) {
     if (!p->mat) {
@@ -202,15 +214,16 @@ vlm_status vlm_params_values(const vlm_param *p, vlm_ctx *ctx, const vlm_ops *op
     }
     const vlm_mat *m = p->mat;
     int64_t K = m->cols, first = p->row + row, end = first + rows;
-    size_t bytes = (size_t)(VLM_PANEL * K) * vlm_dtype_bytes(m->dtype);
+    size_t bytes = (size_t)vlm_panel_bytes(m->dtype, K);
     void *panel = malloc(bytes + 1);
     if (!panel) return vlm_fail_memory(p->name, bytes);
-    for (int64_t i = first / VLM_PANEL; i * VLM_PANEL < end; i++) {    /* one panel is [K][32] */
+    vlm_mat one = { .dtype = m->dtype, .layout = VLM_PANELS, .rows = VLM_PANEL, .cols = K, .data = panel };
+    for (int64_t i = first / VLM_PANEL; i * VLM_PANEL < end; i++) {
         ops->download(ctx, panel, (const char *)m->data + (size_t)i * bytes, bytes);
         ops->sync(ctx);
         int64_t from = i * VLM_PANEL > first ? i * VLM_PANEL : first, to = (i + 1) * VLM_PANEL < end ? (i + 1) * VLM_PANEL : end;
         for (int64_t r = from; r < to; r++)
-            for (int64_t k = 0; k < K; k++) out[(r - first) * K + k] = element(panel, m->dtype, k * VLM_PANEL + r % VLM_PANEL);
+            for (int64_t k = 0; k < K; k++) out[(r - first) * K + k] = element(&one, r % VLM_PANEL, k);
     }
     free(panel);
     return VLM_OK;

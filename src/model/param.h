@@ -11,6 +11,8 @@
 typedef enum vlm_group { VLM_VISION, VLM_PROJECTOR, VLM_LANGUAGE, VLM_GROUPS } vlm_group;
 const char *vlm_group_name(vlm_group g);               /* "vision", "projector", "language" */
 
+const char *vlm_dtype_name(vlm_dtype t);               /* "f32", "f16", "bf16", "f64", "i8", "g8", "g4" */
+
 /* A stored tensor. A matrix is rows [row, row + shape[0]) of *mat (fused operands hold several);
    a vector is elements [row, ...) of *vec. */
 typedef struct vlm_param {
@@ -24,6 +26,7 @@ typedef struct vlm_param {
     bool tied;                         /* a second name of another row's values: nothing is stored for it */
     int parts;                         /* source tensors, one after another along the rows; NULL: zeros (vectors only) */
     const vlm_tensor *part[3];
+    const vlm_tensor *panels;          /* packed (model/packed.h), at an operand's first parameter: all of it in the file; no parts */
     int64_t first;                     /* a single part may be a slice: it begins at this row of the tensor */
 } vlm_param;
 
@@ -45,7 +48,7 @@ int64_t vlm_param_len(const vlm_param *p);             /* elements */
 vlm_param *vlm_params_find(const vlm_params *ps, const char *name);
 
 /* Gives every matrix and vector of these groups (bits 1 << vlm_group) its place in the arena (base/arena.h: measured first, then placed),
-   the others none (NULL); dtypes of the matrices are set already. */
+   the others none (NULL); dtypes of the matrices are set already. What is packed lies in its file. */
 enum { VLM_ALL_GROUPS = (1 << VLM_GROUPS) - 1 };
 void vlm_params_place(vlm_params *ps, vlm_arena *a, unsigned groups);
 /* Where the values of params row i lie and how many there are, padding and what is fused to it included; false if another row stands for

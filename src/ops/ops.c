@@ -1,7 +1,10 @@
 #include "ops/ops.h"
+#include "base/memory.h"
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 unsigned vlm_cpu_flags(void) {
     unsigned f = 0;
@@ -10,36 +13,34 @@ unsigned vlm_cpu_flags(void) {
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) f |= VLM_CPU_AVX2;        /* F16C came before AVX2 */
     if (f && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl")) f |= VLM_CPU_AVX512;
+    unsigned a, b, c = 0, d;
+    if (f & VLM_CPU_AVX2 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1) f |= VLM_CPU_AVXVNNI;
+    if (f & VLM_CPU_AVX512 && __builtin_cpu_supports("avx512vnni")) f |= VLM_CPU_AVX512VNNI;
+#elif defined(__aarch64__)
+    f |= VLM_CPU_NEON;                 /* every AArch64 has it */
 #endif
     return f;
 }
 
-/* Large blocks come from mmap in huge pages where the system has them: a model's weights are streamed for every token. */
-enum { HUGE_BYTES = 2 << 20 };
-static void *cpu_alloc(size_t bytes) {
-    if (bytes > SIZE_MAX - HUGE_BYTES) return NULL;
-    if (bytes < HUGE_BYTES) return aligned_alloc(64, (bytes + 64) & ~(size_t)63);
-    void *p = aligned_alloc(HUGE_BYTES, (bytes + HUGE_BYTES - 1) & ~(size_t)(HUGE_BYTES - 1));
-#ifdef MADV_HUGEPAGE
-    if (p) madvise(p, bytes & ~(size_t)(HUGE_BYTES - 1), MADV_HUGEPAGE);
-#endif
-    return p;
-}
 static void cpu_free(void *p, size_t bytes) { (void)bytes; free(p); }
 static void cpu_copy(vlm_ctx *ctx, void *to, const void *from, size_t bytes) { (void)ctx; if (bytes) memcpy(to, from, bytes); }
 static void cpu_zero(vlm_ctx *ctx, void *p, size_t bytes) { (void)ctx; if (bytes) memset(p, 0, bytes); }
 static void cpu_sync(vlm_ctx *ctx) { (void)ctx; }
 
 void vlm_ops_init(vlm_ops *o, unsigned cpu) {
-    *o = (vlm_ops){ .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_copy, .download = cpu_copy, .zero = cpu_zero, .sync = cpu_sync,
+    *o = (vlm_ops){ .alloc = vlm_alloc, .free = cpu_free, .upload = cpu_copy, .download = cpu_copy, .zero = cpu_zero, .sync = cpu_sync,
 #define OP(name, ...) .name = vlm_ref_##name,
 #include "ops/ops.def"
 #undef OP
     };
     (void)cpu;
 #if defined(__x86_64__)
-    if (cpu & VLM_CPU_AVX2)   vlm_ops_init_avx2(o);
-    if (cpu & VLM_CPU_AVX512) vlm_ops_init_avx512(o);
+    if (cpu & VLM_CPU_AVX2)       vlm_ops_init_avx2(o);
+    if (cpu & VLM_CPU_AVXVNNI)    vlm_ops_init_avxvnni(o);
+    if (cpu & VLM_CPU_AVX512)     vlm_ops_init_avx512(o);
+    if (cpu & VLM_CPU_AVX512VNNI) vlm_ops_init_avx512vnni(o);
+#elif defined(__aarch64__)
+    if (cpu & VLM_CPU_NEON)       vlm_ops_init_neon(o);
 #endif
 }
 const char *vlm_ops_kind(const vlm_ops *o) { return o->linear_forward == vlm_ref_linear_forward ? "ref" : "fast"; }

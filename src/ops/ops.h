@@ -27,6 +27,7 @@ typedef float act, real;
 typedef enum vlm_dtype { VLM_F32, VLM_F16, VLM_BF16, VLM_F64, VLM_I8, VLM_G8, VLM_G4 } vlm_dtype;     /* F64: the oracle only */
 typedef enum vlm_layout { VLM_ROWS, VLM_PANELS } vlm_layout;
 enum { VLM_PANEL = 32, VLM_QGROUP = 32 };              /* outputs in a panel, inputs under one scale of G8 and G4 */
+enum { VLM_QUANT_COLS = 1 << 17 };     /* most cols of I8, G8 and G4, whose sums are to fit 32 bits */
 typedef struct vlm_mat { vlm_dtype dtype; vlm_layout layout; int64_t rows, cols; void *data; } vlm_mat;
 
 static inline bool vlm_dtype_quantized(vlm_dtype t) { return t >= VLM_I8; }
@@ -88,7 +89,15 @@ static inline uint16_t vlm_float_f16(float x) {
     return sign | (uint16_t)(b.u - 0x3F000000u);
 }
 
-typedef enum vlm_activation { VLM_GELU_ERF, VLM_GELU_TANH, VLM_SILU } vlm_activation;
+typedef enum vlm_activation { VLM_IDENTITY, VLM_GELU_ERF, VLM_GELU_TANH, VLM_SILU } vlm_activation;
+
+/* What becomes of the product of a linear layer before it is stored: out = res + scale f(b + x w'). What is 0 is left out. */
+typedef struct vlm_epilogue {
+    const real *b;             /* (C) */
+    vlm_activation f;
+    const real *scale;         /* (C): LayerScale */
+    const act *res;            /* (R,C), may be out itself */
+} vlm_epilogue;
 
 /* One sample, or one image, in attention: its query rows, and where its keys and values lie. */
 typedef struct vlm_span {
@@ -126,6 +135,19 @@ static inline int64_t vlm_kv_scale_at(int64_t p, int64_t D) {          /* in byt
     return vlm_kv_chunk_bytes(VLM_I8, D) + (p % VLM_KEY_BLOCK - VLM_KEY_BLOCK) * 4;
 }
 
+/* attention_int8_forward: keys in a block; spans of fewer rows are not worth whole numbers. */
+enum { VLM_INT8_KEYS = 128, VLM_INT8_ROWS = 64 };
+/* Room for attention_int8_forward: so many bytes for each head of each block, and at most R / VLM_INT8_KEYS + n blocks in n spans of R rows
+   together. k8 + 128 [D/4][keys][4], v8 [keys/4][D][4 keys]; of each key the factor of k8, log2 w, 1/w; in a head's first block its mean, size,
+   1/size. D is rounded up to 16. */
+static inline int64_t vlm_attention_int8_block(int64_t D) { D = (D + 15) / 16 * 16; return VLM_INT8_KEYS * (2 * D + 12) + 12 * D; }
+
+/* A pass of resampling bytes along one axis: output i of n is made of count[i] cells from first[i] on, with whole weights
+   w = 2^VLM_RESAMPLE_LOW high + low, 0 <= low < 2^VLM_RESAMPLE_LOW, of VLM_RESAMPLE_BITS fraction bits. low, high (n,taps): taps is a
+   multiple of VLM_RESAMPLE_TAPS, weights behind count are 0. Sums of |w| below 2^23, so that a sum is an int32. */
+typedef struct vlm_resample { int64_t n, taps; int32_t *first, *count; int16_t *low, *high; } vlm_resample;
+enum { VLM_RESAMPLE_BITS = 22, VLM_RESAMPLE_LOW = 11, VLM_RESAMPLE_TAPS = 8 };
+
 enum { VLM_SUM_BLOCK = 4096 };          /* elements that square_sums adds up together */
 
 enum { VLM_SCRATCH_BYTES = 7 << 18 };  /* scratch of a thread that suffices for every op */
@@ -147,18 +169,27 @@ typedef struct vlm_ops {
 #define OP(name, ...) void (*name)(vlm_ctx *ctx, __VA_ARGS__);
 #include "ops/ops.def"
 #undef OP
+    bool fast_bytes;                   /* attention_int8_forward is faster than attention_forward: there are instructions for it */
 } vlm_ops;
 
-enum { VLM_CPU_AVX2 = 1, VLM_CPU_AVX512 = 2, VLM_CPU_NEON = 4 };
+enum { VLM_CPU_AVX2 = 1, VLM_CPU_AVX512 = 2, VLM_CPU_NEON = 4, VLM_CPU_AVXVNNI = 8, VLM_CPU_AVX512VNNI = 16 };
 unsigned vlm_cpu_flags(void);                  /* what this machine has */
 void  vlm_ops_init(vlm_ops *o, unsigned cpu);  /* reference first, then overwritten by the best that cpu allows */
 const char *vlm_ops_kind(const vlm_ops *o);    /* "ref" or "fast": two kinds of bits; every instruction set of fast/ gives the same */
 void  vlm_ops_init_avx2(vlm_ops *o);
 void  vlm_ops_init_avx512(vlm_ops *o);
+void  vlm_ops_init_avxvnni(vlm_ops *o);        /* these two: only ops that multiply whole numbers, over the one or the other above */
+void  vlm_ops_init_avx512vnni(vlm_ops *o);
+void  vlm_ops_init_neon(vlm_ops *o);
 float vlm_peak_avx2(int64_t n);                /* n rounds of independent FMAs: the yardstick of benchmarks */
 float vlm_peak_avx512(int64_t n);
+float vlm_peak_neon(int64_t n);
+float vlm_peak_avxvnni(int64_t n);             /* the same of dot products of bytes */
+float vlm_peak_avx512vnni(int64_t n);
 float vlm_read_avx2(const float *p, int64_t n);        /* reads n floats, a multiple of 128: the other one */
 float vlm_read_avx512(const float *p, int64_t n);
-enum { VLM_PEAK_FLOP_AVX2 = 2 * 8 * 24, VLM_PEAK_FLOP_AVX512 = 2 * 16 * 24 };  /* of one round */
+float vlm_read_neon(const float *p, int64_t n);
+enum { VLM_PEAK_FLOP_AVX2 = 2 * 8 * 24, VLM_PEAK_FLOP_AVX512 = 2 * 16 * 24, VLM_PEAK_FLOP_NEON = 2 * 8 * 24,
+       VLM_PEAK_OP_AVXVNNI = 2 * 32 * 24, VLM_PEAK_OP_AVX512VNNI = 2 * 64 * 24 };  /* of one round */
 #endif
 #endif

@@ -16,6 +16,87 @@ void check_patches_forward(check *k) {
     }
 }
 
+/* A pass from `in` cells to n: windows and weights at random, or with all that an int32 sum can bear in one corner. */
+static vlm_resample resample_pass(check *k, int64_t in, int64_t n, int64_t most) {
+    if (most > in) most = in;
+    vlm_resample p = { .n = n, .taps = (most + VLM_RESAMPLE_TAPS - 1) / VLM_RESAMPLE_TAPS * VLM_RESAMPLE_TAPS };
+    size_t ints = (size_t)n * sizeof(int32_t), weights = (size_t)(n * p.taps) * sizeof(int16_t);
+    p.first = check_raw(k, ints), p.count = check_raw(k, ints), p.low = check_raw(k, weights), p.high = check_raw(k, weights);
+    memset(p.low, 0, weights);
+    memset(p.high, 0, weights);
+    for (int64_t i = 0; i < n; i++) {
+        p.count[i] = (int32_t)(most - (i % 3 ? (int64_t)((check_random() + 1) / 2 * (float)most) : 0));
+        p.first[i] = (int32_t)(i == n - 1 ? in - p.count[i] : (int64_t)((check_random() + 1) / 2 * (float)(in - p.count[i] + 1)));
+        for (int64_t j = 0; j < p.count[i]; j++) {
+            int32_t w = (int32_t)(check_random() * (float)((1 << 23) / p.count[i] - 1));
+            if (i == 0) w = j ? 0 : 0x7FFFFF;          /* 255 times that and a half more: the last int32 */
+            if (i == 1) w = j ? 0 : 1 << VLM_RESAMPLE_BITS;
+            p.low[i * p.taps + j] = (int16_t)(w & ((1 << VLM_RESAMPLE_LOW) - 1));
+            p.high[i * p.taps + j] = (int16_t)(w >> VLM_RESAMPLE_LOW);
+        }
+    }
+    check_keep(k, p.first, ints), check_keep(k, p.count, ints), check_keep(k, p.low, weights), check_keep(k, p.high, weights);
+    return p;
+}
+static uint8_t *random_bytes(check *k, int64_t n) {
+    uint8_t *x = check_raw(k, (size_t)n);
+    for (int64_t i = 0; i < n; i++) x[i] = (uint8_t)((check_random() + 1) * 128);
+    x[0] = 255;
+    check_keep(k, x, (size_t)n);
+    return x;
+}
+static void same_bytes(check *k, const uint8_t *want, const uint8_t *got, int64_t n) {
+    buf b = check_out(k, n);
+    for (int64_t i = 0; i < n; i++) b.d[i] = want[i], b.f[i] = got[i];
+    check_same(k, "out", b, 1e-30);
+}
+void check_resample_rows(check *k) {
+    /* R W n taps */
+    static const int64_t S[][4] = { {1, 1, 1, 1}, {3, 2, 5, 2}, {5, 9, 4, 9}, {4, 40, 17, 5}, {9, 33, 70, 4}, {2, 300, 3, 290}, {6, 64, 31, 24} };
+    for (int i = 0; i < 7; i++) {
+        int64_t R = S[i][0], W = S[i][1], n = S[i][2];
+        vlm_resample p = resample_pass(k, W, n, S[i][3]);
+        uint8_t *x = random_bytes(k, R * W * 3), *out = check_raw(k, (size_t)(R * n * 3)), *want = check_raw(k, (size_t)(R * n * 3));
+        k->op->resample_rows(k->ctx, out, x, &p, R, W);
+        k->want->resample_rows(k->ctx, want, x, &p, R, W);
+        same_bytes(k, want, out, R * n * 3);
+        if (n > 1) check_true(k, "weight 1: the pixel itself", !memcmp(out + 3, x + 3 * p.first[1], 3));
+        if (k->fast) {
+            k->op->resample_rows(NULL, out, x, &p, R, W);
+            check_true(k, "without a team", !memcmp(out, want, (size_t)(R * n * 3)));
+        }
+        check_free(k);
+    }
+    if (!k->bench) return;
+    enum { R = 3000, W = 4000, N = 1024 };
+    double ns;
+    vlm_resample p = resample_pass(k, W, N, 17);
+    uint8_t *x = random_bytes(k, R * W * 3), *out = check_raw(k, R * N * 3);
+    CHECK_TIME(ns, k->op->resample_rows(k->ctx, out, x, &p, R, W));
+    check_stream(k, "4000x3000 to 1024x3000", ns, (W + N) * 3.0 * R);
+}
+void check_resample_columns(check *k) {
+    /* H n C taps */
+    static const int64_t S[][4] = { {1, 1, 1, 1}, {2, 5, 3, 2}, {9, 4, 31, 9}, {40, 17, 64, 5}, {33, 70, 65, 4}, {300, 3, 130, 290}, {64, 31, 96, 24} };
+    for (int i = 0; i < 7; i++) {
+        int64_t H = S[i][0], n = S[i][1], C = S[i][2];
+        vlm_resample p = resample_pass(k, H, n, S[i][3]);
+        uint8_t *x = random_bytes(k, H * C), *out = check_raw(k, (size_t)(n * C)), *want = check_raw(k, (size_t)(n * C));
+        k->op->resample_columns(k->ctx, out, x, &p, C);
+        k->want->resample_columns(k->ctx, want, x, &p, C);
+        same_bytes(k, want, out, n * C);
+        if (n > 1) check_true(k, "weight 1: the row itself", !memcmp(out + C, x + C * p.first[1], (size_t)C));
+        check_free(k);
+    }
+    if (!k->bench) return;
+    enum { H = 3000, N = 768, C = 3072 };
+    double ns;
+    vlm_resample p = resample_pass(k, H, N, 17);
+    uint8_t *x = random_bytes(k, H * C), *out = check_raw(k, N * C);
+    CHECK_TIME(ns, k->op->resample_columns(k->ctx, out, x, &p, C));
+    check_stream(k, "1024x3000 to 1024x768", ns, (double)(H + N) * C);
+}
+
 /* Hp Wp s C */
 static const int64_t SHUFFLE[][4] = { {1, 1, 1, 1}, {2, 2, 2, 3}, {4, 6, 2, 5}, {4, 8, 4, 7}, {3, 6, 3, 16}, {8, 4, 4, 33}, {0, 4, 2, 3} };
 enum { SHUFFLES = sizeof SHUFFLE / sizeof *SHUFFLE };
@@ -54,6 +135,7 @@ void check_shuffle_backward(check *k) {
 }
 
 void check_embed_forward(check *k) {
+    check_quant_embed(k);
     static const int64_t S[][3] = { {1, 1, 1}, {3, 40, 7}, {5, 33, 17}, {9, 100, 64}, {2, 5, 33} };            /* R V C */
     for (int i = 0; i < 5; i++)
         for (int t = VLM_F32; t <= VLM_BF16; t++) {

@@ -186,11 +186,19 @@ static const oracle want = {
 #include "ops/ops.def"
 #undef OP
 };
-static const struct { const char *name; unsigned flag; float (*peak)(int64_t), (*read)(const float *, int64_t); double flop; } isas[] = {
-    { "ref", 0, NULL, NULL, 0 },
+/* peak: of FMA, flop: of a round of it; dot: of dot products of bytes. Each set is tested with what it needs and nothing more. */
+static const struct { const char *name; unsigned cpu; float (*peak)(int64_t), (*read)(const float *, int64_t); double flop;
+                      float (*dot)(int64_t); double op; } isas[] = {
+    { "ref", 0, NULL, NULL, 0, NULL, 0 },
 #if defined(__x86_64__)
-    { "avx2", VLM_CPU_AVX2, vlm_peak_avx2, vlm_read_avx2, VLM_PEAK_FLOP_AVX2 },
-    { "avx512", VLM_CPU_AVX512, vlm_peak_avx512, vlm_read_avx512, VLM_PEAK_FLOP_AVX512 },
+    { "avx2", VLM_CPU_AVX2, vlm_peak_avx2, vlm_read_avx2, VLM_PEAK_FLOP_AVX2, NULL, 0 },
+    { "avxvnni", VLM_CPU_AVX2 | VLM_CPU_AVXVNNI, vlm_peak_avx2, vlm_read_avx2, VLM_PEAK_FLOP_AVX2,
+      vlm_peak_avxvnni, VLM_PEAK_OP_AVXVNNI },
+    { "avx512", VLM_CPU_AVX2 | VLM_CPU_AVX512, vlm_peak_avx512, vlm_read_avx512, VLM_PEAK_FLOP_AVX512, NULL, 0 },
+    { "avx512vnni", VLM_CPU_AVX2 | VLM_CPU_AVX512 | VLM_CPU_AVX512VNNI, vlm_peak_avx512, vlm_read_avx512, VLM_PEAK_FLOP_AVX512,
+      vlm_peak_avx512vnni, VLM_PEAK_OP_AVX512VNNI },
+#elif defined(__aarch64__)
+    { "neon", VLM_CPU_NEON, vlm_peak_neon, vlm_read_neon, VLM_PEAK_FLOP_NEON, NULL, 0 },
 #endif
 };
 enum { OPS = sizeof ops / sizeof *ops, ISAS = sizeof isas / sizeof *isas };
@@ -198,11 +206,11 @@ enum { OPS = sizeof ops / sizeof *ops, ISAS = sizeof isas / sizeof *isas };
 static void peak_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
     *(float *)scratch = (*(float (*const *)(int64_t))arg)((hi - lo) * 1000);
 }
-static double peak_of(int isa, vlm_ctx *ctx) {
+static double peak_of(float (*fn)(int64_t), double flop, vlm_ctx *ctx) {
     double ns;
-    float (*fn)(int64_t) = isas[isa].peak;
+    if (!fn) return 0;
     CHECK_TIME(ns, vlm_parallel(ctx, 1000LL * ctx->threads, 1, peak_part, &fn));
-    return 1e6 * ctx->threads * isas[isa].flop / ns;
+    return 1e6 * ctx->threads * flop / ns;
 }
 typedef struct reading { const float *p; float (*fn)(const float *, int64_t); } reading;
 static void read_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
@@ -242,9 +250,10 @@ static bool passes(check k, int isa, int op, const vlm_ops *ref, vlm_ctx *const 
         else if (k.fast && *bits && k.bits != *bits) why = "bits depend on the instruction set";
         *bits = k.bits;
     }
-    printf("%-7s %-20s %-4s %lld compared, worst %.2f of tolerance",
+    printf("%-10s %-22s %-4s %lld compared, worst %.2f of tolerance",
            isas[isa].name, ops[op].name, why ? "FAIL" : "ok", (long long)k.compared, k.worst);
     if (!k.fast && k.slope > 0) printf(", of differences %.2f", k.slope);
+    if (k.fast && k.bits) printf(", bits %016llx", (unsigned long long)k.bits);
     if (why) printf(": %s, %d thread%s", why, k.ctx->threads, k.ctx->threads > 1 ? "s" : "");
     printf("\n");
     return !why;
@@ -252,14 +261,15 @@ static bool passes(check k, int isa, int op, const vlm_ops *ref, vlm_ctx *const 
 
 int main(int argc, char **argv) {
     bool bench = false;
-    const char *only = "";
+    const char *only = "", *isa = NULL;
     unsigned cpu = vlm_cpu_flags();
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--bench")) bench = true;
         else if (!strcmp(argv[i], "--ref")) cpu = 0;                           /* as on a machine without */
         else if (!strcmp(argv[i], "--avx2")) cpu &= VLM_CPU_AVX2;
+        else if (!strcmp(argv[i], "--isa") && i + 1 < argc) isa = argv[++i];   /* this one alone */
         else if (argv[i][0] != '-') only = argv[i];
-        else { fprintf(stderr, "usage: checkops [--bench] [--ref | --avx2] [PART-OF-AN-OP'S-NAME]\n"); return 2; }
+        else { fprintf(stderr, "usage: checkops [--bench] [--ref | --avx2 | --isa NAME] [PART-OF-AN-OP'S-NAME]\n"); return 2; }
     }
     vlm_ctx *ctx[3] = { vlm_ctx_open(1, VLM_SCRATCH_BYTES), vlm_ctx_open(3, VLM_SCRATCH_BYTES),
                         bench ? vlm_ctx_open((int)sysconf(_SC_NPROCESSORS_ONLN), VLM_SCRATCH_BYTES) : NULL };
@@ -271,19 +281,22 @@ int main(int argc, char **argv) {
     vlm_ops_init(&ref, 0);
     prev = ref;
     for (int i = 0; i < (int)ISAS; i++) {
-        if (isas[i].flag & ~cpu) {
-            printf("%-7s NOT RUN: this CPU lacks it\n", isas[i].name);
+        if (isa && strcmp(isas[i].name, isa)) continue;
+        if (isas[i].cpu & ~cpu) {
+            printf("%-10s NOT RUN: this CPU lacks it\n", isas[i].name);
             skipped += OPS;
             continue;
         }
-        vlm_ops_init(&now, isas[i].flag ? isas[i].flag | (isas[i].flag - 1) : 0);
-        check k = { .op = &now, .want = &want, .peak = bench && isas[i].peak ? peak_of(i, ctx[2]) : 0,
+        vlm_ops_init(&now, isas[i].cpu);
+        check k = { .op = &now, .want = &want, .peak = bench ? peak_of(isas[i].peak, isas[i].flop, ctx[2]) : 0,
+                    .dot = bench ? peak_of(isas[i].dot, isas[i].op, ctx[2]) : 0,
                     .read = bench && isas[i].read ? read_of(i, ctx[2], &now) : 0 };
         if (k.peak > 0)
-            printf("%-7s peak of FMA %.1f GFLOP/s, of reading %.1f GB/s on %d threads\n", isas[i].name, k.peak, k.read, ctx[2]->threads);
+            printf("%-10s peak of FMA %.1f GFLOP/s, of reading %.1f GB/s on %d threads\n", isas[i].name, k.peak, k.read, ctx[2]->threads);
+        if (k.dot > 0) printf("%-10s peak of dot products of bytes %.1f GOP/s\n", isas[i].name, k.dot);
         for (int j = 0; j < (int)OPS; j++) {
             if (!strstr(ops[j].name, only)) continue;
-            if (isas[i].flag && !memcmp((char *)&now + ops[j].field, (char *)&prev + ops[j].field, sizeof(void (*)(void))))
+            if (isas[i].cpu && !memcmp((char *)&now + ops[j].field, (char *)&prev + ops[j].field, sizeof(void (*)(void))))
                 continue;                              /* no implementation of its own: tested above */
             if (i <= 1) bits[j] = 0;                   /* the reference adds up in another order */
             if (passes(k, i, j, &ref, ctx, &bits[j])) passed++; else failed++;

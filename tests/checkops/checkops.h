@@ -7,8 +7,10 @@
 #define CHECKOPS_H
 #include "ops/ops.h"
 
+typedef struct epilogue { const double *b; vlm_activation f; const double *scale, *res; } epilogue;    /* the oracle's vlm_epilogue */
 #define act double
 #define real double
+#define vlm_epilogue epilogue
 #define OP(name, ...) void vlm_ref64_##name(vlm_ctx *ctx, __VA_ARGS__);
 #include "ops/ops.def"
 #undef OP
@@ -19,6 +21,7 @@ typedef struct oracle {
 } oracle;
 #undef act
 #undef real
+#undef vlm_epilogue
 
 typedef struct check {
     const vlm_ops *op;
@@ -26,7 +29,7 @@ typedef struct check {
     vlm_ctx *ctx;
     bool fast;                 /* op is not the reference: the canonical bits are due */
     bool bench;
-    double peak, read;         /* GFLOP/s and GB/s of this ISA on all threads, when bench */
+    double peak, read, dot;    /* GFLOP/s, GB/s and, with VNNI, GOP/s of bytes, of this ISA on all threads, when bench */
     int64_t compared, bad;
     double worst;              /* largest error seen, in units of the allowed error */
     int64_t sloped;            /* elements compared with differences; their largest error, likewise */
@@ -61,6 +64,10 @@ void  check_free(check *k);            /* ends a case: guard bands, inputs uncha
 void  check_rate(check *k, const char *what, double ns, double flop);
 void  check_stream(check *k, const char *what, double ns, double bytes);
 double check_now(void);                /* ns */
+/* Parts of check_linear_pack, check_linear_forward and check_embed_forward: weights of whole numbers. */
+void  check_quant_pack(check *k);
+void  check_quant_forward(check *k);
+void  check_quant_embed(check *k);
 
 #define OP(name, ...) void check_##name(check *k);
 #include "ops/ops.def"

@@ -39,8 +39,9 @@ static void memory_of_the_table(void **state) {
 
 static void every_op_is_there(void **state) {
     (void)state;
-    static const unsigned CPU[] = { 0, VLM_CPU_AVX2, VLM_CPU_AVX2 | VLM_CPU_AVX512 };
-    for (int i = 0; i < 3; i++) {
+    static const unsigned CPU[] = { 0, VLM_CPU_AVX2, VLM_CPU_AVX2 | VLM_CPU_AVXVNNI, VLM_CPU_AVX2 | VLM_CPU_AVX512,
+                                    VLM_CPU_AVX2 | VLM_CPU_AVX512 | VLM_CPU_AVX512VNNI };
+    for (int i = 0; i < 5; i++) {
         vlm_ops o;
         vlm_ops_init(&o, CPU[i]);                      /* filling a table runs none of it */
 #define OP(name, ...) assert_true(o.name != NULL);
@@ -49,6 +50,8 @@ static void every_op_is_there(void **state) {
     }
     unsigned cpu = vlm_cpu_flags();
     assert_false((cpu & VLM_CPU_AVX512) && !(cpu & VLM_CPU_AVX2));
+    assert_false((cpu & VLM_CPU_AVXVNNI) && !(cpu & VLM_CPU_AVX2));
+    assert_false((cpu & VLM_CPU_AVX512VNNI) && !(cpu & VLM_CPU_AVX512));
 }
 
 static void where_an_element_lies(void **state) {

@@ -16,15 +16,24 @@ static uint64_t hash(const uint8_t *p, int64_t n) {            /* FNV-1a */
     return h;
 }
 /* Output and workspace of exactly the stated sizes: the sanitizers see a step beyond. */
-static uint8_t *resized(vlm_ctx *ctx, const uint8_t *src, int64_t sh, int64_t sw, int64_t dh, int64_t dw, vlm_filter f) {
+static uint8_t *resized_by(unsigned cpu, vlm_ctx *ctx, const uint8_t *src, int64_t sh, int64_t sw, int64_t dh, int64_t dw, vlm_filter f) {
+    vlm_ops ops;
+    vlm_ops_init(&ops, cpu);
     size_t bytes = vlm_resize_bytes(sh, sw, dh, dw, f);
     uint8_t *out = malloc((size_t)(dh * dw * 3));
     void *work = aligned_alloc(64, bytes);
     assert_non_null(out);
     assert_non_null(work);
     memset(work, 0xA5, bytes);
-    vlm_resize(ctx, out, src, sh, sw, dh, dw, f, work);
+    vlm_resize(ctx, &ops, out, src, sh, sw, dh, dw, f, work);
     free(work);
+    return out;
+}
+/* With what this machine has, and as the reference does it: the same bytes. */
+static uint8_t *resized(vlm_ctx *ctx, const uint8_t *src, int64_t sh, int64_t sw, int64_t dh, int64_t dw, vlm_filter f) {
+    uint8_t *out = resized_by(vlm_cpu_flags(), ctx, src, sh, sw, dh, dw, f), *ref = resized_by(0, ctx, src, sh, sw, dh, dw, f);
+    assert_memory_equal(out, ref, (size_t)(dh * dw * 3));
+    free(ref);
     return out;
 }
 

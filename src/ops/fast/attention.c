@@ -439,7 +439,7 @@ enum { TURN = VF_N * VF_N };
 INLINE void put_vector(vlm_dtype t, void *to, int64_t e, vf x) {
     if (t == VLM_F32)      vf_store((float *)to + e, x);
     else if (t == VLM_F16) vf_store_f16((uint16_t *)to + e, x);
-    else                   vf_store_i8((int8_t *)to + e, x);
+    else                   vi_store_bytes((int8_t *)to + e, vf_int(x));
 }
 /* 127 / max |x| of a row, or 0; *scale: max |x| / 127, or NaN. */
 static float byte_scale(const float *x, int64_t D, float *scale) {

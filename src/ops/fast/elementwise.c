@@ -8,6 +8,7 @@ typedef struct elementwise {
 /* x / (1 + e^-2u) is x/2 (1 + tanh u), without the loss near u = -inf. */
 INLINE vf activation(vlm_activation f, vf x) {
     vf one = vf_set(1.0f);
+    if (f == VLM_IDENTITY) return x;
     if (f == VLM_GELU_ERF) return vf_mul(vf_mul(x, vf_set(0.5f)), vf_add(one, vf_erf(vf_mul(x, vf_set(0.70710678f)))));
     if (f == VLM_SILU)     return vf_div(x, vf_add(one, vf_exp(vf_sub(vf_set(0.0f), x))));
     vf t = vf_mul(x, vf_fma(vf_mul(x, x), vf_set(-0.071354816f), vf_set(-1.59576912f)));       /* -2 sqrt(2/pi) (x + 0.044715 x³) */
@@ -26,6 +27,7 @@ static void activation_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
     (void)scratch;
     const elementwise *e = arg;
     switch (e->f) {
+        case VLM_IDENTITY:  activation_rows(e, VLM_IDENTITY, lo, hi); break;
         case VLM_GELU_ERF:  activation_rows(e, VLM_GELU_ERF, lo, hi); break;
         case VLM_GELU_TANH: activation_rows(e, VLM_GELU_TANH, lo, hi); break;
         case VLM_SILU:      activation_rows(e, VLM_SILU, lo, hi); break;
@@ -41,6 +43,7 @@ typedef struct activation_back { float *dx, *dup; const float *dout, *x, *up; in
 /* f(x) and f'(x). With e = e^-2u and σ = 1/(1 + e), 1 - σ is e σ: no digit is lost to a difference. */
 INLINE vf activation_slope(vlm_activation f, vf x, vf *value) {
     vf one = vf_set(1.0f);
+    if (f == VLM_IDENTITY) { *value = x; return one; }
     if (f == VLM_GELU_ERF) {                           /* Φ + x φ, the normal distribution and its density */
         vf p = vf_mul(vf_set(0.5f), vf_add(one, vf_erf(vf_mul(x, vf_set(0.70710678f)))));
         *value = vf_mul(x, p);
@@ -73,6 +76,7 @@ static void activation_back_part(void *arg, int64_t lo, int64_t hi, void *scratc
     (void)scratch;
     const activation_back *e = arg;
     switch (e->f) {
+        case VLM_IDENTITY:  activation_back_rows(e, VLM_IDENTITY, lo, hi); break;
         case VLM_GELU_ERF:  activation_back_rows(e, VLM_GELU_ERF, lo, hi); break;
         case VLM_GELU_TANH: activation_back_rows(e, VLM_GELU_TANH, lo, hi); break;
         case VLM_SILU:      activation_back_rows(e, VLM_SILU, lo, hi); break;

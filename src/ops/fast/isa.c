@@ -1,4 +1,5 @@
-/* Compiled once per instruction set (-DISA=avx2 -DISA_avx2=1, ...). Everything is static but the table filler and the yardstick. */
+/* Compiled once per instruction set (-DISA=avx2 -DISA_avx2=1, ...). Everything is static but the table filler and the yardsticks.
+   What has VNNI too fills ops that multiply whole numbers only, over the table of the same set without. */
 #include "ops/ops.h"
 #include "ops/taps.h"
 #include <assert.h>
@@ -12,23 +13,28 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 #include "func.h"
 #include "tile.h"
 #include "norm.c"
-#include "linear.c"
 #include "elementwise.c"
+#include "linear.c"
+#include "quant.c"
 #include "position.c"
 #include "image.c"
 #include "attention.c"
+#include "attention_int8.c"
 #include "loss.c"
 #include "optimizer.c"
 #define CAT2(a, b) a##b
 #define CAT(a, b) CAT2(a, b)
 
 void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
+    o->linear_forward         = linear_forward;
+    o->attention_int8_forward = attention_int8_forward;
+    o->fast_bytes             = VNNI;
+#if !VNNI
     o->layernorm_forward      = layernorm_forward;
     o->layernorm_backward     = layernorm_backward;
     o->rmsnorm_forward        = rmsnorm_forward;
     o->rmsnorm_backward       = rmsnorm_backward;
     o->linear_pack            = linear_pack;
-    o->linear_forward         = linear_forward;
     o->linear_backward_input  = linear_backward_input;
     o->linear_backward_weight = linear_backward_weight;
     o->activation_forward     = activation_forward;
@@ -42,6 +48,10 @@ void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
     o->posresize_forward      = posresize_forward;
     o->posresize_backward     = posresize_backward;
     o->patches_forward        = patches_forward;
+#ifdef VB_LANES
+    o->resample_rows          = resample_rows;
+    o->resample_columns       = resample_columns;
+#endif
     o->shuffle_forward        = shuffle_forward;
     o->shuffle_backward       = shuffle_backward;
     o->embed_forward          = embed_forward;
@@ -53,7 +63,25 @@ void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
     o->crossentropy_backward  = crossentropy_backward;
     o->adamw_update           = adamw_update;
     o->square_sums            = square_sums;
+#endif
 }
+
+#if VNNI
+float CAT(vlm_peak_, ISA)(int64_t n) {
+    vi a[2][12], c = vi_set(0);
+    vub x = vub_set(vi_set(0x01020304));
+    vsb y = vsb_load(&(int32_t){ 0x04030201 });
+#define START(s, i) a[s][i] = vi_set(s * 12 + i);
+#define STEP(s, i)  a[s][i] = vi_dot(a[s][i], x, y);
+#define ADD(s, i)   c = vi_add(c, a[s][i]);
+    EACH12(START, 0) EACH12(START, 1)
+    while (n-- > 0) {
+        EACH12(STEP, 0) EACH12(STEP, VF_N == 16)
+    }
+    EACH12(ADD, 0) EACH12(ADD, 1)
+    return (float)vi_sum(c);
+}
+#else
 
 float CAT(vlm_peak_, ISA)(int64_t n) {
     vf a[2][12], m = vf_set(0.999f), c = vf_set(0.001f);
@@ -78,3 +106,4 @@ float CAT(vlm_read_, ISA)(const float *p, int64_t n) {
     }
     return vf_lane0(vf_add(vf_add(a, b), vf_add(c, d)));
 }
+#endif

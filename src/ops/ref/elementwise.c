@@ -1,24 +1,17 @@
-#include "ops/ops.h"
+#include "ops/ref/ref.h"
 #include <math.h>
 
-static double activation(vlm_activation f, double x) {
-    switch (f) {
-        case VLM_GELU_ERF:  return x / 2 * (1 + erf(x * 0.70710678118654752440));
-        case VLM_GELU_TANH: return x / 2 * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
-        case VLM_SILU:      return x / (1 + exp(-x));
-    }
-    return 0;
-}
 void REF(activation_forward)(vlm_ctx *ctx, act *out, const act *x, const act *up, vlm_activation f, int64_t R, int64_t C, int64_t S) {
     (void)ctx;
     for (int64_t r = 0; r < R; r++)
         for (int64_t c = 0; c < C; c++)
-            out[r * C + c] = (act)(activation(f, x[r * S + c]) * (up ? up[r * S + c] : 1));
+            out[r * C + c] = (act)(activation_of(f, x[r * S + c]) * (up ? up[r * S + c] : 1));
 }
 /* f'(x) of x/2 (1 + erf(x/sqrt 2)), the normal distribution and its density; of x/2 (1 + tanh u); of x σ, σ = 1/(1 + e^-x). */
 static double activation_slope(vlm_activation f, double x) {
     double t, s;
     switch (f) {
+        case VLM_IDENTITY: return 1;
         case VLM_GELU_ERF:
             return (1 + erf(x * 0.70710678118654752440)) / 2 + x * 0.39894228040143267794 * exp(-x * x / 2);
         case VLM_GELU_TANH:
@@ -38,7 +31,7 @@ void REF(activation_backward)(vlm_ctx *ctx, act *dx, act *dup, const act *dout, 
         for (int64_t c = 0; c < C; c++) {
             double d = dout[r * C + c], v = x[r * S + c], u = up ? up[r * S + c] : 1;
             dx[r * S + c] = (act)(d * u * activation_slope(f, v));
-            if (up) dup[r * S + c] = (act)(d * activation(f, v));
+            if (up) dup[r * S + c] = (act)(d * activation_of(f, v));
         }
 }
 

@@ -9,6 +9,25 @@ void REF(patches_forward)(vlm_ctx *ctx, act *out, const act *x, int64_t Hp, int6
                     out[((t * 3 + c) * P + ky) * P + kx] = x[(c * Hp * P + t / Wp * P + ky) * Wp * P + t % Wp * P + kx];
 }
 
+static uint8_t resampled(const vlm_resample *p, int64_t i, const uint8_t *x, int64_t step) {
+    int64_t sum = 1 << (VLM_RESAMPLE_BITS - 1);
+    for (int64_t j = 0; j < p->count[i]; j++)
+        sum += ((int64_t)p->high[i * p->taps + j] * (1 << VLM_RESAMPLE_LOW) + p->low[i * p->taps + j]) * x[(p->first[i] + j) * step];
+    sum >>= VLM_RESAMPLE_BITS;
+    return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
+}
+void REF(resample_rows)(vlm_ctx *ctx, uint8_t *out, const uint8_t *x, const vlm_resample *p, int64_t R, int64_t W) {
+    (void)ctx;
+    for (int64_t r = 0; r < R; r++)
+        for (int64_t i = 0; i < p->n; i++)
+            for (int64_t c = 0; c < 3; c++) out[(r * p->n + i) * 3 + c] = resampled(p, i, x + r * W * 3 + c, 3);
+}
+void REF(resample_columns)(vlm_ctx *ctx, uint8_t *out, const uint8_t *x, const vlm_resample *p, int64_t C) {
+    (void)ctx;
+    for (int64_t i = 0; i < p->n; i++)
+        for (int64_t c = 0; c < C; c++) out[i * C + c] = resampled(p, i, x + c, C);
+}
+
 void REF(shuffle_forward)(vlm_ctx *ctx, act *out, const act *x, int64_t Hp, int64_t Wp, int64_t s, int64_t C) {
     (void)ctx;
     for (int64_t gy = 0; gy < Hp / s; gy++)
