@@ -150,7 +150,7 @@ enum { VLM_RESAMPLE_BITS = 22, VLM_RESAMPLE_LOW = 11, VLM_RESAMPLE_TAPS = 8 };
 
 enum { VLM_SUM_BLOCK = 4096 };          /* elements that square_sums adds up together */
 
-enum { VLM_SCRATCH_BYTES = 3 << 19 };  /* scratch of a thread that suffices for every op */
+enum { VLM_SCRATCH_BYTES = 7 << 18 };  /* scratch of a thread that suffices for every op */
 
 #define OP(name, ...) void REF(name)(vlm_ctx *ctx, __VA_ARGS__);
 #include "ops/ops.def"

@@ -7,14 +7,15 @@
 enum {
     KB = VLM_KEY_BLOCK,
     DMAX = 256,
-    MQ = 384,                          /* rows (of all heads) in a task: to take a block costs as much as some 6 rows */
+    MQ = 640,                          /* rows (of all heads) in a task, at most: to take a block costs as much as some 12 rows */
+    MD = 384 * DMAX,                   /* floats of answers, or of parts */
     TILES = 2, RT = TILES * MR,        /* rows that go through a block together: what lies in L1 serves them all */
     DIRECT = 4,                        /* so few rows read a cache as it lies; for more, what is not f32 is widened first */
     AHEAD = 4096                       /* bytes; they then read it from one end to the other, this far ahead of need */
 };
 typedef struct attention_scratch {
     float q[MQ * LD];                  /* times scale and log2 e */
-    float o[MQ * DMAX];                /* answer so far, (row, Dp); or parts, one after another: m (rows), l (rows), o (rows, Dp) */
+    float o[MD];                       /* answer so far, (row, Dp); or parts, one after another: m (rows), l (rows), o (rows, Dp) */
     float k[KB * DMAX];                /* [KB / 32][D][32] */
     float v[KB * DMAX];                /* [D / 32][KB][32], zero-padded */
     float p[RT * LD], part[RT * LD];   /* scores of the block, then their powers; sums of the block (row, d) */
@@ -416,12 +417,12 @@ static void attention_forward(vlm_ctx *ctx, act *out, real *lse, const act *q, c
     int64_t threads = ctx->threads, units = rows > 0 && a.M <= RT ? find_block(&a, 0, NULL, NULL) : 0;
     bool idle = threads > 1 && nspans * G < 4 * threads && units > nspans * G;
     int64_t grain = ctx->eager ? 1 : 1 + (int64_t)(4 * 65536 * (double)units / (work + 1)), parts = most(1, least(threads, units / grain));
-    if (units > 0 && (idle || a.M <= DIRECT) && cdiv(units, parts) * part_floats(&a) <= MQ * DMAX) {
+    if (units > 0 && (idle || a.M <= DIRECT) && cdiv(units, parts) * part_floats(&a) <= MD) {
         vlm_parallel(ctx, units, grain, blocks_part, &a);
         vlm_parallel(ctx, nspans * G, 1 + 65536 * G / (1 + units * a.M * D), join_part, &a);
         return;
     }
-    a.M = D <= 128 ? MQ : MQ / 2;                              /* queries, answers and a block stay in L2 */
+    a.M = least(MQ, MD / 2 / (cdiv(D, VLM_PANEL) * VLM_PANEL));        /* queries, answers and a block stay in L2 */
     a.heads = least(group, 4 * MR);
     for (;; a.M /= 2) {                                        /* rather take keys twice than leave threads idle */
         a.tasks = find(&a, 0, NULL);
@@ -515,17 +516,16 @@ static void kv_store(vlm_ctx *ctx, void *to, vlm_dtype t, int values, const act 
 enum {
     GROUP = 12,                        /* rows, whatever MR is: the same products under every ISA */
     BQ = 96,                           /* query rows in a block */
-    BK = 256,                          /* keys in a block, if D allows */
-    BLOCK = 128 * DMAX,                /* elements of it */
+    BK = 128,                          /* keys in a block */
     HALF = 128,                        /* where dout' lies beside q' */
     PENDING = 2048                     /* tasks that are under way at once */
 };
 typedef struct grad_scratch {
     float q[BQ * LD], dout[BQ * LD], ds[BQ * LD];      /* by rows: scale log2 e q over d, scale dout over d, ds over the keys of the block */
     float turned[DMAX * LD];           /* by d: q' over rows, and from HALF on dout' */
-    float kt[BLOCK], vt[BLOCK];        /* [key / 32][D][32] */
-    float k[BLOCK];                    /* [d / 32][keys][32] */
-    float dk[BLOCK], dv[BLOCK];        /* sums so far: [key / 32][D][32] */
+    float kt[BK * DMAX], vt[BK * DMAX];                /* [key / 32][D][32] */
+    float k[BK * DMAX];                /* [d / 32][BK][32] */
+    float dk[BK * DMAX], dv[BK * DMAX];                /* sums so far: [key / 32][D][32] */
     float p[BK * BQ], dp[BK * BQ];     /* scores, then p; dp, then ds: [key / 32][row][32] */
     float edge[MR * STRIP];            /* of dq, where a strip goes beyond D */
     float lse[BQ], delta[BQ], zero[STRIP];             /* log2 e lse, scale δ */
@@ -536,7 +536,7 @@ typedef struct grad {
     attention a;                       /* what it sees */
     float *dq, *dk, *dv;
     const float *dout, *out, *k, *v, *lse;
-    int64_t BK, blocks;                /* keys in a block; blocks in a task */
+    int64_t blocks;                    /* in a task */
     const vlm_span *spans, *end;       /* those whose tasks are under way */
     int64_t heads, tasks;              /* of them all */
     _Atomic int64_t next, taken[PENDING];              /* the key head that nobody has taken yet; of each, the task */
@@ -608,7 +608,7 @@ static void tile_grad(const grad *l, const vlm_span *s, int64_t h, int64_t i, in
             sum = (sums){ z->edge, 0, STRIP, z->edge, 0, STRIP };
         }
         tile_any(VLM_F32, (int)m, 1, &sum, z->ds + j * LD + from,
-                 (const void *[]){ z->k + (d / VLM_PANEL * l->BK + from) * VLM_PANEL + d % VLM_PANEL }, to - from);
+                 (const void *[]){ z->k + (d / VLM_PANEL * BK + from) * VLM_PANEL + d % VLM_PANEL }, to - from);
         for (int64_t r = 0; r < m && n < STRIP; r++) {
             vf_store_n(dq + r * a->S, vf_load(z->edge + r * STRIP), n);
             if (n > VF_N) vf_store_n(dq + r * a->S + VF_N, vf_load(z->edge + r * STRIP + VF_N), n - VF_N);
@@ -661,7 +661,7 @@ static void keys_grad(grad *l, const vlm_span *s, int64_t g, int64_t kb, int64_t
     turn_keys(z->vt, l->v + at, a->S, 0, n, D);
     for (int64_t j = 0; j < n; j++)
         for (int64_t d = 0; d < D; d += VF_N)
-            vf_store(z->k + (d / VLM_PANEL * l->BK + j) * VLM_PANEL + d % VLM_PANEL, vf_load_n(l->k + at + j * a->S + d, D - d));
+            vf_store(z->k + (d / VLM_PANEL * BK + j) * VLM_PANEL + d % VLM_PANEL, vf_load_n(l->k + at + j * a->S + d, D - d));
     memset(z->dk, 0, (size_t)(cdiv(n, VLM_PANEL) * VLM_PANEL * D) * sizeof(float));
     memset(z->dv, 0, (size_t)(cdiv(n, VLM_PANEL) * VLM_PANEL * D) * sizeof(float));
     int64_t i0 = a->causal ? kb : 0, i1 = a->window ? least(s->rows, kb + n - 1 + a->window) : s->rows;
@@ -679,7 +679,7 @@ static void keys_grad(grad *l, const vlm_span *s, int64_t g, int64_t kb, int64_t
     put_keys(l->dv + at, a->S, z->dv, n, D);
 }
 /* Tasks of a span for each key head. */
-static int64_t chunks(const grad *l, const vlm_span *s) { return cdiv(most(s->rows, 0), l->BK * l->blocks); }
+static int64_t chunks(const grad *l, const vlm_span *s) { return cdiv(most(s->rows, 0), BK * l->blocks); }
 /* The span and key head that come x-th, and the number of their first task. */
 static const vlm_span *find_head(const grad *l, int64_t x, int64_t *g, int64_t *first) {
     const vlm_span *s = l->spans + x / l->a.G;
@@ -710,10 +710,10 @@ static void backward_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
         while ((c = atomic_fetch_add(&l->taken[x], 1)) < chunks(l, s)) {
             for (int64_t i = 0; i < s->rows && c == 0; i++)
                 memset(l->dq + (s->row + i) * a->S + g * group * a->D, 0, (size_t)(group * a->D) * sizeof(float));
-            int64_t end = least(s->rows, (c + 1) * l->BK * l->blocks);
-            for (int64_t kb = c * l->BK * l->blocks; kb < end; kb += l->BK)
-                keys_grad(l, &own, g, kb, least(l->BK, end - kb), c ? &l->done[first + c - 1] : NULL,
-                          kb + l->BK < end ? NULL : &l->done[first + c], z);
+            int64_t end = least(s->rows, (c + 1) * BK * l->blocks);
+            for (int64_t kb = c * BK * l->blocks; kb < end; kb += BK)
+                keys_grad(l, &own, g, kb, least(BK, end - kb), c ? &l->done[first + c - 1] : NULL,
+                          kb + BK < end ? NULL : &l->done[first + c], z);
         }
     }
 }
@@ -724,7 +724,6 @@ static void attention_backward(vlm_ctx *ctx, act *dq, act *dk, act *dv, const ac
     grad l;
     l.a = (attention){ .q = q, .H = H, .G = G, .D = D, .S = S, .causal = causal, .window = causal && window > 0 ? window : 0, .scale = scale };
     l.dq = dq, l.dk = dk, l.dv = dv, l.dout = dout, l.out = out, l.k = k, l.v = v, l.lse = lse;
-    l.BK = D <= BLOCK / BK ? BK : BLOCK / DMAX;
     for (l.spans = spans; l.spans < spans + nspans; l.spans = l.end) {         /* as many spans at once as there are places for tasks */
         double work = 0;
         l.blocks = 1, l.heads = l.tasks = 0;
