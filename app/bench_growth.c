@@ -11,7 +11,7 @@ static const struct point { int64_t images, side, text; bool answer; } points[] 
     { 1, 256, 0, false }, { 1, 512, 0, false }, { 1, 1024, 0, false }, { 1, 2048, 0, false }, { 8, 512, 0, false }, { 32, 256, 0, false },
     { 0, 0, 128, false }, { 0, 0, 1024, false }, { 0, 0, 8000, false }, { 4, 512, 512, false }, { 0, 0, 128, true }, { 0, 0, 8000, true } };
 enum { POINTS = sizeof points / sizeof *points };
-_Static_assert(POINTS <= 12, "issue 5: at most 12 points");
+_Static_assert(POINTS <= 12, "a table that one reads");
 
 typedef struct growth {
     vlm_bench *b;
@@ -27,7 +27,8 @@ static void name_of(const struct point *p, char out[96]) {
     char images[48] = "", text[32] = "";
     if (p->images) snprintf(images, sizeof images, " %lld of %lldx%lld", (long long)p->images, (long long)p->side, (long long)p->side);
     if (p->text) snprintf(text, sizeof text, "%s text %lld", p->images ? " and" : "", (long long)p->text);
-    snprintf(out, 96, "growth %s%s%s", p->answer ? "answer behind" : p->images && p->text ? "ask" : p->images ? "encode" : "prompt", images, text);
+    const char *what = p->answer ? "answer behind" : p->images && p->text ? "ask" : p->images ? "encode" : "prompt";
+    snprintf(out, 96, "growth %s%s%s", what, images, text);
 }
 static vlm_status once(void *arg) {
     growth *g = arg;
@@ -73,7 +74,8 @@ static vlm_status foresee(const growth *g, const vlm_seen *seen, vlm_row *r) {
     double share = r->planned_seconds > 0 ? 100 * s.attention / r->planned_seconds : 0;
     if (p->answer) snprintf(r->why, sizeof r->why, "keys and values %.0f %%, the rest is weights, the same for each token", share);
     else if (share >= 10)
-        snprintf(r->why, sizeof r->why, "attention %.0f %%, which grows with the square of %s", share, p->images ? "an image's area" : "the text");
+        snprintf(r->why, sizeof r->why, "attention %.0f %%, which grows with the square of %s", share,
+                 p->images ? "an image's area" : "the text");
     else snprintf(r->why, sizeof r->why, "attention %.0f %%: linear", share);
     return VLM_OK;
 }
@@ -94,7 +96,8 @@ static vlm_status point(growth *g, vlm_row *r) {
     }
     g->tokens = p->images * of_image + p->text;
     if (p->text && g->tokens + ANSWER > room) {
-        status = vlm_bench_skip(g->b, r, "takes %lld positions, and the context has %lld", (long long)(g->tokens + ANSWER), (long long)room);
+        status = vlm_bench_skip(g->b, r, "takes %lld positions, and the context has %lld", (long long)(g->tokens + ANSWER),
+                                (long long)room);
         goto done;
     }
     if (!(g->ids = calloc((size_t)g->tokens + 1, sizeof *g->ids))) { status = vlm_fail_memory(r->name, (size_t)g->tokens * 8); goto done; }
@@ -134,7 +137,8 @@ vlm_status vlm_bench_growth(vlm_bench *b) {
     if (b->a->args > 1) model = strdup(b->a->arg[1]);
     else {
         TRY(vlm_bench_path(b, "growth", &model));
-        TRY_DONE(vlm_new(&(vlm_new_options){ .preset = b->quick ? "tiny" : "dinov3s-smollm2-135m", .out = model, .dtype = "f32", .seed = 1 }));
+        vlm_new_options n = { .preset = b->quick ? "tiny" : "dinov3s-smollm2-135m", .out = model, .dtype = "f32", .seed = 1 };
+        TRY_DONE(vlm_new(&n));
     }
     if (!model) return vlm_fail_memory("bench growth", 64);
     if (!o.max_size_px) o.max_size_px = 2048;

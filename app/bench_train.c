@@ -101,7 +101,8 @@ done:
     vlm_model_close(m);
     return status;
 }
-static vlm_train_options options_of(const vlm_bench *b, const char *model, const char *const *data, const char *folder, bool recompute, int steps) {
+static vlm_train_options options_of(const vlm_bench *b, const char *model, const char *const *data, const char *folder, bool recompute,
+                                    int steps) {
     vlm_train_options o = vlm_train_defaults();
     o.model = model, o.run = folder, o.data = data, o.datas = 1, o.threads = b->threads, o.open.isa = b->a->isa;
     o.batch_samples = SAMPLES, o.steps = (steps < STEPS ? steps : STEPS) + 1, o.recompute = recompute, o.no_shuffle = true;

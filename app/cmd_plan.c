@@ -101,7 +101,8 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
         json_t *j = json_pack("{s:o,s:{s:I,s:I,s:f},s:{s:I,s:I,s:I,s:I},s:I,s:o}", "images", images, "totals", "images",
                               (json_int_t)sum->images, "tokens", (json_int_t)sum->tokens, "gflop", sum->gflop, "memory",
                               "weights_bytes", (json_int_t)weights, "images_bytes", (json_int_t)images_bytes, "session_bytes",
-                              (json_int_t)session, "total_bytes", (json_int_t)all, "context", (json_int_t)m->context, "broken_limits", broken);
+                              (json_int_t)session, "total_bytes", (json_int_t)all, "context", (json_int_t)m->context, "broken_limits",
+                              broken);
         if (a->time) json_object_set_new(j, "time", vlm_stages_json(a, limits, stages));
         TRY(vlm_json_out(j));
     } else {
@@ -131,7 +132,8 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
                         (long long)sum->most, (long long)m->context);
     }
     if (full && a->text_tokens)
-        vlm_note("vlm: %lld image tokens and %lld of text leave no room in a context of %lld; use fewer images, --max-size or --max-image-tokens",
+        vlm_note("vlm: %lld image tokens and %lld of text leave no room in a context of %lld; use fewer images, --max-size or "
+                 "--max-image-tokens",
                  (long long)sum->tokens, (long long)a->text_tokens, (long long)m->context);
     else if (full) vlm_note("vlm: %lld image tokens leave no room in a context of %lld; use fewer images, --max-size or --max-image-tokens",
                             (long long)sum->tokens, (long long)m->context);

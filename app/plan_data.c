@@ -195,7 +195,8 @@ static json_t *grids_json(const vlm_corpus *const *c, int n) {
 
 static json_int_t bytes(size_t n) { return n > INT64_MAX ? INT64_MAX : (json_int_t)n; }        /* SIZE_MAX: too many to count */
 
-static json_t *plan_json(const vlm_train_options *o, const vlm_model *m, const vlm_run_data *d, const vlm_plan *p, json_t *bad, json_t *time) {
+static json_t *plan_json(const vlm_train_options *o, const vlm_model *m, const vlm_run_data *d, const vlm_plan *p, json_t *bad,
+                         json_t *time) {
     const vlm_corpus *const both[] = { &d->corpus, &d->held_out };
     histograms h = histograms_of(both, 2);
     json_t *largest = extent_json(&p->largest), *epoch = extent_json(&p->epoch), *broken = json_array();
@@ -228,10 +229,9 @@ static json_t *plan_json(const vlm_train_options *o, const vlm_model *m, const v
 
 static json_t *time_json(const vlm_args *a, const vlm_limits *m, const vlm_forecast *f) {
     json_t *j = vlm_limits_json(m, a);
-    json_object_update_new(j, json_pack("{s:{s:f,s:f,s:f,s:f},s:f,s:f,s:f,s:f,s:f}", "batch", "ms", vlm_seconds_sum(f->batch) * 1e3, "linear_ms",
-                                        f->batch.linear * 1e3, "attention_ms", f->batch.attention * 1e3, "rest_ms", f->batch.rest * 1e3,
-                                        "optimizer_ms", f->optimizer * 1e3, "update_ms", f->update * 1e3, "largest_update_ms",
-                                        f->largest * 1e3, "epoch_ms", f->epoch * 1e3, "run_ms", f->run * 1e3));
+    json_object_set_new(j, "batch", vlm_seconds_json(f->batch));
+    json_object_update_new(j, json_pack("{s:f,s:f,s:f,s:f,s:f}", "optimizer_ms", f->optimizer * 1e3, "update_ms", f->update * 1e3,
+                                        "largest_update_ms", f->largest * 1e3, "epoch_ms", f->epoch * 1e3, "run_ms", f->run * 1e3));
     return j;
 }
 static void print_time(const vlm_args *a, const vlm_limits *m, const vlm_forecast *f, const vlm_train_options *o) {
@@ -239,9 +239,10 @@ static void print_time(const vlm_args *a, const vlm_limits *m, const vlm_forecas
     double all = vlm_seconds_sum(f->batch);
     if (!(all > 0)) return;
     vlm_limits_print(m, a);
-    printf("time     %s an update (optimiser %s, attention %.0f %% of the rest: it grows with the square of images and texts%s), %s the largest\n",
+    printf("time     %s an update (optimiser %s, attention %.0f %% of the rest: it grows with the square of images and texts%s), ",
            vlm_duration(f->update, update), vlm_duration(f->optimizer, optimizer), 100 * f->batch.attention / all,
-           o->recompute ? "; blocks run again" : "", vlm_duration(f->largest, largest));
+           o->recompute ? "; blocks run again" : "");
+    printf("%s the largest\n", vlm_duration(f->largest, largest));
     printf("         %s an epoch, %s in all; pictures that are slower to read than to learn, validation and checkpoints not counted\n",
            vlm_duration(f->epoch, epoch), vlm_duration(f->run, run));
 }

@@ -16,15 +16,20 @@ vlm_status vlm_plan_limits(const vlm_args *a, vlm_limits *m) {
 }
 json_t *vlm_limits_json(const vlm_limits *m, const vlm_args *a) {
     unsigned cpu = 0;
-    return vlm_isa_flags(a->isa, &cpu) ? NULL : json_pack("{s:i,s:s,s:f,s:f}", "threads", a->threads > 0 ? (int)a->threads : vlm_cores(), "isa",
-                                                          vlm_isa_name(cpu), "fma_gflops", m->fma / 1e9, "read_gbps", m->read / 1e9);
+    if (vlm_isa_flags(a->isa, &cpu)) return NULL;
+    return json_pack("{s:i,s:s,s:f,s:f}", "threads", a->threads > 0 ? (int)a->threads : vlm_cores(), "isa", vlm_isa_name(cpu), "fma_gflops",
+                     m->fma / 1e9, "read_gbps", m->read / 1e9);
 }
 void vlm_limits_print(const vlm_limits *m, const vlm_args *a) {
     unsigned cpu = 0;
     int threads = a->threads > 0 ? (int)a->threads : vlm_cores();
     if (vlm_isa_flags(a->isa, &cpu)) return;
-    printf("machine  %s, %d thread%s, just measured: %.0f GFLOP/s, reading %.1f GB/s\n", vlm_isa_name(cpu), threads, threads == 1 ? "" : "s",
-           m->fma / 1e9, m->read / 1e9);
+    printf("machine  %s, %d thread%s, just measured: %.0f GFLOP/s, reading %.1f GB/s\n", vlm_isa_name(cpu), threads,
+           threads == 1 ? "" : "s", m->fma / 1e9, m->read / 1e9);
+}
+json_t *vlm_seconds_json(vlm_seconds s) {
+    return json_pack("{s:f,s:f,s:f,s:f}", "ms", vlm_seconds_sum(s) * 1e3, "linear_ms", s.linear * 1e3, "attention_ms", s.attention * 1e3,
+                     "rest_ms", s.rest * 1e3);
 }
 const char *vlm_duration(double seconds, char out[32]) {
     if (seconds < 1) snprintf(out, 32, "%.3g ms", seconds * 1e3);
@@ -36,8 +41,8 @@ const char *vlm_duration(double seconds, char out[32]) {
 
 /* ---- Images and a prompt ---- */
 
-void vlm_stages(const vlm_args *a, const vlm_model *m, int64_t images, int64_t tokens, vlm_seconds encode, vlm_dtype kv_type, const vlm_limits *limits,
-                vlm_stage out[VLM_STAGES]) {
+void vlm_stages(const vlm_args *a, const vlm_model *m, int64_t images, int64_t tokens, vlm_seconds encode, vlm_dtype kv_type,
+                const vlm_limits *limits, vlm_stage out[VLM_STAGES]) {
     int64_t prompt = (m->net->language ? tokens : 0) + a->text_tokens;
     out[0] = (vlm_stage){ "encoding", "encode", "grows with the square of an image's area", (double)images, encode };
     out[1] = (vlm_stage){ "prompt", "prefill", "grows with the square of the prompt", (double)prompt,
@@ -49,9 +54,7 @@ json_t *vlm_stages_json(const vlm_args *a, const vlm_limits *limits, const vlm_s
     json_object_set_new(j, "text_tokens", json_integer((json_int_t)a->text_tokens));
     for (int i = 0; i < VLM_STAGES; i++) {
         double all = vlm_seconds_sum(s[i].s);
-        json_t *part = all > 0 ? json_pack("{s:f,s:f,s:f,s:f}", "ms", all * 1e3, "linear_ms", s[i].s.linear * 1e3, "attention_ms",
-                                           s[i].s.attention * 1e3, "rest_ms", s[i].s.rest * 1e3) : json_null();
-        json_object_set_new(j, s[i].key, part);
+        json_object_set_new(j, s[i].key, all > 0 ? vlm_seconds_json(s[i].s) : json_null());
     }
     return j;
 }

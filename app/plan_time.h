@@ -8,6 +8,7 @@
 vlm_status  vlm_plan_limits(const vlm_args *a, vlm_limits *m);
 json_t     *vlm_limits_json(const vlm_limits *m, const vlm_args *a);
 void        vlm_limits_print(const vlm_limits *m, const vlm_args *a);
+json_t     *vlm_seconds_json(vlm_seconds s);           /* {"ms", "linear_ms", "attention_ms", "rest_ms"} */
 const char *vlm_duration(double seconds, char out[32]);
 
 /* Encoding, the prompt, a token of the answer: no time where the model has no such part. */
@@ -18,8 +19,8 @@ typedef struct vlm_stage {
 } vlm_stage;
 enum { VLM_STAGES = 3 };
 /* `images` pictures that make so many tokens; encode: what they cost. */
-void    vlm_stages(const vlm_args *a, const vlm_model *m, int64_t images, int64_t tokens, vlm_seconds encode, vlm_dtype kv_type, const vlm_limits *limits,
-                   vlm_stage out[VLM_STAGES]);
+void    vlm_stages(const vlm_args *a, const vlm_model *m, int64_t images, int64_t tokens, vlm_seconds encode, vlm_dtype kv_type,
+                   const vlm_limits *limits, vlm_stage out[VLM_STAGES]);
 json_t *vlm_stages_json(const vlm_args *a, const vlm_limits *limits, const vlm_stage *s);
 void    vlm_stages_print(const vlm_args *a, const vlm_limits *limits, const vlm_stage *s);
 #endif

@@ -2,8 +2,8 @@
 #include "infer/session.h"
 #include <math.h>
 
-/* Shares of the machine's limits that the ops reach: vlm bench growth and vlm bench train set them beside what is measured. The reason stands
-   beside each; all tuning of predictions is here. */
+/* Shares of the machine's limits that the ops reach: vlm bench growth and vlm bench train set them beside what is measured. The reason
+   stands beside each; all tuning of predictions is here. */
 static const struct { double rows, share; } linear_shares[] = {        /* of FMA, by rows: */
     { 256, 0.85 },                     /* tiles full, panels of weights used many times; packing of x and the ends of tiles take the rest */
     { 64, 0.72 },                      /* the last tile is part empty, panels are used a few times */

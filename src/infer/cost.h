@@ -10,8 +10,8 @@ typedef struct vlm_seconds { double linear, attention, rest; } vlm_seconds;
 static inline double vlm_seconds_sum(vlm_seconds s) { return s.linear + s.attention + s.rest; }
 void vlm_seconds_add(vlm_seconds *sum, vlm_seconds s, double times);
 
-/* A forward of the encoder's rows, whose attention takes so many multiplications and additions, and their projection where there is one; of the
-   decoder's blocks; of its head. m: measured, all > 0 but dot. Weights need types and sizes only (structure_only). */
+/* A forward of the encoder's rows, whose attention takes so many multiplications and additions; of their projection, where there is one; of
+   the decoder's blocks; of its head. m: measured, all > 0 but dot. Weights need types and sizes only (structure_only). */
 vlm_seconds vlm_cost_vision(const vlm_net *net, const vlm_limits *m, double rows, double attention_flop);
 vlm_seconds vlm_cost_projector(const vlm_net *net, const vlm_limits *m, double tokens);
 vlm_seconds vlm_cost_blocks(const vlm_net *net, const vlm_limits *m, double rows, double attention_flop);
@@ -22,11 +22,12 @@ double vlm_blocks_linear_flop(const vlm_lm_config *c, double rows);
 
 /* n images from normalised pixels to tokens. Nothing without an encoder. */
 vlm_seconds vlm_cost_encode(const vlm_net *net, const vlm_limits *m, const vlm_grid *grid, int64_t n);
-/* A prompt of so many tokens behind `past`, in chunks, and the logits of its last; and one token behind `past`. Nothing without a decoder. */
+/* A prompt of so many tokens behind `past`, in chunks, and the logits of its last; and one token behind `past`, with a cache of this type.
+   Nothing without a decoder. */
 vlm_seconds vlm_cost_prefill(const vlm_net *net, const vlm_limits *m, int64_t tokens, int64_t past);
 vlm_seconds vlm_cost_token(const vlm_net *net, const vlm_limits *m, int64_t past, vlm_dtype kv_type);
 
-/* A backward costs so many times its forward: of linear layers, attention and the rest. weights: gradients of the part's own parameters too. */
+/* A backward costs so many times its forward: of linear layers, attention and the rest. weights: gradients of its own parameters too. */
 vlm_seconds vlm_cost_backward(vlm_seconds forward, bool weights);
 /* An optimiser's update of so many parameters: gradients set to zero, their norm, weights and moments. */
 double vlm_cost_optimizer(const vlm_limits *m, double parameters);

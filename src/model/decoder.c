@@ -169,7 +169,9 @@ static void norm(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, act *
     ops->rmsnorm_forward(ctx, out, rstd, x, w, c->norm_offset, rows, 1, c->D, c->D, c->eps);
 }
 /* Row r of what attention's sandwich norm reads, if there is one; without a backward only some rows of it are there at a time. */
-static act *y1_of(const vlm_lm_acts *a, const vlm_lm_layer *s, int64_t r, int64_t D) { return a->save && s->y1 ? act_at(s->y1, r * D) : s->y1; }
+static act *y1_of(const vlm_lm_acts *a, const vlm_lm_layer *s, int64_t r, int64_t D) {
+    return a->save && s->y1 ? act_at(s->y1, r * D) : s->y1;
+}
 /* Row r of a buffer (T, C) of the MLP, of which only some rows are there at a time unless all is kept. */
 static act *row_of(const vlm_lm_acts *a, act *x, int64_t r, int64_t C) { return a->save == VLM_SAVE_ALL && x ? act_at(x, r * C) : x; }
 
@@ -278,8 +280,8 @@ static void weight(vlm_ctx *ctx, const vlm_ops *ops, const vlm_mat *dw, const ac
     if (dw) ops->linear_backward_weight(ctx, dw, NULL, dout, x, R);
 }
 
-/* dx: the gradient by out, becomes that by s->in. g: NULL if frozen. Attention's branch is there; of the MLP what was not kept is made again,
-   some rows at a time. */
+/* dx: the gradient by out, becomes that by s->in. g: NULL if frozen. Attention's branch is there; of the MLP what was not kept is made
+   again, some rows at a time. */
 static void block_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l, const vlm_lm_block *g, const call *k,
                            const vlm_lm_layer *s, act *dx, vlm_lm_acts *a) {
     static const vlm_lm_block frozen;

@@ -24,7 +24,20 @@ unsigned vlm_cpu_flags(void) {
 
 static void cpu_free(void *p, size_t bytes) { (void)bytes; free(p); }
 static void cpu_copy(vlm_ctx *ctx, void *to, const void *from, size_t bytes) { (void)ctx; if (bytes) memcpy(to, from, bytes); }
-static void cpu_zero(vlm_ctx *ctx, void *p, size_t bytes) { (void)ctx; if (bytes) memset(p, 0, bytes); }
+/* A model's gradients are set to zero once an update: all threads share that. */
+enum { ZERO_PART = 1 << 20 };
+typedef struct zero { unsigned char *p; size_t bytes; } zero;
+static void zero_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
+    (void)scratch;
+    const zero *z = arg;
+    size_t from = (size_t)lo * ZERO_PART, end = (size_t)hi * ZERO_PART;
+    memset(z->p + from, 0, (end < z->bytes ? end : z->bytes) - from);
+}
+static void cpu_zero(vlm_ctx *ctx, void *p, size_t bytes) {
+    if (!bytes) return;
+    if (ctx) vlm_parallel(ctx, (int64_t)((bytes + ZERO_PART - 1) / ZERO_PART), 4, zero_part, &(zero){ p, bytes });
+    else     memset(p, 0, bytes);
+}
 static void cpu_sync(vlm_ctx *ctx) { (void)ctx; }
 
 void vlm_ops_init(vlm_ops *o, unsigned cpu) {

@@ -59,6 +59,6 @@ const act *vlm_pass_embedding_gradient(const vlm_pass *p);
    `features`. */
 void       vlm_pass_features(vlm_pass *p, const vlm_batch *b, int64_t unit, float *out);
 /* Of a pass forward and back with these options: as many forwards as a part needs; none back where nothing comes back. Without recompute,
-   it is what the batch's work is worth, whatever is done twice. */
+   it is what the batch's work is worth, whatever is done twice; with it, one forward more is counted, of which blocks leave some out. */
 double     vlm_pass_flop(const vlm_flop *forward, unsigned trained, bool recompute);
 #endif

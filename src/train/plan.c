@@ -203,8 +203,9 @@ vlm_status vlm_plan_make(const vlm_train_options *o, const vlm_model *m, const v
     }
     size_t pass[] = { vlm_pass_bytes(m->net, &p.pass), (size_t)threads * VLM_SCRATCH_BYTES };
     int64_t batch = train.batch > val.batch ? train.batch : val.batch, work = train.work > val.work ? train.work : val.work;
-    size_t loader[] = { ahead_bytes(&train, threads), ahead_bytes(&val, threads), (size_t)batch, (size_t)threads * ((size_t)work + HOLE_BYTES),
-                        corpus_bytes(&d->corpus), corpus_bytes(&d->held_out), (size_t)(p.samples + d->val_picks.n) * sizeof(vlm_pick) };
+    size_t loader[] = { ahead_bytes(&train, threads), ahead_bytes(&val, threads), (size_t)batch,
+                        (size_t)threads * ((size_t)work + HOLE_BYTES), corpus_bytes(&d->corpus), corpus_bytes(&d->held_out),
+                        (size_t)(p.samples + d->val_picks.n) * sizeof(vlm_pick) };
     p.weights_bytes = vlm_net_bytes(m->net);
     p.optimizer_bytes = vlm_optimizer_bytes(m->net, p.pass.trained);
     p.activation_bytes = sum(pass, 2);
