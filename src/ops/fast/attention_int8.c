@@ -161,12 +161,12 @@ APART void softmax8(int8_scratch *z, const block8 *b, int64_t j) {
         float m = z->m[j + i], top = vw_top(VW2(vf_max, even, odd));
         vw most = vw_set(top - 7.99435344f), sum = vw_set(0);  /* log2 255 */
 #define P(g) \
-        vw p##g = VW1(vf_pow2, VW2(vf_sub, u##g, most)); \
+        vw p##g = VW1(vf_exp2_rough, VW2(vf_sub, u##g, most)); \
         vw_store_bytes(p8 + g * 16, p##g); \
         sum = VW3(vf_fma, p##g, vw_load(inverse + g * 16), sum);
         EACH8(P)
 #undef P
-        float less = vf_lane0(vf_pow2(vf_set(top > m ? m - top : top - m)));
+        float less = vf_lane0(vf_exp2_rough(vf_set(top > m ? m - top : top - m)));
         float was = z->was[i] = top > m ? less : 1, is = z->is[i] = top > m ? 1 : less;
         z->m[j + i] = top > m ? top : m;
         vw_store(l, VW3(vf_fma, sum, vw_set(is), VW2(vf_mul, vw_load(l), vw_set(was))));
@@ -175,7 +175,7 @@ APART void softmax8(int8_scratch *z, const block8 *b, int64_t j) {
 
 typedef struct task8 { head8 t; int64_t i, rows; } task8;              /* rows i.. of the span */
 
-static void take_queries(const attention8 *a, const task8 *t, int8_scratch *z) {
+static void take_queries8(const attention8 *a, const task8 *t, int8_scratch *z) {
     for (int64_t j = 0; j < cdiv(t->rows, IM) * IM; j++) {
         signed char *q = z->q + j * ILD;
         float top;
@@ -219,7 +219,7 @@ static void take_values8(const attention8 *a, const task8 *t, int64_t n, int64_t
 }
 static void run_task8(const attention8 *a, const task8 *t, int8_scratch *z) {
     int64_t blocks = cdiv(t->t.s->rows, IK), last = -1;
-    take_queries(a, t, z);
+    take_queries8(a, t, z);
     for (int64_t n = 0; n < blocks; n++) {
         block8 b = block_at(a, &t->t, n);
         for (int64_t j = 0; j < t->rows; last = j, j += IM) {

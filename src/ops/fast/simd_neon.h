@@ -27,10 +27,10 @@ INLINE float32x4_t neon_ldexp(float32x4_t a, float32x4_t n) {
     return vmulq_f32(vmulq_f32(a, vreinterpretq_f32_s32(p)), vreinterpretq_f32_s32(q));
 }
 INLINE vf vf_ldexp(vf a, vf n) { return VF2(neon_ldexp, a, n); }               /* a 2^n in two steps, of which the first is exact */
-INLINE float32x4_t neon_ldexp_near(float32x4_t a, float32x4_t n) {
+INLINE float32x4_t neon_ldexp_normal(float32x4_t a, float32x4_t n) {
     return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(a), vshlq_n_s32(vcvtnq_s32_f32(n), 23)));
 }
-INLINE vf vf_ldexp_near(vf a, vf n) { return VF2(neon_ldexp_near, a, n); }     /* the same where a and a 2^n are normal */
+INLINE vf vf_ldexp_normal(vf a, vf n) { return VF2(neon_ldexp_normal, a, n); } /* the same where a and a 2^n are normal, or NaN */
 INLINE vf vf_abs(vf a) { return VF1(vabsq_f32, a); }
 INLINE float32x4_t neon_sign(float32x4_t a, float32x4_t s) {
     return vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(a), vandq_u32(vreinterpretq_u32_f32(s), vdupq_n_u32(0x80000000u))));
