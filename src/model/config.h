@@ -36,7 +36,7 @@ typedef struct vlm_lm_config {
 } vlm_lm_config;
 
 /* What is kept of a forward: nothing (inference); all that the backward reads; or the stream between blocks only, from which the backward
-   runs each block once more (recompute: a third more work, a fraction of the memory, the same bits). */
+   makes the rest once more (recompute: a quarter more work, a fraction of the memory, the same bits). */
 typedef enum vlm_save { VLM_SAVE_NOTHING, VLM_SAVE_ALL, VLM_SAVE_STREAM } vlm_save;
 
 /* Patch grid of an image. Everything about its size in tokens follows from it. */

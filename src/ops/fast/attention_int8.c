@@ -161,12 +161,12 @@ APART void softmax8(int8_scratch *z, const block8 *b, int64_t j) {
         float m = z->m[j + i], top = vw_top(VW2(vf_max, even, odd));
         vw most = vw_set(top - 7.99435344f), sum = vw_set(0);  /* log2 255 */
 #define P(g) \
-        vw p##g = VW1(vf_exp2_rough, VW2(vf_sub, u##g, most)); \
+        vw p##g = VW1(vf_pow2, VW2(vf_sub, u##g, most)); \
         vw_store_bytes(p8 + g * 16, p##g); \
         sum = VW3(vf_fma, p##g, vw_load(inverse + g * 16), sum);
         EACH8(P)
 #undef P
-        float less = vf_lane0(vf_exp2_rough(vf_set(top > m ? m - top : top - m)));
+        float less = vf_lane0(vf_pow2(vf_set(top > m ? m - top : top - m)));
         float was = z->was[i] = top > m ? less : 1, is = z->is[i] = top > m ? 1 : less;
         z->m[j + i] = top > m ? top : m;
         vw_store(l, VW3(vf_fma, sum, vw_set(is), VW2(vf_mul, vw_load(l), vw_set(was))));

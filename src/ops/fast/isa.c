@@ -6,6 +6,7 @@
 #include <math.h>                      /* INFINITY */
 #include <stdatomic.h>
 #include <string.h>
+#include <threads.h>                   /* thrd_yield */
 #include "simd.h"
 static int64_t cdiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -44,6 +44,11 @@ INLINE vf vf_f16(const uint16_t *p) {
     float16x8_t h = vreinterpretq_f16_u16(vld1q_u16(p));
     return (vf){ vcvt_f32_f16(vget_low_f16(h)), vcvt_high_f32_f16(h) };
 }
+INLINE void vf_store_f16(uint16_t *p, vf a) { vst1q_u16(p, vreinterpretq_u16_f16(vcvt_high_f16_f32(vcvt_f16_f32(a.a), a.b))); }
+INLINE vf vf_i8(const int8_t *p) {
+    int16x8_t h = vmovl_s8(vld1_s8(p));
+    return (vf){ vcvtq_f32_s32(vmovl_s16(vget_low_s16(h))), vcvtq_f32_s32(vmovl_high_s16(h)) };
+}
 INLINE vf vf_within(vf a, int64_t lo, int64_t hi, vf b) {                      /* lanes lo..hi-1 of a, the others from b */
     static const uint32_t lane[8] = { 0, 1, 2, 3, 4, 5, 6, 7 };
     int32x4_t l = vdupq_n_s32((int)lo), h = vdupq_n_s32((int)hi), i = vreinterpretq_s32_u32(vld1q_u32(lane));
@@ -122,13 +127,13 @@ INLINE void vsb_store(void *p, vi a) {
     vst1_s16(q, neon_quad(a.a)), vst1_s16(q + 4, neon_quad(a.b));
     memcpy(p, q, sizeof q);
 }
-INLINE void vi_store_bytes(void *p, vi a) {            /* the low bytes; vi_mix: of four in turn */
-    int8_t b[8];
-    vst1_s8(b, vmovn_s16(vcombine_s16(vmovn_s32(a.a), vmovn_s32(a.b))));
-    memcpy(p, b, sizeof b);
+/* The low bytes of VF_N integers; of four times as many, a's first byte, b's, c's, d's, a's second .. */
+INLINE void vi_store_bytes(void *p, vi a) {
+    vst1_u8(p, vreinterpret_u8_s8(vmovn_s16(vcombine_s16(vmovn_s32(a.a), vmovn_s32(a.b)))));
 }
-INLINE int32x4_t neon_mix(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) {       /* the lower halves: shift, and insert what is shifted */
-    return vsliq_n_s32(vsliq_n_s32(a, b, 8), vsliq_n_s32(c, d, 8), 16);
+INLINE int32x4_t neon_mix(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) {
+    return vreinterpretq_s32_u32(vsliq_n_u32(vsliq_n_u32(vsliq_n_u32(vreinterpretq_u32_s32(a), vreinterpretq_u32_s32(b), 8),
+                                                         vreinterpretq_u32_s32(c), 16), vreinterpretq_u32_s32(d), 24));
 }
 INLINE vi vi_mix(vi a, vi b, vi c, vi d) { return (vi){ neon_mix(a.a, b.a, c.a, d.a), neon_mix(a.b, b.b, c.b, d.b) }; }
 #undef VF1
