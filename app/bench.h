@@ -1,4 +1,4 @@
-/* vlm bench: speed beside the machine's own limits. A row is one piece of work, repeated; its parts are in bench_*.c, what they share here. */
+/* vlm bench: speed beside the machine's own limits. A row is one piece of work, repeated. The kinds of rows are in bench_*.c. */
 #ifndef VLM_BENCH_H
 #define VLM_BENCH_H
 #include "open.h"

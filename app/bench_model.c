@@ -173,7 +173,8 @@ static double language_bytes(const vlm_model *m) {     /* that each token reads:
     double n = 0;
     for (int i = 0; i < m->net->params.n; i++) {
         const vlm_param *p = &m->net->params.p[i];
-        if (p->group == VLM_LANGUAGE && p->mat && !p->tied && !p->row && (p->mat != &m->net->lm.embed || m->net->lm.head.data == p->mat->data))
+        if (p->group == VLM_LANGUAGE && p->mat && !p->tied && !p->row &&
+            (p->mat != &m->net->lm.embed || m->net->lm.head.data == p->mat->data))
             n += (double)vlm_mat_bytes(p->mat);
     }
     return n;

@@ -73,15 +73,16 @@ static vlm_status one_product(vlm_bench *b, pass pass, vlm_dtype t, const char *
     vlm_row r = { .flop = 2.0 * (double)R * (double)K * (double)C };
     size_t w_bytes = (size_t)vlm_mat_bytes(&p.w), set = w_bytes + (p.x_len + p.out_len) * sizeof(float), past = R > 8 ? PAST_L2 : PAST_L3;
     vlm_status status = VLM_OK;
-    snprintf(r.name, sizeof r.name, "gemm %s %s %lldx%lldx%lld %s rows%s%s", types[t], passes[pass], (long long)R, (long long)K, (long long)C,
-             layer, R >= 256 ? ">=256" : "=", R >= 256 ? "" : R == 1 ? "1" : "8");
+    snprintf(r.name, sizeof r.name, "gemm %s %s %lldx%lldx%lld %s rows%s%s", types[t], passes[pass], (long long)R, (long long)K,
+             (long long)C, layer, R >= 256 ? ">=256" : "=", R >= 256 ? "" : R == 1 ? "1" : "8");
     if (!vlm_bench_wants(b, r.name)) return VLM_OK;
     r.bytes = (double)(set + (pass == TO_WEIGHT ? w_bytes : 0));       /* gradients of weights are read and written */
     r.bound = R <= 8 ? VLM_BOUND_READ : vlm_dtype_quantized(t) && b->limits.dot > 0 ? VLM_BOUND_DOT : VLM_BOUND_FMA;
     p.copies = b->quick ? 2 : (int64_t)(past / set) + 2;
-    size_t bytes[3] = { w_bytes * (size_t)p.copies, p.x_len * sizeof(float) * (size_t)p.copies, p.out_len * sizeof(float) * (size_t)p.copies };
+    size_t n = (size_t)p.copies, bytes[3] = { w_bytes * n, p.x_len * sizeof(float) * n, p.out_len * sizeof(float) * n };
     if (bytes[0] + bytes[1] + bytes[2] > vlm_bench_free_bytes() / 4 * 3)
-        return vlm_bench_skip(b, &r, "takes %.1f GB, more than three quarters of what is free", (double)(bytes[0] + bytes[1] + bytes[2]) / 1e9);
+        return vlm_bench_skip(b, &r, "takes %.1f GB, more than three quarters of what is free",
+                              (double)(bytes[0] + bytes[1] + bytes[2]) / 1e9);
     void *mem[3] = { 0 };
     for (int i = 0; i < 3; i++)
         if (!(mem[i] = b->ops.alloc(bytes[i]))) { status = vlm_fail_memory(r.name, bytes[i]); goto done; }
@@ -104,8 +105,8 @@ static const struct { const char *layer; int64_t R, K, C; } shapes[] = {
     { "ViT-S-qkv", 1029, 384, 1152 }, { "ViT-S-out", 1029, 384, 384 }, { "ViT-S-up", 1029, 384, 1536 }, { "ViT-S-down", 1029, 1536, 384 },
     { "ViT-S+-up", 1029, 384, 3072 }, { "ViT-B-qkv", 1029, 768, 2304 }, { "ViT-B-out", 1029, 768, 768 }, { "ViT-B-up", 1029, 768, 3072 },
     { "ViT-B-down", 1029, 3072, 768 }, { "ViT-L-qkv", 1029, 1024, 3072 }, { "ViT-L-out", 1029, 1024, 1024 },
-    { "ViT-L-up", 1029, 1024, 4096 }, { "ViT-L-down", 1029, 4096, 1024 }, { "SmolLM2-qkv", 512, 576, 960 }, { "SmolLM2-out", 512, 576, 576 },
-    { "SmolLM2-up", 512, 576, 3072 }, { "SmolLM2-down", 512, 1536, 576 }, { "Gemma-qkv", 512, 640, 1536 }, { "Gemma-out", 512, 1024, 640 },
+    { "ViT-L-up", 1029, 1024, 4096 }, { "ViT-L-down", 1029, 4096, 1024 }, { "SmolLM2-qkv", 512, 576, 960 },
+    { "SmolLM2-out", 512, 576, 576 }, { "SmolLM2-up", 512, 576, 3072 }, { "SmolLM2-down", 512, 1536, 576 }, { "Gemma-qkv", 512, 640, 1536 }, { "Gemma-out", 512, 1024, 640 },
     { "Gemma-up", 512, 640, 4096 }, { "Gemma-down", 512, 2048, 640 } };
 static const struct { const char *layer; int64_t K, C; } streams[] = {
     { "SmolLM2-qkv", 576, 960 }, { "SmolLM2-out", 576, 576 }, { "SmolLM2-up", 576, 3072 }, { "SmolLM2-down", 1536, 576 },
@@ -152,14 +153,14 @@ static vlm_status attend(void *arg) {
     if (!h->back)
         o->attention_forward(h->b->ctx, h->out, h->lse, h->qkv, &h->span, 1, h->H, h->G, h->D, h->S, h->S, h->causal, h->window, scale);
     else
-        o->attention_backward(h->b->ctx, h->dqkv, h->dqkv + kv, h->dqkv + v, h->dout, h->out, h->lse, h->qkv, h->qkv + kv, h->qkv + v, &h->span,
-                              1, h->H, h->G, h->D, h->S, h->causal, h->window, scale);
+        o->attention_backward(h->b->ctx, h->dqkv, h->dqkv + kv, h->dqkv + v, h->dout, h->out, h->lse, h->qkv, h->qkv + kv, h->qkv + v,
+                              &h->span, 1, h->H, h->G, h->D, h->S, h->causal, h->window, scale);
     return VLM_OK;
 }
 static vlm_status one_attention(vlm_bench *b, bool back, const char *like, int64_t N, int64_t H, int64_t G, int64_t D, int causal,
                                 int64_t window) {
     heads h = { .b = b, .N = N, .H = H, .G = G, .D = D, .S = (H + 2 * G) * D, .causal = causal, .window = window };
-    size_t len[5] = { (size_t)(N * h.S), (size_t)(N * H * D), (size_t)(N * H), back ? (size_t)(N * h.S) : 1, back ? (size_t)(N * H * D) : 1 };
+    size_t all = (size_t)(N * h.S), one = (size_t)(N * H * D), len[5] = { all, one, (size_t)(N * H), back ? all : 1, back ? one : 1 };
     float *mem[5] = { 0 };
     double pairs = 0;
     vlm_row r = { .bound = VLM_BOUND_FMA };
@@ -170,7 +171,8 @@ static vlm_status one_attention(vlm_bench *b, bool back, const char *like, int64
     if (!vlm_bench_wants(b, r.name)) return VLM_OK;
     r.flop = (back ? 10 : 4) * pairs * (double)(H * D);        /* backward: q k' once more, dp, dv, dq, dk */
     r.bytes = 4.0 * (double)(len[0] + len[1] + (back ? len[3] + len[4] : 0));
-    for (int i = 0; i < 5; i++) if (!(mem[i] = b->ops.alloc(len[i] * sizeof(float)))) { status = vlm_fail_memory(r.name, len[i]); goto done; }
+    for (int i = 0; i < 5; i++)
+        if (!(mem[i] = b->ops.alloc(len[i] * sizeof(float)))) { status = vlm_fail_memory(r.name, len[i] * sizeof(float)); goto done; }
     if (!table()) { status = vlm_fail_memory(r.name, TABLE * sizeof(float)); goto done; }
     h.qkv = mem[0], h.out = mem[1], h.lse = mem[2], h.dqkv = mem[3], h.dout = mem[4];
     fill(h.qkv, (int64_t)len[0], table());

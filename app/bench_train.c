@@ -65,8 +65,8 @@ static vlm_status write_data(const batch *x, bool quick, const char *folder, cha
         free(picture);
         free(rgb);
         if (status) goto done;
-        snprintf(line, sizeof line, "{\"images\":[\"%s\"],\"texts\":[{\"user\":\"What is it?\",\"assistant\":\"abcdefghij klmnop qrs tuv.\"}]}\n",
-                 name);
+        snprintf(line, sizeof line, "{\"images\":[\"%s\"],"
+                 "\"texts\":[{\"user\":\"What is it?\",\"assistant\":\"abcdefghij klmnop qrs tuv.\"}]}\n", name);
         strcat(text, line);
     }
     status = vlm_write(path, text, strlen(text));

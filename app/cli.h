@@ -18,7 +18,8 @@ enum {
 #include "commands.def"
 #undef COMMAND
     C_ALL = (1 << VLM_COMMANDS) - 1,
-    C_IMAGES = C_inspect | C_plan | C_preprocess | C_features | C_trace | C_ask | C_chat | C_train | C_eval | C_bench, /* what shapes images */
+    C_IMAGES = C_inspect | C_plan | C_preprocess | C_features | C_trace | C_ask | C_chat | C_train | C_eval | C_bench,
+                                                                                               /* what shapes images */
     C_CACHE = C_ask | C_chat | C_features,                                                     /* they may keep what they compute */
     C_DATA = C_train | C_plan,                                                                 /* they read data sets */
     C_MODELS = C_IMAGES | C_tokenize                                                           /* they open a model */

@@ -38,7 +38,9 @@ static bool has_words(const char *name, const char *words) {
     return true;
 }
 bool vlm_bench_wants(vlm_bench *b, const char *name) {
-    if (b->a->only && !has_words(name, b->a->only)) return false;
+    bool yes = !b->a->only.n;
+    for (int i = 0; i < b->a->only.n; i++) yes = yes || has_words(name, b->a->only.v[i]);
+    if (!yes) return false;
     b->seen++;
     if (b->a->list) puts(name);
     return !b->a->list;
@@ -168,7 +170,8 @@ vlm_status vlm_bench_summary(vlm_bench *b, int first, const char *words) {
     for (int i = first; i < b->rows; i++) if (b->row[i].share > 0 && has_words(b->row[i].name, words)) share[n++] = b->row[i].share;
     if (n > 1) {
         vlm_bench_five(share, n, five);
-        json_array_append_new(b->summary, json_pack("{s:s,s:i,s:f,s:f}", "rows", words, "n", n, "median_share", five[2], "least_share", five[0]));
+        json_array_append_new(b->summary, json_pack("{s:s,s:i,s:f,s:f}", "rows", words, "n", n, "median_share", five[2],
+                                                    "least_share", five[0]));
         if (!b->a->json) printf("%-62s %d rows: median %.0f %%, least %.0f %%\n", words, n, 100 * five[2], 100 * five[0]);
     }
     free(share);
@@ -259,7 +262,7 @@ static vlm_status run(vlm_bench *b) {
     char machine[260] = "";
     TRY(open_machine(b, machine, sizeof machine));
     for (int i = 0; i < KINDS; i++) if (all || !strcmp(kinds[i].name, what)) TRY(kinds[i].run(b));
-    if (!b->seen) return vlm_usage("--only", "\"%s\" fits no row; `vlm bench %s --list` prints them", b->a->only, what);
+    if (!b->seen) return vlm_usage("--only", "\"%s\" fits no row; `vlm bench %s --list` prints them", b->a->only.v[0], what);
     if (b->a->svg && !b->a->list) TRY(vlm_roofline_draw(b, machine, b->a->svg));
     return b->a->json && !b->a->list ? report(b, machine) : VLM_OK;
 }

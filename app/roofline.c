@@ -97,8 +97,10 @@ vlm_status vlm_roofline_draw(const vlm_bench *b, const char *machine, const char
         x0 = fmin(x0, r->flop / r->bytes), x1 = fmax(x1, r->flop / r->bytes);
         y0 = fmin(y0, r->flop / r->seconds[2] / 1e9), top = fmax(top, r->flop / r->seconds[2] / 1e9);
     }
-    if (!isfinite(y0)) return vlm_fail(VLM_EARG, "--svg", "no row has operations and bytes to draw; measure gemm, attention, encode or others");
-    scale x = { floor(log10(x0)), log10(x1 * 2), LEFT, LEFT + W }, y = { log10(fmin(y0, read * 0.5) * 0.8), log10(top * 1.5), TOP + H, TOP };
+    if (!isfinite(y0)) return vlm_fail(VLM_EARG, "--svg", "no row has operations and bytes to draw; measure gemm, attention, "
+                                              "encode or others");
+    scale x = { floor(log10(x0)), log10(x1 * 2), LEFT, LEFT + W };
+    scale y = { log10(fmin(y0, read * 0.5) * 0.8), log10(top * 1.5), TOP + H, TOP };
     TRY_DONE(vlm_writer_open(path, &out));
     snprintf(title, sizeof title, "Under the roofs of %.250s", machine);
     vlm_svg_open(out.f, WIDTH, TOP + H + 60, title);
@@ -111,8 +113,8 @@ vlm_status vlm_roofline_draw(const vlm_bench *b, const char *machine, const char
     points(out.f, b, &x, &y);
     snprintf(title, sizeof title, "reading %.1f GB/s", read);
     double at = pow(10, x.lo + 0.35 * (log10(b->limits.fma / 1e9 / read) - x.lo));
-    fprintf(out.f, "<text class=\"n\" transform=\"translate(%.1f %.1f) rotate(%.1f)\">%s</text>\n", place(&x, at) - 4, place(&y, at * read) - 8,
-            -atan2((y.from - y.to) / (y.hi - y.lo), (x.to - x.from) / (x.hi - x.lo)) * 180 / 3.14159265, title);
+    fprintf(out.f, "<text class=\"n\" transform=\"translate(%.1f %.1f) rotate(%.1f)\">%s</text>\n", place(&x, at) - 4,
+            place(&y, at * read) - 8, -atan2((y.from - y.to) / (y.hi - y.lo), (x.to - x.from) / (x.hi - x.lo)) * 180 / 3.14159265, title);
     fputs("</g></svg>\n", out.f);
     double key = LEFT + W;
     for (int k = KINDS - 1; k >= 0; k--) {

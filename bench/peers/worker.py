@@ -95,15 +95,36 @@ def gemm_torch():
             else:
                 calls.append((n, lambda x=x, w=w: torch.nn.functional.linear(x, w)))
 
-    def once():    # each layer once on average: what the calls of all its copies took, over their number
-        total = 0
-        for n, call in calls:
-            start = time.perf_counter()
-            call()
-            total += (time.perf_counter() - start) / n
-        return total
+    return lambda: rotated(calls)
 
-    return once
+
+def gemm_openvino():
+    """The same layers, each a model of one product with a constant matrix: oneDNN's kernels."""
+    import numpy as np
+    import openvino as ov
+    from openvino import opset13 as op
+
+    core, calls, rng = ov.Core(), [], np.random.default_rng(0)
+    hints = {"INFERENCE_NUM_THREADS": JOB["threads"], "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    for R, K, C in JOB["layers"]:
+        n = 24 * 2**20 // (4 * (K * C + R * K + R * C)) + 2
+        for _ in range(n):
+            x = op.parameter([R, K], np.float32)
+            y = op.matmul(x, op.constant(rng.standard_normal((C, K), dtype=np.float32)), False, True)
+            request = core.compile_model(ov.Model([y], [x]), "CPU", hints).create_infer_request()
+            data = rng.standard_normal((R, K), dtype=np.float32)
+            calls.append((n, lambda r=request, d=data: r.infer([d], share_inputs=True, share_outputs=True)))
+    return lambda: rotated(calls)
+
+
+def rotated(calls):
+    """Each layer once on average: what the calls of all its copies took, over their number."""
+    total = 0
+    for n, call in calls:
+        start = time.perf_counter()
+        call()
+        total += (time.perf_counter() - start) / n
+    return total
 
 
 def prefill_torch():
@@ -204,6 +225,7 @@ WORK = {
     ("encode", "openvino"): encode_openvino,
     ("encode", "onnxruntime"): encode_onnxruntime,
     ("gemm", "pytorch"): gemm_torch,
+    ("gemm", "openvino"): gemm_openvino,
     ("prefill", "pytorch"): prefill_torch,
     ("prefill", "llama.cpp"): llama,
     ("decode", "llama.cpp"): llama,

@@ -78,6 +78,7 @@ vlm_status vlm_limits_measure(vlm_ctx *ctx, unsigned cpu, size_t bytes, vlm_limi
     yardsticks y = yardsticks_of(cpu);
     double seconds;
     TRY(vlm_limits_read(ctx, cpu, bytes, 5, &seconds));
-    *out = (vlm_limits){ .fma = spin(ctx, y.fma) * y.flop, .dot = spin(ctx, y.dot) * y.op, .read = seconds > 0 ? (double)bytes / seconds : 0 };
+    *out = (vlm_limits){ .fma = spin(ctx, y.fma) * y.flop, .dot = spin(ctx, y.dot) * y.op,
+                         .read = seconds > 0 ? (double)bytes / seconds : 0 };
     return VLM_OK;
 }
