@@ -273,15 +273,16 @@ void vlm_chain_begin(vlm_chain *c, const unsigned char *key) {
     *c = (vlm_chain){ 0 };
     if (key) memcpy(c->key, key, sizeof c->key);
 }
-bool vlm_chain_add(const vlm_reuse *r, vlm_chain *c, int64_t id, const float *row, int64_t D) {
+bool vlm_chain_add(const vlm_session *s, vlm_chain *c, int64_t id, const float *row) {
     if (!c->rows) {
         vlm_digest_begin(&c->open, VLM_STORE_KEY);
         add_text(&c->open, "keys and values");
-        vlm_digest_add(&c->open, r->model, sizeof r->model);
+        vlm_digest_add(&c->open, s->m->reuse->model, sizeof s->m->reuse->model);
+        vlm_digest_add_int(&c->open, s->kv_type);
         vlm_digest_add(&c->open, c->key, sizeof c->key);
     }
     vlm_digest_add_int(&c->open, id);
-    if (row) vlm_digest_add(&c->open, row, (size_t)D * sizeof *row);
+    if (row) vlm_digest_add(&c->open, row, (size_t)s->m->net->lm.cfg.D * sizeof *row);
     if (++c->rows < VLM_REUSE_ROWS) return false;
     vlm_digest_end(&c->open, c->key);
     c->rows = 0;
@@ -289,9 +290,44 @@ bool vlm_chain_add(const vlm_reuse *r, vlm_chain *c, int64_t id, const float *ro
 }
 bool vlm_reuse_has_block(const vlm_reuse *r, const unsigned char *key) { return vlm_store_has(r->store, key); }
 
-/* Of a block, in one layer: 64 rows of keys; as many of values. */
-static size_t layer_bytes(const vlm_lm_config *c) { return (size_t)(VLM_REUSE_ROWS * c->G * c->Dh) * sizeof(float); }
-static int64_t row_of(const vlm_kv *kv, int64_t position) { return kv->ring ? position % kv->ring : position; }
+/* The places in the session's cache where 64 positions from `first` on lie: of each layer keys, then values; of each head its part, and behind
+   it the scales, if there are some. The same order makes an entry. */
+_Static_assert(VLM_KEY_BLOCK % VLM_REUSE_ROWS == 0 && VLM_REUSE_ROWS % VLM_PANEL == 0, "our blocks are whole panels of one of the cache's");
+typedef vlm_status place_fn(void *user, unsigned char *at, size_t bytes);
+static vlm_status each_place(const vlm_session *s, int64_t first, place_fn *fn, void *user) {
+    const vlm_lm_config *c = &s->m->net->lm.cfg;
+    vlm_dtype t = s->kv_type;
+    int64_t D = c->Dh, each = t == VLM_I8 ? 1 : (int64_t)vlm_dtype_bytes(t);
+    for (int64_t l = 0; l < c->L; l++)
+        for (int v = 0; v < 2; v++)
+            for (int64_t g = 0; g < c->G; g++) {
+                const vlm_kv *kv = &s->kv.layer[l];
+                unsigned char *chunk = (v ? kv->v : kv->k) + vlm_kv_chunk_at(t, first, kv->ring, c->G, g, D);
+                if (!v) TRY(fn(user, chunk + vlm_kv_key_at(first, 0, D) * each, (size_t)(VLM_REUSE_ROWS * D * each)));
+                for (int64_t d = 0; v && d < D; d += VLM_PANEL)
+                    TRY(fn(user, chunk + vlm_kv_value_at(first, d) * each, (size_t)(VLM_REUSE_ROWS * VLM_PANEL * each)));
+                if (t == VLM_I8) TRY(fn(user, chunk + vlm_kv_scale_at(first, D), VLM_REUSE_ROWS * sizeof(float)));
+            }
+    return VLM_OK;
+}
+static vlm_status count_place(void *user, unsigned char *at, size_t bytes) {
+    (void)at;
+    *(size_t *)user += bytes;
+    return VLM_OK;
+}
+typedef struct mover { vlm_session *s; const unsigned char *from; vlm_entry *entry; void *buffer; } mover;
+static vlm_status fill_place(void *user, unsigned char *at, size_t bytes) {
+    mover *m = user;
+    m->s->m->net->ops.upload(m->s->ctx, at, m->from, bytes);
+    m->from += bytes;
+    return VLM_OK;
+}
+static vlm_status keep_place(void *user, unsigned char *at, size_t bytes) {
+    mover *m = user;
+    m->s->m->net->ops.download(m->s->ctx, m->buffer, at, bytes);
+    m->s->m->net->ops.sync(m->s->ctx);
+    return vlm_entry_add(m->entry, m->buffer, bytes);
+}
 
 typedef struct blocks { vlm_reuse *r; const unsigned char (*key)[VLM_STORE_KEY]; const unsigned char **body; vlm_map *map; size_t bytes; } blocks;
 static void find_blocks(void *arg, int64_t lo, int64_t hi, void *scratch) {
@@ -301,54 +337,39 @@ static void find_blocks(void *arg, int64_t lo, int64_t hi, void *scratch) {
     for (int64_t i = lo; i < hi; i++) b->body[i] = find(b->r, block_magic, b->key[i], b->bytes, &b->map[i], &damaged);
 }
 int64_t vlm_reuse_get_blocks(vlm_session *s, const unsigned char (*key)[VLM_STORE_KEY], int64_t n, int64_t first) {
-    const vlm_ops *ops = &s->m->net->ops;
-    const vlm_lm_config *c = &s->m->net->lm.cfg;
-    int64_t C = c->G * c->Dh, good = 0;
-    size_t one = layer_bytes(c);
-    blocks b = { s->m->reuse, key, calloc((size_t)n, sizeof *b.body), calloc((size_t)n, sizeof *b.map), (size_t)c->L * 2 * one };
+    int64_t good = 0;
+    blocks b = { s->m->reuse, key, calloc((size_t)n, sizeof *b.body), calloc((size_t)n, sizeof *b.map), 0 };
+    each_place(s, first, count_place, &b.bytes);
     if (b.body && b.map) vlm_parallel(s->ctx, n, 1, find_blocks, &b);          /* the digests are most of the work */
     while (b.body && b.map && good < n && b.body[good]) good++;
     for (int64_t i = 0; i < good; i++)                 /* in order: in a ring later ones take the places of earlier ones */
-        for (int64_t l = 0; l < c->L; l++) {
-            const vlm_kv *kv = &s->kv.layer[l];
-            const unsigned char *from = b.body[i] + (size_t)l * 2 * one;
-            int64_t row = row_of(kv, first + i * VLM_REUSE_ROWS);
-            ops->upload(s->ctx, act_at(kv->k, row * C), from, one);
-            ops->upload(s->ctx, act_at(kv->v, row * C), from + one, one);
-        }
-    ops->sync(s->ctx);
+        each_place(s, first + i * VLM_REUSE_ROWS, fill_place, &(mover){ .s = s, .from = b.body[i] });
+    s->m->net->ops.sync(s->ctx);
     for (int64_t i = 0; b.body && b.map && i < n; i++) vlm_map_close(&b.map[i]);
     free(b.body);
     free(b.map);
     return good;
 }
 void vlm_reuse_put_block(vlm_session *s, const unsigned char *key, int64_t first) {
-    const vlm_ops *ops = &s->m->net->ops;
     const vlm_lm_config *c = &s->m->net->lm.cfg;
     vlm_store *store = s->m->reuse->store;
-    int64_t C = c->G * c->Dh;
-    size_t one = layer_bytes(c);
+    size_t all = 0, most = (size_t)(VLM_REUSE_ROWS * (c->Dh > VLM_PANEL ? c->Dh : VLM_PANEL)) * sizeof(float);
     char head[HEAD];
-    void *rows = NULL;
     vlm_entry e = { 0 };
+    mover m = { .s = s, .entry = &e };
     vlm_status status;
     for (int64_t l = 0; l < c->L; l++)                 /* written over already: not with the chunks there are */
         if (s->kv.layer[l].ring && first < s->kv.len - s->kv.layer[l].ring) return;
+    each_place(s, first, count_place, &all);
     head_of(head, block_magic, key);
-    TRY_DONE(vlm_store_begin(store, key, HEAD + (size_t)c->L * 2 * one, true, &e));
+    TRY_DONE(vlm_store_begin(store, key, HEAD + all, true, &e));
     if (!e.w.f) return;
-    if (!(rows = malloc(one))) { status = vlm_fail_memory("the cache", one); goto done; }
+    if (!(m.buffer = malloc(most))) { status = vlm_fail_memory("the cache", most); goto done; }
     TRY_DONE(vlm_entry_add(&e, head, HEAD));
-    for (int64_t l = 0; l < c->L; l++)
-        for (int v = 0; v < 2; v++) {
-            const vlm_kv *kv = &s->kv.layer[l];
-            ops->download(s->ctx, rows, act_at(v ? kv->v : kv->k, row_of(kv, first) * C), one);
-            ops->sync(s->ctx);
-            TRY_DONE(vlm_entry_add(&e, rows, one));
-        }
+    TRY_DONE(each_place(s, first, keep_place, &m));
     status = vlm_store_end(store, &e);
 done:
-    free(rows);
+    free(m.buffer);
     if (status) {
         vlm_entry_cancel(&e);
         vlm_store_give_up(store);

@@ -22,10 +22,12 @@ void       vlm_reuse_put_image(vlm_reuse *r, const unsigned char *file, int keep
 
 /* The context's first positions in blocks, each named by its ids and rows and by the block before. */
 void       vlm_chain_begin(vlm_chain *c, const unsigned char *key);    /* key: of the block before; NULL: there is none */
-/* One position more. row (D): what stands there instead of the id's embedding, NULL: nothing. True: a block is whole, c->key names it. */
-bool       vlm_chain_add(const vlm_reuse *r, vlm_chain *c, int64_t id, const float *row, int64_t D);
+/* One position more of a session that has a cache. row (D): what stands there instead of the id's embedding, NULL: nothing. True: a
+   block is whole, c->key names it. */
+bool       vlm_chain_add(const vlm_session *s, vlm_chain *c, int64_t id, const float *row);
 bool       vlm_reuse_has_block(const vlm_reuse *r, const unsigned char *key);
-/* The session's positions [first, first + 64·n), as far as all blocks before are sound; returns how many blocks. The session's length stays. */
+/* The session's positions [first, first + 64·n), as far as all blocks before are sound; returns how many blocks. The session's length
+   stays. */
 int64_t    vlm_reuse_get_blocks(vlm_session *s, const unsigned char (*key)[VLM_STORE_KEY], int64_t n, int64_t first);
 void       vlm_reuse_put_block(vlm_session *s, const unsigned char *key, int64_t first);
 #endif

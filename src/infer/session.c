@@ -220,13 +220,13 @@ static const float *next_row(const vlm_session *s, int64_t id, rows *at) {
 /* The first of the n rows to come, as far as they are kept in whole blocks; not the last one, whose logits are wanted. Returns how many. */
 static int64_t recall(vlm_session *s, const int64_t *ids, int64_t n, rows *at) {
     const vlm_reuse *r = s->m->reuse;
-    int64_t blocks = 0, inside = s->kv.len % VLM_REUSE_ROWS, D = s->m->net->lm.cfg.D;
+    int64_t blocks = 0, inside = s->kv.len % VLM_REUSE_ROWS;
     vlm_chain c = s->chain;
     rows look = *at;
     unsigned char (*key)[VLM_STORE_KEY] = malloc((size_t)(n / VLM_REUSE_ROWS + 1) * sizeof *key);
     for (int64_t t = 0; key && t < n - 1; t++) {
         const float *row = next_row(s, ids[t], &look);
-        if (!vlm_chain_add(r, &c, ids[t], row, D)) continue;
+        if (!vlm_chain_add(s, &c, ids[t], row)) continue;
         if (!vlm_reuse_has_block(r, c.key)) break;
         memcpy(key[blocks++], c.key, sizeof *key);
     }
@@ -243,7 +243,7 @@ static int64_t recall(vlm_session *s, const int64_t *ids, int64_t n, rows *at) {
 static void remember(vlm_session *s, const int64_t *ids, int64_t T, rows *at, bool keep) {
     for (int64_t t = 0; t < T; t++) {
         const float *row = next_row(s, ids[t], at);
-        if (vlm_chain_add(s->m->reuse, &s->chain, ids[t], row, s->m->net->lm.cfg.D) && keep)
+        if (vlm_chain_add(s, &s->chain, ids[t], row) && keep)
             vlm_reuse_put_block(s, s->chain.key, s->kv.len - T + t + 1 - VLM_REUSE_ROWS);
     }
 }

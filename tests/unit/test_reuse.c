@@ -14,9 +14,10 @@ static void some_ids(const vlm_model *m) {
     for (int i = 0; i < LONG; i++) do ids[i] = (x = x * 1664525u + 1013904223u, (int64_t)(x >> 8)) % m->net->lm.cfg.V;
         while (ids[i] == m->image_token);
 }
+static const char *kv;                 /* type of the sessions' caches */
 static vlm_session *session_of(const vlm_model *m, int threads) {
     vlm_session *s = NULL;
-    assert_ok(vlm_session_open(m, &(vlm_session_options){ .threads = threads }, &s));
+    assert_ok(vlm_session_open(m, &(vlm_session_options){ .threads = threads, .kv = kv }, &s));
     s->ctx->eager = true;
     return s;
 }
@@ -99,6 +100,12 @@ static void prompts(void **state) {
         }
         assert_true(check(m, plain, 2, (int[]){ LONG }, 1, 0) < 1472);
         assert_int_equal(check(m, plain, 2, (int[]){ LONG }, 1, 0), 1472);
+        for (int t = 0; t < 2; t++) {          /* another type: another name */
+            kv = t ? "int8" : "f16";
+            assert_int_equal(check(m, plain, 2, (int[]){ 700 }, 1, 0), 0);
+            assert_int_equal(check(m, plain, 1, (int[]){ 700 }, 1, 0), 640);
+        }
+        kv = NULL;
         vlm_model_close(m);
         m = cached(dir, cache, 0);
         assert_int_equal(check(m, plain, 2, (int[]){ LONG }, 1, 0), 1472);

@@ -81,7 +81,8 @@ INLINE void resample_block(const vlm_resample *p, int64_t i, uint8_t *out, const
 #define CLEAR(q) vb lo##q = zero, hi##q = zero;
 #define TAKE(q, half, ab) { vb v = half(ab, zero); \
         lo##q = vb_add32(lo##q, vb_products(v, wl)); hi##q = vb_add32(hi##q, vb_products(v, wh)); }
-#define SHIFT(q) lo##q = vb_right32(vb_add32(vb_add32(lo##q, vb_left32(hi##q, VLM_RESAMPLE_LOW)), vb_set32(RESAMPLE_HALF)), VLM_RESAMPLE_BITS);
+#define SHIFT(q) { vb sum = vb_add32(lo##q, vb_left32(hi##q, VLM_RESAMPLE_LOW)); \
+        lo##q = vb_right32(vb_add32(sum, vb_set32(RESAMPLE_HALF)), VLM_RESAMPLE_BITS); }
     EACH4(CLEAR)
     for (int32_t j = 0; j < p->count[i]; j += 2, s += 2 * C) {
         int32_t l, h;
