@@ -76,7 +76,7 @@ static vlm_status hash_model(const char *dir, uint64_t *h) {
 static vlm_status fingerprint(run *r) {
     const vlm_args *a = r->a;
     uint64_t h = VLM_HASH, data;
-    const char *text[] = { a->system, a->template_, vlm_ops_kind(&r->m->net->ops) };
+    const char *text[] = { a->system, a->template_, vlm_ops_kind(&r->m->net->ops), a->kv };
     const int64_t number[] = { r->t.measures, a->from[O_max_tokens] ? a->max_tokens : ANSWER_TOKENS, a->max_size, a->no_upscale,
                                a->max_image_tokens, a->context, a->compat_resize, a->fork_maths };
     TRY(hash_model(a->arg[0], &h));
@@ -311,7 +311,8 @@ vlm_status vlm_cmd_eval(vlm_args *a) {
     if (a->limit && a->limit < r.n) r.n = a->limit;
     TRY_DONE(vlm_tally_open(r.n, measures, named, (uint64_t)a->seed, &r.t));
     TRY_DONE(vlm_evaluator_open(r.m, &(vlm_evaluate_options){ .measures = measures, .system = a->system, .threads = (int)a->threads,
-                                .max_tokens = a->from[O_max_tokens] ? a->max_tokens : ANSWER_TOKENS, .on_text = on_text }, &r.e));
+                                .max_tokens = a->from[O_max_tokens] ? a->max_tokens : ANSWER_TOKENS, .kv = a->kv,
+                                .on_text = on_text }, &r.e));
     if (a->output) TRY_DONE(open_answers(&r));
     if (r.resumed) vlm_note("vlm: %s: samples that have their answers: %lld", a->output, (long long)r.resumed);
     TRY_DONE(all_samples(&r));

@@ -75,7 +75,9 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
     bool vlm = m->net->language && m->net->vision, many = vlm && sum->images > a->max_images, full = vlm && sum->tokens >= m->context;
     int64_t positions = (sum->tokens + a->max_tokens + 255) / 256 * 256;
     size_t weights = vlm_net_bytes(m->net), session = 0;
-    if (m->net->language) session = vlm_session_bytes(m, positions < m->context ? positions : m->context);
+    vlm_dtype kv_type;
+    TRY(vlm_kv_type(a->kv, &kv_type));
+    if (m->net->language) session = vlm_session_bytes(m, positions < m->context ? positions : m->context, kv_type);
     size_t images_bytes = 0;
     if (sum->images) TRY(vlm_encode_bytes(m, sum->seen, sum->images, VLM_KEEP_PATCHES, &images_bytes));
     size_t all = weights + session + images_bytes;

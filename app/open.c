@@ -24,7 +24,7 @@ vlm_status vlm_open_model(const vlm_args *a, vlm_model **out) {
     return vlm_model_open(a->arg[0], &o, out);
 }
 vlm_status vlm_open_session(const vlm_args *a, const vlm_model *m, vlm_session **out) {
-    vlm_session_options o = { .threads = (int)a->threads, .seed = (uint64_t)a->seed, .answer_tokens = a->max_tokens };
+    vlm_session_options o = { .threads = (int)a->threads, .seed = (uint64_t)a->seed, .answer_tokens = a->max_tokens, .kv = a->kv };
     return vlm_session_open(m, &o, out);
 }
 

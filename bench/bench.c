@@ -186,7 +186,7 @@ static double answer_once(const void *arg) {
     for (int k = 0; k < PROMPT; k++) ids[k] = k;
     if (vlm_prefill(s, ids, PROMPT, NULL)) die("memory");
     for (int k = 0; k < ANSWER; k++) if (vlm_prefill(s, &id, 1, NULL)) die("memory");
-    size_t enc, ses = vlm_session_bytes(m, PROMPT + ANSWER);
+    size_t enc, ses = vlm_session_bytes(m, PROMPT + ANSWER, VLM_F32);
     if (vlm_encode_bytes(m, f->image, 1, VLM_KEEP_PATCHES, &enc)) die("memory");
     return (double)m->net->bytes + (double)(enc > ses ? enc : ses) + (double)threads * VLM_SCRATCH_BYTES;
 }

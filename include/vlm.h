@@ -85,6 +85,8 @@ typedef struct vlm_session_options {   /* zeroed: defaults */
     int threads;                       /* 0: the cores this process may use */
     uint64_t seed;
     int64_t answer_tokens;             /* vlm_say makes room for so many besides, so that nothing is moved for vlm_answer; 0: 512 */
+    const char *kv;                    /* type of the cache of keys and values: "f32" (the same bits as without a cache), "f16" or "int8"
+                                          (a half, a little over a quarter of the memory, with errors); NULL: "f32" */
 } vlm_session_options;
 vlm_status vlm_session_open(const vlm_model *m, const vlm_session_options *options, vlm_session **out);
 void       vlm_session_close(vlm_session *s);                  /* NULL is fine */

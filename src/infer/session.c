@@ -12,30 +12,30 @@ enum { LOGIT_ROWS = 16 };              /* rows of logits at once, for those who 
 static void take(vlm_arena *dev, vlm_arena *host, const vlm_model *m, int64_t positions, vlm_session *s) {
     const vlm_lm_config *c = &m->net->lm.cfg;
     int64_t chunk = positions < VLM_CHUNK ? positions : VLM_CHUNK;
-    vlm_kvcache_take(dev, host, c, positions, chunk, &s->kv);
+    vlm_kvcache_take(dev, host, c, s->kv_type, positions, chunk, &s->kv);
     vlm_lm_take(dev, host, c, chunk, 1, VLM_SAVE_NOTHING, &s->acts);
     VLM_TAKE(dev, s->logits_dev, c->V);
     VLM_TAKE(host, s->logits, c->V);
     VLM_TAKE(host, s->ids, positions);
 }
-size_t vlm_session_bytes(const vlm_model *m, int64_t positions) {
+size_t vlm_session_bytes(const vlm_model *m, int64_t positions, vlm_dtype kv_type) {
     vlm_arena dev = { 0 }, host = { 0 };
-    vlm_session s = { 0 };
+    vlm_session s = { .kv_type = kv_type };
     if (!m->net->language) return 0;
     take(&dev, &host, m, positions, &s);
     return dev.peak + host.peak + (size_t)m->net->lm.cfg.V * (sizeof(vlm_candidate) + 2);
 }
 
-/* The old cache's rows into the new one: rows are where their positions say, in both. */
+/* The old cache's blocks into the new one: positions lie where they say, in both. */
 static void move_cache(vlm_session *to, const vlm_session *from) {
     const vlm_ops *ops = &to->m->net->ops;
     const vlm_lm_config *c = &to->m->net->lm.cfg;
-    int64_t C = c->G * c->Dh;
+    int64_t floats = vlm_kv_bytes(to->kv.type, VLM_KEY_BLOCK, c->G, c->Dh) / (int64_t)sizeof(float);
     for (int64_t l = 0; l < c->L; l++) {
         const vlm_kv *a = &from->kv.layer[l], *b = &to->kv.layer[l];
-        int64_t rows = a->ring && a->ring < from->kv.len ? a->ring : from->kv.len;
-        ops->copy_forward(to->ctx, b->k, C, a->k, C, rows, C);
-        ops->copy_forward(to->ctx, b->v, C, a->v, C, rows, C);
+        int64_t rows = a->rows < from->kv.len ? a->rows : from->kv.len, blocks = (rows + VLM_KEY_BLOCK - 1) / VLM_KEY_BLOCK;
+        ops->copy_forward(to->ctx, (act *)(void *)b->k, floats, (const act *)(const void *)a->k, floats, blocks, floats);
+        ops->copy_forward(to->ctx, (act *)(void *)b->v, floats, (const act *)(const void *)a->v, floats, blocks, floats);
     }
     memcpy(to->ids, from->ids, (size_t)from->kv.len * sizeof *to->ids);
     memcpy(to->logits, from->logits, (size_t)c->V * sizeof(float));
@@ -80,15 +80,26 @@ vlm_status vlm_session_reserve(vlm_session *s, int64_t positions) {
     return VLM_OK;
 }
 
+vlm_status vlm_kv_type(const char *name, vlm_dtype *type) {
+    if (!name || !strcmp(name, "f32")) *type = VLM_F32;
+    else if (!strcmp(name, "f16"))     *type = VLM_F16;
+    else if (!strcmp(name, "int8"))    *type = VLM_I8;
+    else return vlm_fail(VLM_EARG, "kv", "is no type of a cache: %s; use f32, f16 or int8", name);
+    return VLM_OK;
+}
+
 vlm_status vlm_session_open(const vlm_model *m, const vlm_session_options *options, vlm_session **out) {
     if (!m || !out) return vlm_fail(VLM_EARG, "vlm_session_open", "model or out is NULL; give both");
     if (options && (options->threads < 0 || options->threads > VLM_MAX_THREADS || options->answer_tokens < 0))
         return vlm_fail(VLM_EARG, "vlm_session_open", "threads or answer_tokens is negative, or threads over %d; 0 means the default",
                         VLM_MAX_THREADS);
+    vlm_dtype kv_type;
+    TRY(vlm_kv_type(options ? options->kv : NULL, &kv_type));
     int threads = options && options->threads > 0 ? options->threads : vlm_cores();
     vlm_session *s = calloc(1, sizeof *s);
     if (!s) return vlm_fail_memory("the session", sizeof *s);
     s->m = m;
+    s->kv_type = kv_type;
     s->answer_tokens = options && options->answer_tokens > 0 ? options->answer_tokens : 512;
     vlm_rng_seed(&s->rng, options ? options->seed : 0);
     vlm_status status = VLM_OK;

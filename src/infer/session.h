@@ -8,6 +8,7 @@ enum { VLM_CHUNK = 512 };              /* rows of a prompt that go through the d
 
 struct vlm_session {
     const vlm_model *m;
+    vlm_dtype kv_type;
     vlm_ctx *ctx;
     vlm_rng rng;
     vlm_sampler sampler;
@@ -27,8 +28,10 @@ struct vlm_session {
 };
 /* Room for `positions` in all; keeps what is there. VLM_ECONTEXT over the model's context. */
 vlm_status vlm_session_reserve(vlm_session *s, int64_t positions);
-/* Bytes that a session takes for so many positions. */
-size_t vlm_session_bytes(const vlm_model *m, int64_t positions);
+/* Bytes that a session takes for so many positions in a cache of this type. */
+size_t vlm_session_bytes(const vlm_model *m, int64_t positions, vlm_dtype kv_type);
+/* The type of vlm_session_options.kv: NULL, "f32", "f16" or "int8". Otherwise VLM_EARG. */
+vlm_status vlm_kv_type(const char *name, vlm_dtype *type);
 
 /* vlm_prefill that shows its stages: rows [row, row + rows) of the call, host arrays that live during the call.
    NULL members are not computed. */

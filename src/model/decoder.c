@@ -109,19 +109,19 @@ void vlm_lm_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_
     VLM_TAKE(dev, a->df, part, c->F);
 }
 
-void vlm_kvcache_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_t room, int64_t chunk, vlm_kvcache *kv) {
+void vlm_kvcache_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, vlm_dtype type, int64_t room, int64_t chunk, vlm_kvcache *kv) {
+    kv->type = type;
     kv->room = room;
     kv->chunk = chunk;
     if (!host->base) kv->layer = NULL;
     VLM_TAKE(host, kv->layer, c->L);
     for (int64_t l = 0; l < c->L; l++) {
         /* A chunk is stored before its first row looks back over the window: a ring holds both, in whole key blocks. */
-        int64_t rows = room, ring = (c->window + chunk + VLM_KEY_BLOCK - 1) / VLM_KEY_BLOCK * VLM_KEY_BLOCK;
+        int64_t ring = (c->window + chunk + VLM_KEY_BLOCK - 1) / VLM_KEY_BLOCK * VLM_KEY_BLOCK;
         bool is_ring = c->sliding[l] && ring < room;
-        vlm_kv layer = { .ring = is_ring ? ring : 0 };
-        if (is_ring) rows = ring;
-        VLM_TAKE(dev, layer.k, rows, c->G * c->Dh);
-        VLM_TAKE(dev, layer.v, rows, c->G * c->Dh);
+        vlm_kv layer = { .rows = is_ring ? ring : room, .ring = is_ring ? ring : 0 };
+        VLM_TAKE(dev, layer.k, vlm_kv_bytes(type, layer.rows, c->G, c->Dh));
+        VLM_TAKE(dev, layer.v, vlm_kv_bytes(type, layer.rows, c->G, c->Dh));
         if (kv->layer) kv->layer[l] = layer;
     }
 }
@@ -175,15 +175,6 @@ static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c,
     if (out) ops->add_forward(ctx, to, from, a->norm, n * c->D);
 }
 
-/* Rows of k or v go where their positions say: one copy, or two where the ring closes. */
-static void store(vlm_ctx *ctx, const vlm_ops *ops, act *cache, int64_t ring, const act *x, int64_t S, int64_t at, int64_t T, int64_t C) {
-    for (int64_t r = 0, n; r < T; r += n) {
-        int64_t row = ring ? (at + r) % ring : at + r;
-        n = ring && ring - row < T - r ? ring - row : T - r;
-        ops->copy_forward(ctx, act_at(cache, row * C), C, act_at(x, r * S), S, n, C);
-    }
-}
-
 /* A call's rows: segments of whole samples, or the rows at position `at` that continue kv. */
 typedef struct call { const vlm_segment *segs; int64_t n, at, T; const vlm_kvcache *kv; } call;
 
@@ -204,16 +195,17 @@ static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l, 
     const act *keys = act_at(s->qkv, Q), *values = act_at(s->raw, Q + K);
     if (k->kv) {
         const vlm_kv *to = &k->kv->layer[l];
-        store(ctx, ops, to->k, to->ring, keys, S, k->at, T, K);
-        store(ctx, ops, to->v, to->ring, values, S, k->at, T, K);
-        a->spans[0] = (vlm_span){ .rows = T, .pos = k->at, .keys = k->at + T, .k = to->k, .v = to->v, .ring = to->ring };
+        ops->kv_store(ctx, to->k, k->kv->type, 0, keys, k->at, to->ring, T, c->G, c->Dh, S);
+        ops->kv_store(ctx, to->v, k->kv->type, 1, values, k->at, to->ring, T, c->G, c->Dh, S);
+        a->spans[0] = (vlm_span){ .rows = T, .pos = k->at, .keys = k->at + T, .k = to->k, .v = to->v, .ring = to->ring,
+                                  .layout = VLM_PANELS, .dtype = k->kv->type };
     } else {
         for (int64_t j = 0; j < k->n; j++) {
             int64_t row = k->segs[j].row, rows = k->segs[j].rows;
             a->spans[j] = (vlm_span){ .row = row, .rows = rows, .keys = rows, .k = act_at(keys, row * S), .v = act_at(values, row * S) };
         }
     }
-    ops->attention_forward(ctx, s->att, s->lse, s->qkv, a->spans, k->n, c->H, c->G, c->Dh, S, k->kv ? K : S, 1, window, c->attn_scale);
+    ops->attention_forward(ctx, s->att, s->lse, s->qkv, a->spans, k->n, c->H, c->G, c->Dh, S, S, 1, window, c->attn_scale);
     for (int64_t r = 0, n; r < T; r += n) {
         n = T - r < PART_ROWS ? T - r : PART_ROWS;
         add_branch(ctx, ops, c, s->mid, s->in, r, n, act_at(s->att, r * Q), &b->out, b->post_attn, s->rstd_y1, row_of(a, s->y1, r, D), a);

@@ -15,9 +15,11 @@ typedef struct vlm_lm {
     vlm_lm_block *block;
 } vlm_lm;
 
-/* Keys (after norm and RoPE) and values of one sequence: a full layer holds `room` positions, a sliding one a ring. */
-typedef struct vlm_kv { act *k, *v; int64_t ring; } vlm_kv;
+/* Keys (after norm and RoPE) and values of one sequence, as kv_store writes them: a full layer holds `room` positions, a sliding one a
+   ring. */
+typedef struct vlm_kv { unsigned char *k, *v; int64_t rows, ring; } vlm_kv;     /* rows: positions it has room for */
 typedef struct vlm_kvcache {
+    vlm_dtype type;                    /* VLM_F32, VLM_F16 or VLM_I8 */
     int64_t room, chunk, len;          /* positions it can hold, most rows of one forward, positions it holds */
     vlm_kv *layer;
 } vlm_kvcache;
@@ -57,7 +59,7 @@ void vlm_lm_free(vlm_lm *m);
 void vlm_lm_params(vlm_lm *m, vlm_params *ps);
 /* At most T rows in at most so many segments. */
 void vlm_lm_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_t T, int64_t segments, vlm_save save, vlm_lm_acts *a);
-void vlm_kvcache_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_t room, int64_t chunk, vlm_kvcache *kv);
+void vlm_kvcache_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, vlm_dtype type, int64_t room, int64_t chunk, vlm_kvcache *kv);
 
 /* a->x[row..] = embedding of ids (host), times embed_scale. */
 void vlm_lm_embed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const int64_t *ids, int64_t T, vlm_lm_acts *a);

@@ -104,10 +104,36 @@ typedef struct vlm_span {
     int64_t row, rows;         /* of q and out */
     int64_t pos;               /* position of the first query; row r of the span has position pos + r */
     int64_t keys;              /* keys exist at positions 0 .. keys-1; causal: keys >= pos + rows */
-    const act *k, *v;          /* position p lies in row p, or p % ring */
-    int64_t ring;              /* 0, or a multiple of VLM_KEY_BLOCK that holds every key the queries may see */
+    const void *k, *v;         /* VLM_ROWS: rows of act, one a position; VLM_PANELS: what kv_store wrote */
+    int64_t ring;              /* panels: 0, or a multiple of VLM_KEY_BLOCK that holds every key the queries may see: position p lies
+                                  where p % ring would */
+    vlm_layout layout;
+    vlm_dtype dtype;           /* of panels: F32, F16 or I8 */
 } vlm_span;
-enum { VLM_KEY_BLOCK = 64 };           /* keys are taken in blocks that begin at multiples of this position; fast/ counts on 64 */
+enum { VLM_KEY_BLOCK = 256 };          /* keys are taken in blocks that begin at multiples of this position; fast/ counts on 256 */
+
+/* A cache's keys, or its values. Positions go in blocks of VLM_KEY_BLOCK; of a block each key head has a chunk of its own, one behind
+   the other. Elements of a chunk, of which some are never used:  keys [KEY_BLOCK/32][D][32 positions],  values [⌈D/32⌉][KEY_BLOCK][32].
+   F32, F16, or I8: signed bytes, |q| <= 127, and behind them a f32 scale for each position: x = scale (of the position and head) q. */
+static inline int64_t vlm_kv_chunk_bytes(vlm_dtype t, int64_t D) {
+    int64_t n = (D + VLM_PANEL - 1) / VLM_PANEL * VLM_PANEL * VLM_KEY_BLOCK;
+    return t == VLM_I8 ? n + 4 * VLM_KEY_BLOCK : n * (int64_t)vlm_dtype_bytes(t);
+}
+static inline int64_t vlm_kv_bytes(vlm_dtype t, int64_t positions, int64_t G, int64_t D) {
+    return (positions + VLM_KEY_BLOCK - 1) / VLM_KEY_BLOCK * G * vlm_kv_chunk_bytes(t, D);
+}
+/* Of the chunk of key head g that position p lies in. */
+static inline int64_t vlm_kv_chunk_at(vlm_dtype t, int64_t p, int64_t ring, int64_t G, int64_t g, int64_t D) {
+    return ((ring ? p % ring : p) / VLM_KEY_BLOCK * G + g) * vlm_kv_chunk_bytes(t, D);
+}
+/* Of dimension d of position p in its chunk, in elements. */
+static inline int64_t vlm_kv_key_at(int64_t p, int64_t d, int64_t D) {
+    return (p % VLM_KEY_BLOCK / VLM_PANEL * D + d) * VLM_PANEL + p % VLM_PANEL;
+}
+static inline int64_t vlm_kv_value_at(int64_t p, int64_t d) { return (d / VLM_PANEL * VLM_KEY_BLOCK + p % VLM_KEY_BLOCK) * VLM_PANEL + d % VLM_PANEL; }
+static inline int64_t vlm_kv_scale_at(int64_t p, int64_t D) {          /* in bytes */
+    return vlm_kv_chunk_bytes(VLM_I8, D) + (p % VLM_KEY_BLOCK - VLM_KEY_BLOCK) * 4;
+}
 
 /* A pass of resampling bytes along one axis: output i of n is made of count[i] cells from first[i] on, with whole weights
    w = 2^VLM_RESAMPLE_LOW high + low, 0 <= low < 2^VLM_RESAMPLE_LOW, of VLM_RESAMPLE_BITS fraction bits. low, high (n,taps): taps is a
@@ -117,7 +143,7 @@ enum { VLM_RESAMPLE_BITS = 22, VLM_RESAMPLE_LOW = 11, VLM_RESAMPLE_TAPS = 8 };
 
 enum { VLM_SUM_BLOCK = 4096 };          /* elements that square_sums adds up together */
 
-enum { VLM_SCRATCH_BYTES = 1 << 20 };  /* scratch of a thread that suffices for every op */
+enum { VLM_SCRATCH_BYTES = 3 << 19 };  /* scratch of a thread that suffices for every op */
 
 #define OP(name, ...) void REF(name)(vlm_ctx *ctx, __VA_ARGS__);
 #include "ops/ops.def"

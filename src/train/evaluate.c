@@ -35,7 +35,8 @@ vlm_status vlm_evaluator_open(const vlm_model *m, const vlm_evaluate_options *op
     e->m = m;
     e->o = *options;
     if (!e->o.max_tokens) e->o.max_tokens = 64;
-    vlm_status status = vlm_session_open(m, &(vlm_session_options){ .threads = e->o.threads, .answer_tokens = e->o.max_tokens }, &e->s);
+    vlm_session_options so = { .threads = e->o.threads, .answer_tokens = e->o.max_tokens, .kv = e->o.kv };
+    vlm_status status = vlm_session_open(m, &so, &e->s);
     if (status) free(e);
     else *out = e;
     return status;

@@ -21,6 +21,7 @@ typedef struct vlm_evaluate_options {
     int64_t max_tokens;                /* of an answer; 0: 64 */
     const char *system;                /* of samples that have none of their own; NULL: none */
     int threads;                       /* 0: the cores this process may use */
+    const char *kv;                    /* as in vlm_session_options */
     vlm_text_fn *on_text;              /* sees answers as they come; non-zero stops (VLM_ESTOPPED). NULL: none */
     void *user;
 } vlm_evaluate_options;

@@ -408,6 +408,16 @@ $ vlm ask models/vlm_dino -i images/rgb_53x37.png 'What is in this picture?' --m
 $ vlm ask models/vlm_dino hi --max-tokens 3 --json | grep -o '"timings".*' | sed 's/:[0-9.e-]*/:N/g'
 | "timings":N{"load_ms":N,"preprocess_ms":N,"encode_ms":N,"prefill_ms":N,"decode_ms":N,"decode_tok_per_s":N}}
 $ vlm ask models/vlm_dino hi --max-tokens 3 --json --seed 7 --temperature 1 | grep -o '"ids":[^a-z]*' >a; vlm ask models/vlm_dino hi --max-tokens 3 --json --seed 7 --temperature 1 | grep -o '"ids":[^a-z]*' | cmp - a
+$ for t in f32 f16 int8; do vlm ask models/vlm_dino hi --max-tokens 3 --json --kv $t | grep -o '"completion_tokens":[0-9]*'; done; vlm ask models/vlm_dino hi --max-tokens 3 --json | grep -o '"ids":[^a-z]*' >a; vlm ask models/vlm_dino hi --max-tokens 3 --json --kv f32 | grep -o '"ids":[^a-z]*' | cmp - a
+| "completion_tokens":3
+| "completion_tokens":3
+| "completion_tokens":3
+$ for t in f32 f16 int8; do vlm plan models/llama --kv $t --max-tokens 256 --json | grep -o '"session_bytes":[0-9]*' | grep -o '[0-9]*'; done | awk 'NR > 1 {print ($1 < last ? "less" : "not less")} {last = $1}'
+| less
+| less
+$ vlm ask models/vlm_dino hi --kv int4
+! vlm: --kv: "int4" is not known; give f32|f16|int8
+= 2
 $ vlm ask models/vlm_dino -i - 'hi' --max-tokens 1 --json <images/rgb_1x1.png | grep -o '"path":"[^"]*"'
 | "path":"-"
 $ echo hi | vlm ask models/vlm_dino - --max-tokens 1 --json | grep -o '"prompt_tokens":[0-9]*'

@@ -42,7 +42,7 @@ static void measure(const vlm_net *net) {
         vlm_lm_params(&m, &ps);
         count(&ps, c->L);
         vlm_lm_take(&dev, &host, c, 512, 1, VLM_SAVE_ALL, &a);
-        vlm_kvcache_take(&dev, &host, c, c->context, 512, &kv);
+        vlm_kvcache_take(&dev, &host, c, VLM_F32, c->context, 512, &kv);
         PROMISE(!dev.overflow && !host.overflow && vlm_lm_flop(c, 2, 3) > 0);
         vlm_params_free(&ps);
         vlm_lm_free(&m);

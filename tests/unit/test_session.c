@@ -2,14 +2,16 @@
    grows and closes its rings), conversations, stops, streaming, and what a wrong call leaves behind: nothing. */
 #include "tiny.h"
 #include "infer/session.h"
+#include <math.h>
 #include <pthread.h>
 
-static vlm_session *session_of(const vlm_model *m, int threads, uint64_t seed) {
+static vlm_session *session_with(const vlm_model *m, int threads, uint64_t seed, const char *kv) {
     vlm_session *s = NULL;
-    assert_ok(vlm_session_open(m, &(vlm_session_options){ .threads = threads, .seed = seed }, &s));
+    assert_ok(vlm_session_open(m, &(vlm_session_options){ .threads = threads, .seed = seed, .kv = kv }, &s));
     s->ctx->eager = true;
     return s;
 }
+static vlm_session *session_of(const vlm_model *m, int threads, uint64_t seed) { return session_with(m, threads, seed, NULL); }
 static uint32_t lcg = 1;
 static int64_t random_below(int64_t n) { lcg = lcg * 1664525u + 1013904223u; return (int64_t)(lcg >> 8) % n; }
 static vlm_image *picture(const vlm_model *m, int64_t h, int64_t w) {
@@ -96,15 +98,15 @@ static void some_ids(const vlm_model *m) {
     int64_t V = m->net->lm.cfg.V;
     for (int i = 0; i < LONG; i++) do ids[i] = random_below(V < 250 ? V : 250); while (ids[i] == m->image_token);
 }
-static void same_in_pieces(const vlm_model *m, int64_t n, int rounds) {
+static void same_in_pieces(const vlm_model *m, int64_t n, int rounds, const char *kv) {
     size_t bytes = (size_t)m->net->lm.cfg.V * sizeof(float);
-    vlm_session *whole = session_of(m, 2, 0);
+    vlm_session *whole = session_with(m, 2, 0, kv);
     some_ids(m);
     assert_ok(vlm_session_reserve(whole, n));
     assert_ok(vlm_prefill(whole, ids, (size_t)n, NULL));
     for (int round = 0; round < rounds; round++) {
         static const int64_t most[] = { 700, 40, 3, 130 };
-        vlm_session *s = session_of(m, 1 + round % 3, 0);
+        vlm_session *s = session_with(m, 1 + round % 3, 0, kv);
         for (int64_t at = 0, k; at < n; at += k) {
             k = 1 + random_below(most[round % 4]);
             if (k > n - at) k = n - at;
@@ -115,7 +117,7 @@ static void same_in_pieces(const vlm_model *m, int64_t n, int rounds) {
         vlm_session_close(s);
     }
     /* a reset session begins like a new one */
-    vlm_session *s = session_of(m, 1, 0);
+    vlm_session *s = session_with(m, 1, 0, kv);
     vlm_session_reset(whole);
     assert_null(vlm_logits(whole));
     assert_ok(vlm_prefill(whole, ids + 5, 40, NULL));
@@ -127,17 +129,63 @@ static void same_in_pieces(const vlm_model *m, int64_t n, int rounds) {
 static void prefill_in_pieces(void **state) {
     (void)state;
     vlm_model *m;
-    same_in_pieces(tiny, 1100, 2);
-    const char *d = folder("gemma3");          /* window 12: with this context the sliding layers are rings of some 576 rows */
+    same_in_pieces(tiny, 1100, 2, NULL);
+    const char *d = folder("gemma3");          /* window 12: with this context the sliding layers are rings of 768 rows */
     set_key("config.json", "max_position_embeddings", "4096");
     assert_ok(vlm_model_open(d, NULL, &m));
-    same_in_pieces(m, LONG, 4);
-    same_in_pieces(m, 513, 4);
-    same_in_pieces(m, 600, 4);
+    same_in_pieces(m, LONG, 4, NULL);
+    same_in_pieces(m, 513, 4, NULL);
+    same_in_pieces(m, 600, 4, NULL);
     vlm_session *s = session_of(m, 1, 0);
     assert_ok(vlm_session_reserve(s, LONG));
     assert_true(s->kv.layer[0].ring > 0 && s->kv.layer[0].ring < LONG && s->kv.layer[5].ring == 0);
     vlm_session_close(s);
+    vlm_model_close(m);
+}
+
+/* The context in 2 bytes and in one: the same bits however the prompt is cut, in rings too; so far from the logits of F32; so much
+   smaller. */
+static void kv_types(void **state) {
+    (void)state;
+    vlm_model *m;
+    const char *d = folder("gemma3");
+    set_key("config.json", "max_position_embeddings", "4096");
+    assert_ok(vlm_model_open(d, NULL, &m));
+    const struct { const vlm_model *m; const char *name, *kv; double kl, off; } each[] = {
+        { tiny, "llama", "f32", 0, 0 }, { tiny, "llama", "f16", 1e-8, 5e-4 }, { tiny, "llama", "int8", 3e-6, 1e-2 },
+        { m, "gemma", "f32", 0, 0 }, { m, "gemma", "f16", 1e-7, 2e-3 }, { m, "gemma", "int8", 3e-4, 1e-1 } };
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
+        const vlm_model *n = each[i].m;
+        int64_t V = n->net->lm.cfg.V;
+        vlm_dtype type;
+        vlm_session *s = session_with(n, 2, 0, each[i].kv), *exact = session_of(n, 2, 0);
+        if (i % 3) same_in_pieces(n, 1100, 3, each[i].kv);
+        some_ids(n);
+        assert_ok(vlm_prefill(s, ids, LONG, NULL));
+        assert_ok(vlm_prefill(exact, ids, LONG, NULL));
+        const float *a = vlm_logits(s), *b = vlm_logits(exact);
+        double p = 0, q = 0, kl = 0, off = 0, rms = 0;
+        for (int64_t v = 0; v < V; v++) {
+            p += exp(a[v]), q += exp(b[v]), rms += (double)b[v] * b[v] / (double)V;
+            off = fmax(off, fabs(a[v] - b[v]));
+        }
+        for (int64_t v = 0; v < V; v++) kl += exp(b[v]) / q * (b[v] - log(q) - a[v] + log(p));
+        print_message("%s, a cache of %s, %d positions: KL to f32 %.1e, largest error of a logit %.1e (rms of logits %.2f)\n", each[i].name,
+                      each[i].kv, LONG, kl, off, sqrt(rms));
+        assert_true(kl <= each[i].kl + 1e-12 && off <= each[i].off);
+        assert_true((off > 0) == (i % 3 > 0));
+        assert_ok(vlm_kv_type(each[i].kv, &type));
+        size_t bytes = vlm_session_bytes(n, 4096, type), full = vlm_session_bytes(n, 4096, VLM_F32), cache = 0;
+        for (int64_t l = 0; l < n->net->lm.cfg.L; l++)
+            cache += 2 * (size_t)vlm_kv_bytes(VLM_F32, exact->kv.layer[l].ring ? exact->kv.layer[l].ring : 4096, n->net->lm.cfg.G,
+                                              n->net->lm.cfg.Dh);
+        assert_true(full - bytes == (type == VLM_F32 ? 0 : type == VLM_F16 ? cache / 2 : cache - cache / 4 - cache /
+                                     (size_t)((n->net->lm.cfg.Dh + 31) / 32 * 32)));
+        vlm_session_close(s);
+        vlm_session_close(exact);
+    }
+    vlm_session *none = NULL;
+    assert_failure(vlm_session_open(tiny, &(vlm_session_options){ .kv = "int4" }, &none), VLM_EARG, "kv", "int4; use f32, f16 or int8");
     vlm_model_close(m);
 }
 
@@ -531,7 +579,7 @@ static void wrong_calls(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(features_alone_and_in_company), cmocka_unit_test(tiles_alone_and_in_company), cmocka_unit_test(prefill_in_pieces),
-            cmocka_unit_test(segments),
+            cmocka_unit_test(kv_types), cmocka_unit_test(segments),
         cmocka_unit_test(two_sessions_at_once), cmocka_unit_test(turns), cmocka_unit_test(told_turns),
             cmocka_unit_test(stop_strings), cmocka_unit_test(why_it_ended),
             cmocka_unit_test(full_context),

@@ -1,25 +1,26 @@
-/* Flash style: a task is a block of query rows of one or more heads that share their key head; it takes the keys block by block.
-   A row is worked on only in blocks of which it sees a key, so what a row goes through does not depend on its neighbours.
-   Of a block only keys that some row of the task sees are read; to a row that does not see them they weigh 0, and 0 times a
-   finite v changes no sum but the sign of a zero, which the last line mends. If v is not finite, rows go one by one, each over
-   its own keys. */
+/* Flash style: a task is a block of query rows of one or more heads that share their key head; it takes the keys block by block, and a
+   block's part of the answer is finished before it joins the rest. With few queries a task is one block of keys instead, and the parts
+   join afterwards: the same sums, made by others.
+   Of a block only keys that some row of a tile sees are read; to a row that does not see them they weigh 0, and 0 times a finite v
+   changes no sum but the sign of a zero, which the last line mends. A row that met a v that is not finite is done again, over its own
+   keys. */
 enum {
-    MQ = 192,                          /* rows (of all heads) in a task */
     KB = VLM_KEY_BLOCK,
-    DMAX = 256
+    DMAX = 256,
+    MQ = 384,                          /* rows (of all heads) in a task: to take a block costs as much as some 6 rows */
+    TILES = 2, RT = TILES * MR,        /* rows that go through a block together: what lies in L1 serves them all */
+    DIRECT = 4,                        /* so few rows read a cache as it lies; for more, what is not f32 is widened first */
+    AHEAD = 4096                       /* bytes; they then read it from one end to the other, this far ahead of need */
 };
 typedef struct attention_scratch {
-    float q[MQ * LD];
-    float o[MQ * DMAX];                /* sums so far: [strip of D][row][STRIP] */
+    float q[MQ * LD];                  /* times scale and log2 e */
+    float o[MQ * DMAX];                /* answer so far, (row, Dp); or parts, one after another: m (rows), l (rows), o (rows, Dp) */
     float k[KB * DMAX];                /* [KB / 32][D][32] */
     float v[KB * DMAX];                /* [D / 32][KB][32], zero-padded */
-    float s[MR * KB];                  /* scores of a tile: [strip of keys][row][STRIP] */
-    float p[MR * LD];
-    float m[MQ], l[MQ * 16];           /* running maximum; running sum, in 16 lanes */
-    float zero[STRIP];
+    float p[RT * LD], part[RT * LD];   /* scores of the block, then their powers; sums of the block (row, d) */
+    float m[MQ], l[MQ], pm[RT], pl[RT];                /* largest score and sum of powers, so far and of the block */
 } attention_scratch;
-_Static_assert(sizeof(attention_scratch) <= VLM_SCRATCH_BYTES && (int)KB <= (int)KC && (int)DMAX <= (int)KC && (int)KB == 64,
-               "scratch of attention, softmax_whole");
+_Static_assert(sizeof(attention_scratch) <= VLM_SCRATCH_BYTES && (int)KB <= (int)KC && (int)DMAX <= (int)KC && KB % 64 == 0, "attention");
 
 typedef struct attention {
     float *out, *lse;
@@ -28,6 +29,11 @@ typedef struct attention {
     int64_t nspans, H, G, D, S, Skv, window, heads;    /* window: 0 unless causal; heads in a task */
     bool causal;
     float scale;
+    int64_t M, tasks;                  /* most rows (of all heads) in a task; how many there are */
+    _Atomic int64_t next;              /* the task that nobody has taken yet */
+    _Atomic int parts;                 /* threads that hold parts: from which task on, and where */
+    int64_t from[VLM_MAX_THREADS];
+    attention_scratch *held[VLM_MAX_THREADS];
 } attention;
 typedef struct task { const vlm_span *s; int64_t i, rows, h, heads; } task;    /* rows i.. of the span, heads h.. */
 
@@ -36,173 +42,468 @@ static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t sees_from(const attention *a, const vlm_span *s, int64_t i) { return a->window ? most(0, s->pos + i - a->window + 1) : 0; }
 static int64_t sees_to(const attention *a, const vlm_span *s, int64_t j) { return a->causal ? least(s->keys, s->pos + j + 1) : s->keys; }
 
+/* ---- Products of a tile of rows, from 0 ---- */
+
+enum { PV = VLM_PANEL / VF_N };        /* vectors in a panel */
+/* Vectors in flight for m rows. */
+#define WIDTH(m) (VF_N == 16 ? (m) <= 3 ? 8 : (m) <= 6 ? 4 : 2 : (m) == 1 ? 8 : (m) <= 3 ? 4 : 2)
+
+INLINE int64_t kv_bytes(vlm_dtype t) { return t == VLM_I8 ? 1 : (int64_t)vlm_dtype_bytes(t); }
+INLINE vf kv_vector(vlm_dtype t, const void *p, int64_t at) {
+    return t == VLM_I8 ? vf_i8((const int8_t *)p + at) : vf_weight(t, p, at);
+}
+/* sum[row][vector] = Σ_k x[row][k] w[k][vector]: rows LD apart, vectors in panels that are `stride` elements apart. ahead: w comes from
+   memory, and what lies AHEAD of it is wanted soon. */
+INLINE void dots(vlm_dtype t, bool ahead, int m, int n, float *sum, const float *x, const void *w, int64_t stride, int64_t kc) {
+    vf a[4][12][2];                                    /* pairs of vectors */
+#define ZERO(s, i) if (2 * s < n && i < m) a[s][i][0] = a[s][i][1] = vf_set(0);
+#define FMA(s, i) if (i < m) { \
+        vf v = vf_set(x[i * LD + k]); \
+        a[s][i][0] = vf_fma(v, w0, a[s][i][0]); \
+        if (2 * s + 1 < n) a[s][i][1] = vf_fma(v, w1, a[s][i][1]); }
+#define AT(v) ((v) / PV * stride + (v) % PV * VF_N + k * VLM_PANEL)
+#define INPUT(s) if (2 * s < n) { \
+        if (ahead) vf_prefetch((const float *)(const void *)((const char *)w + AT(2 * s) * kv_bytes(t) + AHEAD)); \
+        vf w0 = kv_vector(t, w, AT(2 * s)), w1 = 2 * s + 1 < n ? kv_vector(t, w, AT(2 * s + 1)) : w0; \
+        EACH12(FMA, s) }
+#define STORE(s, i) if (2 * s < n && i < m) { \
+        vf_store(sum + i * LD + 2 * s * VF_N, a[s][i][0]); \
+        if (2 * s + 1 < n) vf_store(sum + i * LD + (2 * s + 1) * VF_N, a[s][i][1]); }
+    EACH12(ZERO, 0) EACH12(ZERO, 1) EACH12(ZERO, 2) EACH12(ZERO, 3)
+    int64_t k = 0;
+    for (; k < kc - 1; k++) { EACH4(INPUT) k++; EACH4(INPUT) }         /* two at a time, as in tile.h */
+    if (k < kc) { EACH4(INPUT) }
+    EACH12(STORE, 0) EACH12(STORE, 1) EACH12(STORE, 2) EACH12(STORE, 3)
+#undef ZERO
+#undef FMA
+#undef AT
+#undef INPUT
+#undef STORE
+}
+#define CASE(M) \
+    case M: \
+        if (WIDTH(M) >= 8 && n == 8)      { dots(VLM_F32, false, M, WIDTH(M) >= 8 ? 8 : 1, sum, x, w, stride, kc); } \
+        else if (WIDTH(M) >= 4 && n == 4) { dots(VLM_F32, false, M, WIDTH(M) >= 4 ? 4 : 1, sum, x, w, stride, kc); } \
+        else if (n == 2)                  { dots(VLM_F32, false, M, 2, sum, x, w, stride, kc); } \
+        else                              { dots(VLM_F32, false, M, 1, sum, x, w, stride, kc); } \
+        break;
+static void dots_any(int m, int64_t n, float *sum, const float *x, const void *w, int64_t stride, int64_t kc) {
+    switch (m) {
+        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#if VF_N == 16
+        CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#endif
+    }
+}
+#undef CASE
+/* Few rows, keys and values as they lie in a cache: two vectors at a time, so that memory is read from one end to the other. */
+#define CASE(T, M) \
+    case M: \
+        if (n == 2) { dots(T, true, M, 2, sum, x, w, stride, kc); } \
+        else        { dots(T, true, M, 1, sum, x, w, stride, kc); } \
+        break;
+#define CASES(T) CASE(T, 1) CASE(T, 2) CASE(T, 3) CASE(T, 4)
+static void dots_direct(vlm_dtype t, int m, int64_t n, float *sum, const float *x, const void *w, int64_t stride, int64_t kc) {
+    if (t == VLM_F32)      switch (m) { CASES(VLM_F32) }
+    else if (t == VLM_F16) switch (m) { CASES(VLM_F16) }
+    else                   switch (m) { CASES(VLM_I8) }
+}
+#undef CASE
+#undef CASES
+/* Vectors [c, end) of m rows; w is where vector 0 begins. direct: in a cache. */
+static void all_dots(vlm_dtype t, bool direct, int64_t m, int64_t c, int64_t end, float *sum, const float *x, const void *w, int64_t stride,
+                     int64_t kc) {
+    for (int64_t n; c < end; c += n) {
+        n = direct ? 2 : WIDTH(m);
+        while (n > end - c || c % least(n, PV)) n /= 2;
+        const void *y = (const char *)w + (c / PV * stride + c % PV * VF_N) * kv_bytes(t);
+        if (direct) dots_direct(t, (int)m, n, sum + c * VF_N, x, y, stride, kc);
+        else        dots_any((int)m, n, sum + c * VF_N, x, y, stride, kc);
+    }
+}
+
+/* ---- A block of keys ---- */
+
+typedef struct kv { const void *k, *v; const float *ks, *vs; vlm_dtype t; bool direct; } kv;   /* in panels; scales of I8, else NULL */
+
 /* to: [key / 32][D][32], of rows [lo, hi) of k, S apart; what shares a vector with them is 0. */
 static void turn_keys(float *to, const float *k, int64_t S, int64_t lo, int64_t hi, int64_t D) {
     for (int64_t j = lo / VF_N * VF_N; j < hi; j += VF_N)
         for (int64_t d = 0; d < D; d += VF_N)
             vf_transpose(to + (j / VLM_PANEL * D + d) * VLM_PANEL + j % VLM_PANEL, VLM_PANEL, k + j * S + d, S, lo - j, hi - j, D - d);
 }
-/* Keys and values of positions [lo, hi) of the block at kb; end: of all that the task sees. True: the values are finite. */
-static bool take_block(const attention *a, const task *t, int64_t kb, int64_t lo, int64_t hi, int64_t end, attention_scratch *z) {
-    int64_t D = a->D, row = t->s->ring ? kb % t->s->ring : kb, at = t->h / (a->H / a->G) * D;
-    const float *k = t->s->k + row * a->Skv + at, *v = t->s->v + row * a->Skv + at;
-    if (hi == kb + KB && hi < end) {                           /* rows are far apart: nothing else would fetch the next block in time */
-        int64_t next = (t->s->ring ? hi % t->s->ring : hi) - row;
-        for (int64_t j = next; j < next + least(KB, end - hi); j++)
-            for (int64_t d = 0; d < D; d += 16) vf_prefetch(k + j * a->Skv + d), vf_prefetch(v + j * a->Skv + d);
-    }
+static void widen(vlm_dtype t, float *to, const void *from, int64_t at, int64_t n) {           /* n: whole panel rows */
+    for (int64_t i = at; i < at + n; i += VF_N) vf_store(to + i, kv_vector(t, from, i));
+}
+/* Keys and values of the block at kb, for a task of M rows that sees positions [lo, end). */
+static kv take_block(const attention *a, const task *t, int64_t kb, int64_t lo, int64_t end, int64_t M, attention_scratch *z) {
+    int64_t D = a->D, g = t->h / (a->H / a->G), hi = least(end, kb + KB);
+    lo = most(lo, kb);
     lo -= kb, hi -= kb;
+    if (t->s->layout == VLM_PANELS) {
+        vlm_dtype type = t->s->dtype;
+        int64_t at = vlm_kv_chunk_at(type, kb, t->s->ring, a->G, g, D), scales = vlm_kv_scale_at(0, D);
+        const char *k = (const char *)t->s->k + at, *v = (const char *)t->s->v + at;
+        kv b = { k, v, NULL, NULL, type, M <= DIRECT };
+        if (type == VLM_I8) b.ks = (const float *)(const void *)(k + scales), b.vs = (const float *)(const void *)(v + scales);
+        if (type == VLM_F32 || b.direct) return b;
+        int64_t first = lo / VLM_PANEL * VLM_PANEL, end = cdiv(hi, VLM_PANEL) * VLM_PANEL;
+        widen(type, z->k, k, first * D, (end - first) * D);
+        for (int64_t d = 0; d < D; d += VLM_PANEL) widen(type, z->v, v, d * KB + lo * VLM_PANEL, (hi - lo) * VLM_PANEL);
+        return (kv){ z->k, z->v, b.ks, b.vs, VLM_F32, false };
+    }
+    const float *k = (const float *)t->s->k + kb * a->Skv + g * D, *v = (const float *)t->s->v + kb * a->Skv + g * D;
+    if (D <= 128)                                              /* rows are far apart: nothing else would fetch the next block in time */
+        for (int64_t j = KB; j < least(2 * KB, end - kb); j++)
+            for (int64_t d = 0; d < D; d += 16) vf_prefetch(k + j * a->Skv + d), vf_prefetch(v + j * a->Skv + d);
     turn_keys(z->k, k, a->Skv, lo, hi, D);
-    vf bad = vf_set(0);
     for (int64_t j = lo; j < hi; j++)
-        for (int64_t d = 0; d < D; d += STRIP) {
-            float *to = z->v + (d / VLM_PANEL * KB + j) * VLM_PANEL + d % VLM_PANEL;
-            vf x = vf_load_n(v + j * a->Skv + d, D - d), y = vf_set(0);
-            if (D - d > VF_N) y = vf_load_n(v + j * a->Skv + d + VF_N, D - d - VF_N);
-            vf_store(to, x);
-            vf_store(to + VF_N, y);
-            bad = vf_fma(vf_add(x, y), vf_set(0), bad);                        /* a sum that overflows only takes the slow way */
-        }
+        for (int64_t d = 0; d < D; d += VF_N)
+            vf_store(z->v + (d / VLM_PANEL * KB + j) * VLM_PANEL + d % VLM_PANEL, vf_load_n(v + j * a->Skv + d, D - d));
+    return (kv){ z->k, z->v, NULL, NULL, VLM_F32, false };
+}
+
+/* The largest score of a row that sees columns [lo, hi) of the block. */
+static float top_of(float *p, const float *ks, int64_t lo, int64_t hi) {
+    vw none = vw_set(-INFINITY), t0 = none, t1 = none, t2 = none, t3 = none;
+    for (int64_t c = lo / 64 * 64; c < hi; c += 64) {
+        if (ks) for (int64_t e = c; e < c + 64; e += 16) vw_store(p + e, VW2(vf_mul, vw_load(p + e), vw_load(ks + e)));
+#define TOP(g)  t##g = VW2(vf_max, t##g, vw_load(p + c + g * 16));
+#define SOME(g) if (c + g * 16 < hi) t##g = VW2(vf_max, t##g, vw_within(vw_load(p + c + g * 16), lo - c - g * 16, hi - c - g * 16, none));
+        if (lo <= c && c + 64 <= hi) { EACH4(TOP) } else { EACH4(SOME) }
+#undef TOP
+#undef SOME
+    }
+    return vw_top(VW2(vf_max, VW2(vf_max, t0, t1), VW2(vf_max, t2, t3)));
+}
+/* Its scores become p = 2^(score - m), 0 where it does not see; returns their sum. Then p times the values' scales. [from, to): columns
+   that a row of the tile sees. */
+static float powers_of(float *p, const float *vs, float m, int64_t lo, int64_t hi, int64_t from, int64_t to) {
+    vw top = vw_set(m), zero = vw_set(0), s0 = zero, s1 = zero, s2 = zero, s3 = zero;
+    for (int64_t c = from / 64 * 64; c < to; c += 64) {
+#define POWER(g) vw e##g = VW1(vf_exp2, VW2(vf_sub, vw_load(p + c + g * 16), top));
+#define ADD(g)   s##g = VW2(vf_add, s##g, e##g);
+#define TIMES(g) e##g = VW2(vf_mul, e##g, vw_load(vs + c + g * 16));
+#define PUT(g)   vw_store(p + c + g * 16, e##g);
+#define SEEN(x)  vw_within(x, at, end, zero)
+#define SOME(g)  if (c + g * 16 < to) { \
+        int64_t at = lo - c - g * 16, end = hi - c - g * 16; \
+        POWER(g) e##g = SEEN(e##g); ADD(g) if (vs) e##g = VW2(vf_mul, e##g, SEEN(vw_load(vs + c + g * 16))); PUT(g) }
+        if (lo <= c && c + 64 <= hi) {
+            EACH4(POWER) EACH4(ADD)
+            if (vs) { EACH4(TIMES) }
+            EACH4(PUT)
+        } else { EACH4(SOME) }
+#undef SEEN
+#undef POWER
+#undef SOME
+#undef ADD
+#undef TIMES
+#undef PUT
+    }
+    return vw_sum(VW2(vf_add, VW2(vf_add, s0, s1), VW2(vf_add, s2, s3)));
+}
+static bool finite_row(const float *o, int64_t n) {
+    vf bad = vf_set(0);
     float each[VF_N];
+    for (int64_t d = 0; d < n; d += VF_N) bad = vf_fma(vf_load(o + d), vf_set(0), bad);
     vf_store(each, bad);
     for (int i = 0; i < VF_N; i++) if (each[i] != 0) return false;
     return true;
 }
 
-/* If a score of `top` is above those of row j so far, brings l and o, which are in units of e^m, to the new m. Returns m. */
-INLINE vw raise_top(const attention *a, attention_scratch *z, int64_t j, vw top) {
-    if (vw_any_above(top, vw_set(z->m[j]))) {                  /* otherwise the factor is 1 */
-        float m = vw_top(top), f = vf_lane0(vf_exp(vf_set(z->m[j] - m)));
-        z->m[j] = m;
-        vw_store(z->l + j * 16, VW2(vf_mul, vw_load(z->l + j * 16), vw_set(f)));
-        for (int64_t s = 0; s * STRIP < a->D; s++) {
-            float *o = z->o + (s * MQ + j) * STRIP;
-            vf_store(o, vf_mul(vf_load(o), vf_set(f)));
-            vf_store(o + VF_N, vf_mul(vf_load(o + VF_N), vf_set(f)));
-        }
-    }
-    return vw_set(z->m[j]);
+/* Rows of the task that see a key of the block at kb: [*from, *to), heads of a row being neighbours. */
+static void rows_that_see(const attention *a, const task *t, int64_t kb, int64_t *from, int64_t *to) {
+    int64_t end = t->i + t->rows, i0 = a->causal ? most(t->i, kb - t->s->pos) : t->i;
+    int64_t i1 = a->window ? least(end, kb + KB + a->window - 1 - t->s->pos) : end;
+    *from = (i0 - t->i) * t->heads, *to = most(i0, i1) * t->heads - t->i * t->heads;
 }
-INLINE vw scores(const attention_scratch *z, int64_t i, int64_t c, vw scale) {
-    return VW2(vf_mul, vw_load(z->s + (c / STRIP * MR + i) * STRIP + c % STRIP), scale);
-}
-/* Scores of row i of a tile, which is row j of the task, become p = e^(s - m). The row sees columns [lo, hi) of the block;
-   [from, to) are those of the tile, and where the row does not see them p = 0. */
-static void softmax_part(const attention *a, attention_scratch *z, int64_t i, int64_t j, int64_t lo, int64_t hi, int64_t from, int64_t to) {
-    vw scale = vw_set(a->scale), none = vw_set(-INFINITY), top = none, sum = vw_set(0);
-    float *p = z->p + i * LD;
-    for (int64_t c = from / 16 * 16; c < to; c += 16) {
-        vw s = vw_within(scores(z, i, c, scale), lo - c, hi - c, none);
-        top = VW2(vf_max, top, s);
-        vw_store(p + c, s);
+/* Rows [j, j + rows) of a task, at most RT, which all see a key of the block: pm, pl and part. */
+static void block_rows(const attention *a, const task *t, int64_t kb, const kv *b, int64_t j, int64_t rows, attention_scratch *z) {
+    int64_t D = a->D, vectors = cdiv(D, VF_N), first[RT], last[RT], from[TILES], to[TILES], c0 = KB, c1 = 0, n = cdiv(rows, MR);
+    for (int64_t i = 0; i < rows; i++) {
+        int64_t row = t->i + (j + i) / t->heads;
+        first[i] = most(sees_from(a, t->s, row) - kb, 0), last[i] = least(sees_to(a, t->s, row) - kb, KB);
     }
-    top = raise_top(a, z, j, top);
-    for (int64_t c = from / 16 * 16; c < to; c += 16) {
-        vw e = VW1(vf_exp, VW2(vf_sub, vw_load(p + c), top));
-        sum = VW2(vf_add, sum, e);
-        vw_store(p + c, e);
+    for (int64_t u = 0; u < n; u++) {                  /* later rows see later keys */
+        from[u] = first[u * MR], to[u] = last[least(rows, (u + 1) * MR) - 1];
+        c0 = least(c0, from[u] / VF_N), c1 = most(c1, cdiv(to[u], VF_N));
     }
-    vw_store(z->l + j * 16, VW2(vf_add, vw_load(z->l + j * 16), sum));
+    for (int64_t c = c0, step; c < c1; c += step) {
+        step = n > 1 ? 2 - c % 2 : c1 - c;
+        for (int64_t u = 0; u < n; u++)
+            all_dots(b->t, b->direct, least(MR, rows - u * MR), most(c, from[u] / VF_N), least(c + step, cdiv(to[u], VF_N)), z->p + u * MR * LD,
+                     z->q + (j + u * MR) * LD, b->k, D * VLM_PANEL, D);
+    }
+    for (int64_t i = 0; i < rows; i++) z->pm[i] = top_of(z->p + i * LD, b->ks, first[i], last[i]);
+    for (int64_t i = 0; i < rows; i++) 
+        z->pl[i] = powers_of(z->p + i * LD, b->vs, z->pm[i], first[i], last[i], from[i / MR], to[i / MR]);
+    int64_t bytes = kv_bytes(b->t);
+    for (int64_t c = 0, step; c < vectors; c += step) {
+        step = n > 1 ? 2 : vectors;
+        for (int64_t u = 0; u < n; u++)
+            all_dots(b->t, b->direct, least(MR, rows - u * MR), c, least(c + step, vectors), z->part + u * MR * LD, z->p + u * MR * LD + from[u],
+                     (const char *)b->v + from[u] * VLM_PANEL * bytes, KB * VLM_PANEL, to[u] - from[u]);
+    }
+    for (int64_t i = 0; i < rows; i++) {
+        if ((first[i] > from[i / MR] || last[i] < to[i / MR]) && !finite_row(z->part + i * LD, vectors * VF_N))
+            all_dots(b->t, b->direct, 1, 0, vectors, z->part + i * LD, z->p + i * LD + first[i], (const char *)b->v + first[i] * VLM_PANEL * bytes,
+                     KB * VLM_PANEL, last[i] - first[i]);
+    }
 }
-/* The same where it sees the whole block. */
-static void softmax_whole(const attention *a, attention_scratch *z, int64_t i, int64_t j) {
-    vw scale = vw_set(a->scale);
-    float *p = z->p + i * LD;
-#define SCORES(g) vw s##g = scores(z, i, g * 16, scale);
-#define EXP(g)    vw e##g = VW1(vf_exp, VW2(vf_sub, s##g, top)); vw_store(p + g * 16, e##g);
-    EACH4(SCORES)
-    vw top = raise_top(a, z, j, VW2(vf_max, VW2(vf_max, s0, s1), VW2(vf_max, s2, s3)));
-    EACH4(EXP)
-    vw_store(z->l + j * 16, VW2(vf_add, vw_load(z->l + j * 16), VW2(vf_add, VW2(vf_add, VW2(vf_add, e0, e1), e2), e3)));
-#undef SCORES
-#undef EXP
+/* Joins the block's part (pm, pl, part) of some rows to what they have (m, l, o). */
+static void join(float *m, float *l, float *o, int64_t Dp, const float *pm, const float *pl, const float *part, int64_t part_step,
+                 int64_t rows, int64_t D) {
+    for (int64_t r = 0; r < rows; r += 16) {
+        int64_t n = least(16, rows - r);
+        float f[16], g[16];
+        vw was = vw_load_n(m + r, n), is = vw_load_n(pm + r, n), top = VW2(vf_max, was, is);
+        vw x = VW1(vf_exp2, VW2(vf_sub, was, top)), y = VW1(vf_exp2, VW2(vf_sub, is, top));
+        vw_store(f, x);
+        vw_store(g, y);
+        vw_store_n(m + r, top, n);
+        vw_store_n(l + r, VW3(vf_fma, vw_load_n(pl + r, n), y, VW2(vf_mul, vw_load_n(l + r, n), x)), n);
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t d = 0; d < D; d += VF_N) {
+                float *to = o + (r + i) * Dp + d;
+                vf_store(to, vf_fma(vf_load(part + (r + i) * part_step + d), vf_set(g[i]), vf_mul(vf_load(to), vf_set(f[i]))));
+            }
+    }
 }
 
-/* o of rows j.. of a task += p v over columns [from, to); p lies at row i of the tile. */
-static void add_values(const attention *a, attention_scratch *z, int64_t i, int64_t j, int64_t m, int64_t from, int64_t to) {
-    for (int64_t s = 0, n, strips = cdiv(a->D, STRIP); s < strips; s += n) {
-        n = strips_for(m, strips - s);
-        float *o = z->o + (s * MQ + j) * STRIP;
-        const void *w[4];
-        for (int64_t c = 0; c < n; c++) w[c] = z->v + ((s + c) / SPLIT * KB + from) * VLM_PANEL + (s + c) % SPLIT * STRIP;
-        tile_any(VLM_F32, (int)m, (int)n, &(sums){ o, MQ * STRIP, STRIP, o, MQ * STRIP, STRIP }, z->p + i * LD + from, w, to - from);
+/* ---- Tasks ---- */
+
+static void take_queries(const attention *a, const task *t, attention_scratch *z) {
+    vf scale = vf_set(a->scale * 1.44269504f);
+    for (int64_t j = 0; j < t->rows * t->heads; j++) {         /* heads of a row are neighbours */
+        const float *q = a->q + (t->s->row + t->i + j / t->heads) * a->S + (t->h + j % t->heads) * a->D;
+        for (int64_t d = 0; d < a->D; d += VF_N) vf_store(z->q + j * LD + d, vf_mul(vf_load_n(q + d, a->D - d), scale));
     }
 }
-
+/* Rows from j on that one of the joined (m, l, o) has: the answer. */
+static void put_row(const attention *a, const task *t, int64_t j, float m, float l, const float *o, bool sees) {
+    int64_t row = t->s->row + t->i + j / t->heads, h = t->h + j % t->heads;
+    float *out = a->out + (row * a->H + h) * a->D;
+    for (int64_t d = 0; d < a->D; d += VF_N)                   /* 0 of a query that sees no key; -0 becomes 0 */
+        vf_store_n(out + d, sees ? vf_add(vf_div(vf_load(o + d), vf_set(l)), vf_set(0)) : vf_set(0), a->D - d);
+    if (a->lse) a->lse[row * a->H + h] = sees ? __builtin_fmaf(m, 0.693147181f, f1_log(l)) : -INFINITY;
+}
 static void run_task(const attention *a, const task *t, attention_scratch *z) {
-    const vlm_span *sp = t->s;
-    int64_t D = a->D, heads = t->heads, M = t->rows * heads, end = t->i + t->rows;
-    int64_t lo = sees_from(a, sp, t->i), hi = sees_to(a, sp, end - 1);
-    for (int64_t j = 0; j < M; j++) {                          /* heads of a row are neighbours */
-        memcpy(z->q + j * LD, a->q + (sp->row + t->i + j / heads) * a->S + (t->h + j % heads) * D, (size_t)D * sizeof(float));
-        z->m[j] = -INFINITY;
-        vw_store(z->l + j * 16, vw_set(0));
-    }
-    for (int64_t s = 0; s * STRIP < D; s++) memset(z->o + s * MQ * STRIP, 0, (size_t)(M * STRIP) * sizeof(float));
-    memset(z->zero, 0, sizeof z->zero);
-    for (int64_t kb = lo / KB * KB; kb < hi; kb += KB) {
-        bool finite = take_block(a, t, kb, most(lo, kb), least(hi, kb + KB), hi, z);
-        int64_t i0 = a->causal ? most(t->i, kb - sp->pos) : t->i, i1 = a->window ? least(end, kb + KB + a->window - 1 - sp->pos) : end;
-        for (int64_t j = (i0 - t->i) * heads, m; j < (i1 - t->i) * heads; j += m) {
-            m = least(MR, (i1 - t->i) * heads - j);
-            int64_t from = most(sees_from(a, sp, t->i + j / heads) - kb, 0);
-            int64_t to = least(sees_to(a, sp, t->i + (j + m - 1) / heads) - kb, KB);
-            for (int64_t s = from / STRIP, n, strips = cdiv(to, STRIP); s < strips; s += n) {
-                n = strips_for(m, strips - s);
-                const void *w[4];
-                for (int64_t c = 0; c < n; c++) w[c] = z->k + (s + c) / SPLIT * D * VLM_PANEL + (s + c) % SPLIT * STRIP;
-                tile_any(VLM_F32, (int)m, (int)n, &(sums){ z->s + s * MR * STRIP, MR * STRIP, STRIP, z->zero, 0, 0 }, z->q + j * LD, w, D);
-            }
-            for (int64_t i = 0; i < m; i++) {
-                int64_t row = t->i + (j + i) / heads;
-                int64_t first = most(sees_from(a, sp, row) - kb, 0), last = least(sees_to(a, sp, row) - kb, KB);
-                if (first == 0 && last == KB) softmax_whole(a, z, i, j + i);
-                else                          softmax_part(a, z, i, j + i, first, last, from, to);
-                if (!finite) add_values(a, z, i, j + i, 1, first, last);
-            }
-            if (finite) add_values(a, z, 0, j, m, from, to);
+    int64_t D = a->D, Dp = cdiv(D, VLM_PANEL) * VLM_PANEL, M = t->rows * t->heads;
+    int64_t lo = sees_from(a, t->s, t->i), hi = sees_to(a, t->s, t->i + t->rows - 1);
+    take_queries(a, t, z);
+    for (int64_t j = 0; j < M; j++) z->m[j] = -INFINITY, z->l[j] = 0;
+    memset(z->o, 0, (size_t)(M * Dp) * sizeof(float));
+    for (int64_t kb = lo / KB * KB, j, end; kb < hi; kb += KB) {
+        kv b = take_block(a, t, kb, lo, hi, M, z);
+        for (rows_that_see(a, t, kb, &j, &end); j < end; j += RT) {
+            int64_t rows = least(RT, end - j);
+            block_rows(a, t, kb, &b, j, rows, z);
+            join(z->m + j, z->l + j, z->o + j * Dp, Dp, z->pm, z->pl, z->part, LD, rows, D);
         }
     }
-    for (int64_t j = 0; j < M; j++) {
-        int64_t row = sp->row + t->i + j / heads, h = t->h + j % heads;
-        float *out = a->out + (row * a->H + h) * D, sum = vw_sum(vw_load(z->l + j * 16));
-        for (int64_t d = 0; d < D; d += VF_N) {
-            vf o = vf_set(0);                                  /* of a query that sees no key */
-            const float *from = z->o + (d / STRIP * MQ + j) * STRIP + d % STRIP;
-            if (lo < hi) o = vf_add(vf_div(vf_load(from), vf_set(sum)), vf_set(0));      /* -0 becomes 0 */
-            vf_store_n(out + d, o, D - d);
-        }
-        if (a->lse) a->lse[row * a->H + h] = lo < hi ? z->m[j] + f1_log(sum) : -INFINITY;
-    }
+    for (int64_t j = 0; j < M; j++) put_row(a, t, j, z->m[j], z->l[j], z->o + j * Dp, lo < hi);
 }
 
-/* Runs the tasks that begin in [lo, hi) of the work, measured in rows times key blocks; returns all of it. */
-static int64_t walk(const attention *a, int64_t lo, int64_t hi, attention_scratch *z) {
-    int64_t at = 0, group = a->H / a->G, step = most(1, MQ / a->heads);
-    for (const vlm_span *s = a->spans; s < a->spans + a->nspans; s++)
-        for (int64_t h = 0, n; h < a->H; h += n) {
-            n = least(a->heads, group - h % group);
-            for (int64_t i = 0; i < s->rows; i += step) {
-                task t = { s, i, least(step, s->rows - i), h, n };
-                if (at >= lo && at < hi) run_task(a, &t, z);
-                int64_t keys = sees_to(a, s, i + t.rows - 1) - sees_from(a, s, i);
-                at += (t.rows * n + 8) * (1 + most(keys, 0) / KB);             /* 8: to take a block costs as much as some rows */
-            }
+/* Rows of a span in a task: equal blocks, whole tiles. */
+static int64_t task_rows(const attention *a, const vlm_span *s) {
+    int64_t most_rows = most(1, a->M / a->heads), rows = cdiv(s->rows, cdiv(s->rows, most_rows)), whole = MR;
+    for (int64_t h = a->heads; h > 1; h--) if (a->heads % h == 0 && whole % h == 0) { whole /= h; break; }
+    return least(most_rows, cdiv(rows, whole) * whole);
+}
+/* Task number n, or how many there are. Of a span the last rows, which see most, come first; the heads are innermost. */
+static int64_t find(const attention *a, int64_t n, task *t) {
+    int64_t at = 0, group = a->H / a->G, groups = cdiv(group, a->heads) * a->G;
+    for (const vlm_span *s = a->spans; s < a->spans + a->nspans; s++) {
+        if (s->rows <= 0) continue;
+        int64_t step = task_rows(a, s), blocks = cdiv(s->rows, step);
+        if (t && n < at + blocks * groups) {
+            int64_t i = (blocks - 1 - (n - at) / groups) * step, h = (n - at) % groups, each = cdiv(group, a->heads);
+            int64_t from = h % each * a->heads;
+            *t = (task){ s, i, least(step, s->rows - i), h / each * group + from, least(a->heads, group - from) };
+            return n;
         }
+        at += blocks * groups;
+    }
     return at;
 }
-static void attention_part(void *arg, int64_t lo, int64_t hi, void *scratch) { walk(arg, lo, hi, scratch); }
+static void rows_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
+    attention *a = arg;
+    task t;
+    (void)lo, (void)hi;                                        /* costs differ and threads are disturbed: who is free takes the next */
+    for (int64_t n; (n = atomic_fetch_add(&a->next, 1)) < a->tasks; run_task(a, &t, scratch)) find(a, n, &t);
+}
+
+/* ---- Few queries: a task is one block of keys for the rows of a span and a group of heads ---- */
+
+/* Task number n and its block, or how many there are: as a cache lies in memory. */
+static int64_t find_block(const attention *a, int64_t n, task *t, int64_t *kb) {
+    int64_t at = 0, group = a->H / a->G;
+    for (const vlm_span *s = a->spans; s < a->spans + a->nspans; s++) {
+        int64_t first = sees_from(a, s, 0) / KB, blocks = s->rows > 0 ? most(0, cdiv(sees_to(a, s, s->rows - 1), KB) - first) : 0;
+        if (t && n < at + blocks * a->G) {
+            *t = (task){ s, 0, s->rows, (n - at) % a->G * group, group };
+            *kb = (first + (n - at) / a->G) * KB;
+            return n;
+        }
+        at += blocks * a->G;
+    }
+    return at;
+}
+static int64_t part_floats(const attention *a) { return a->M * (cdiv(a->D, VLM_PANEL) * VLM_PANEL + 2); }
+static void blocks_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
+    attention *a = arg;
+    attention_scratch *z = scratch;
+    int64_t Dp = cdiv(a->D, VLM_PANEL) * VLM_PANEL, kb, j, end, i = atomic_fetch_add(&a->parts, 1);
+    task t, last = { 0 };
+    a->from[i] = lo, a->held[i] = z;
+    for (int64_t n = lo; n < hi; n++, last = t) {
+        find_block(a, n, &t, &kb);
+        if (n == lo || t.s != last.s || t.h != last.h) take_queries(a, &t, z);
+        kv b = take_block(a, &t, kb, sees_from(a, t.s, 0), sees_to(a, t.s, t.rows - 1), t.rows * t.heads, z);
+        rows_that_see(a, &t, kb, &j, &end);
+        block_rows(a, &t, kb, &b, j, end - j, z);
+        float *to = z->o + (n - lo) * part_floats(a);
+        memcpy(to + j, z->pm, (size_t)(end - j) * sizeof(float));
+        memcpy(to + a->M + j, z->pl, (size_t)(end - j) * sizeof(float));
+        for (int64_t r = j; r < end; r++) memcpy(to + 2 * a->M + r * Dp, z->part + (r - j) * LD, (size_t)Dp * sizeof(float));
+    }
+}
+static const float *part_of(const attention *a, int64_t n) {
+    int who = 0;
+    for (int i = 1; i < a->parts; i++) if (a->from[i] <= n && (a->from[who] > n || a->from[i] > a->from[who])) who = i;
+    return a->held[who]->o + (n - a->from[who]) * part_floats(a);
+}
+/* The rows of spans and key heads [lo, hi). */
+static void join_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
+    const attention *a = arg;
+    attention_scratch *z = scratch;
+    int64_t Dp = cdiv(a->D, VLM_PANEL) * VLM_PANEL, group = a->H / a->G, unit = 0, j, end;
+    float *o = z->q;                                           /* o holds parts */
+    for (int64_t n = 0; n < hi; n++) {                         /* unit: the first task of the span */
+        const vlm_span *s = a->spans + n / a->G;
+        task t = { s, 0, s->rows, n % a->G * group, group };
+        int64_t from = s->rows > 0 ? sees_from(a, s, 0) : 0, to = s->rows > 0 ? sees_to(a, s, s->rows - 1) : 0, M = s->rows * group;
+        int64_t blocks = most(0, cdiv(to, KB) - from / KB);
+        for (int64_t r = 0; r < M && n >= lo; r++) z->m[r] = -INFINITY, z->l[r] = 0;
+        if (n >= lo) memset(o, 0, (size_t)(M * Dp) * sizeof(float));
+        for (int64_t i = 0; i < blocks && n >= lo; i++) {
+            const float *part = part_of(a, unit + i * a->G + n % a->G);
+            rows_that_see(a, &t, (from / KB + i) * KB, &j, &end);
+            join(z->m + j, z->l + j, o + j * Dp, Dp, part + j, part + a->M + j, part + 2 * a->M + j * Dp, Dp, end - j, a->D);
+        }
+        for (int64_t r = 0; r < M && n >= lo; r++) put_row(a, &t, r, z->m[r], z->l[r], o + r * Dp, from < to);
+        if (n % a->G == a->G - 1) unit += blocks * a->G;
+    }
+}
+
 static void attention_forward(vlm_ctx *ctx, act *out, real *lse, const act *q, const vlm_span *spans, int64_t nspans, int64_t H, int64_t G,
                               int64_t D, int64_t S, int64_t Skv, int causal, int64_t window, float scale) {
     assert(D >= 1 && D <= DMAX && H % G == 0 && ctx->scratch_bytes >= sizeof(attention_scratch));
-    attention a = { .out = out, .lse = lse, .q = q, .spans = spans, .nspans = nspans, .H = H, .G = G, .D = D, .S = S, .Skv = Skv,
-                    .window = causal && window > 0 ? window : 0, .causal = causal, .scale = scale, .heads = least(H / G, MQ) };
-    /* few queries: rather take keys twice than leave threads idle */
-    for (int64_t rows = 0, i = 0; i < nspans && a.heads > 1; i++) {
-        rows += cdiv(spans[i].rows * a.heads, MQ);
-        if (i == nspans - 1) while (a.heads > 1 && rows * G * cdiv(H / G, a.heads) < ctx->threads) a.heads = (a.heads + 1) / 2;
+    attention a;
+    a.out = out, a.lse = lse, a.q = q, a.spans = spans, a.nspans = nspans, a.H = H, a.G = G, a.D = D, a.S = S, a.Skv = Skv;
+    a.window = causal && window > 0 ? window : 0, a.causal = causal, a.scale = scale;
+    atomic_init(&a.next, 0);
+    atomic_init(&a.parts, 0);
+    double work = 0;
+    int64_t rows = 0, group = H / G;
+    for (const vlm_span *s = spans; s < spans + nspans; s++) {
+        if (s->rows <= 0) continue;
+        rows = most(rows, s->rows);
+        work += (double)(s->rows * H * D) * (double)(sees_to(&a, s, s->rows - 1) - sees_from(&a, s, 0));
     }
-    vlm_parallel(ctx, walk(&a, 0, 0, NULL), 1 + 65536 / (KB * D), attention_part, &a);
+    a.M = rows * group;
+    int64_t threads = ctx->threads, units = rows > 0 && a.M <= RT ? find_block(&a, 0, NULL, NULL) : 0;
+    bool idle = threads > 1 && nspans * G < 4 * threads && units > nspans * G;
+    int64_t grain = ctx->eager ? 1 : 1 + (int64_t)(4 * 65536 * (double)units / (work + 1)), parts = most(1, least(threads, units / grain));
+    if (units > 0 && (idle || a.M <= DIRECT) && cdiv(units, parts) * part_floats(&a) <= MQ * DMAX) {
+        vlm_parallel(ctx, units, grain, blocks_part, &a);
+        vlm_parallel(ctx, nspans * G, 1 + 65536 * G / (1 + units * a.M * D), join_part, &a);
+        return;
+    }
+    a.M = D <= 128 ? MQ : MQ / 2;                              /* queries, answers and a block stay in L2 */
+    a.heads = least(group, 4 * MR);
+    for (;; a.M /= 2) {                                        /* rather take keys twice than leave threads idle */
+        a.tasks = find(&a, 0, NULL);
+        if (a.M <= 4 * MR || 10 * a.tasks >= 9 * threads * cdiv(a.tasks, threads)) break;
+    }
+    vlm_parallel(ctx, a.tasks, 1 + (int64_t)(65536 * (double)a.tasks / (work + 1)), rows_part, &a);
+}
+
+/* ---- A cache ---- */
+
+typedef struct store { char *to; const float *x; int64_t at, ring, R, G, D, S; vlm_dtype t; bool values; } store;
+enum { TURN = VF_N * VF_N };
+/* n vectors of x become elements of the type, at e. */
+INLINE void put_vector(vlm_dtype t, void *to, int64_t e, vf x) {
+    if (t == VLM_F32)      vf_store((float *)to + e, x);
+    else if (t == VLM_F16) vf_store_f16((uint16_t *)to + e, x);
+    else                   vf_store_i8((int8_t *)to + e, x);
+}
+/* 127 / max |x| of a row, or 0; *scale: max |x| / 127, or NaN. */
+static float byte_scale(const float *x, int64_t D, float *scale) {
+    vw top = vw_set(0), bad = top;
+    for (int64_t d = 0; d < D; d += 16) {
+        vw v = vw_load_n(x + d, D - d);
+        top = VW2(vf_max, top, VW1(vf_abs, v));
+        bad = VW3(vf_fma, v, vw_set(0), bad);
+    }
+    float m = vw_top(top), times = 127.0f / m;
+    bool finite = vw_sum(bad) == 0;
+    *scale = finite ? m / 127.0f : NAN;
+    return finite && m > 0 && times < INFINITY ? times : 0;
+}
+/* Rows [r, r + n) of x for key head g: positions of one panel. */
+static void store_panel(const store *s, int64_t r, int64_t n, int64_t g) {
+    int64_t p = s->at + r, D = s->D, bytes = kv_bytes(s->t);
+    char *chunk = s->to + vlm_kv_chunk_at(s->t, p, s->ring, s->G, g, D);
+    float rows[VLM_PANEL * DMAX], turned[TURN], times[VLM_PANEL];      /* of I8: x times `times` */
+    const float *x = s->x + r * s->S + g * D;
+    int64_t S = s->S;
+    if (s->t == VLM_I8) {
+        for (int64_t i = 0; i < n; i++) {
+            float scale;
+            times[i] = byte_scale(x + i * S, D, &scale);
+            memcpy(chunk + vlm_kv_scale_at(p + i, D), &scale, sizeof scale);
+            for (int64_t d = 0; d < D; d += VF_N) {
+                vf v = times[i] > 0 ? vf_mul(vf_load_n(x + i * S + d, D - d), vf_set(times[i])) : vf_set(0);
+                vf_store_n(rows + i * DMAX + d, v, D - d);
+            }
+        }
+        x = rows, S = DMAX;
+    }
+    if (s->values) {
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t d = 0; d < D; d += VF_N) put_vector(s->t, chunk, vlm_kv_value_at(p + i, d), vf_load_n(x + i * S + d, D - d));
+        return;
+    }
+    int64_t p0 = p % VLM_PANEL;                                /* vectors of positions begin at multiples of VF_N */
+    for (int64_t c = p0 / VF_N * VF_N; c < p0 + n; c += VF_N)
+        for (int64_t d = 0; d < D; d += VF_N) {
+            int64_t lo = most(p0, c) - c, hi = least(p0 + n, c + VF_N) - c, left = least(VF_N, D - d);
+            vf_transpose(turned, VF_N, x + (c - p0) * S + d, S, lo, hi, D - d);
+            for (int64_t i = 0; i < left; i++) {
+                int64_t e = vlm_kv_key_at(p - p0 + c, d + i, D);
+                char part[VF_N * sizeof(float)];
+                if (hi - lo == VF_N) { put_vector(s->t, chunk, e, vf_load(turned + i * VF_N)); continue; }
+                put_vector(s->t, part, 0, vf_load(turned + i * VF_N));
+                memcpy(chunk + (e + lo) * bytes, part + lo * bytes, (size_t)((hi - lo) * bytes));
+            }
+        }
+}
+static void store_part(void *arg, int64_t lo, int64_t hi, void *scratch) {     /* panels of positions */
+    const store *s = arg;
+    (void)scratch;
+    for (int64_t i = lo; i < hi; i++) {
+        int64_t first = s->at / VLM_PANEL * VLM_PANEL + i * VLM_PANEL, r = most(first - s->at, 0);
+        for (int64_t g = 0; g < s->G; g++) store_panel(s, r, least(s->R, first + VLM_PANEL - s->at) - r, g);
+    }
+}
+static void kv_store(vlm_ctx *ctx, void *to, vlm_dtype t, int values, const act *x, int64_t at, int64_t ring, int64_t R, int64_t G,
+                     int64_t D, int64_t S) {
+    assert(D >= 1 && D <= DMAX && (t == VLM_F32 || t == VLM_F16 || t == VLM_I8));
+    store s = { to, x, at, ring, R, G, D, S, t, values != 0 };
+    if (R > 0) vlm_parallel(ctx, (at + R - 1) / VLM_PANEL - at / VLM_PANEL + 1, 1 + 1024 / (G * D), store_part, &s);
 }
 
 /* Backward. A task is a key head of a span: no other adds to its dk and dv, nor to dq of its query heads. Keys go block by block, and
@@ -217,15 +518,15 @@ enum {
 typedef struct grad_scratch {
     float q[BQ * LD], dout[BQ * LD], ds[BQ * LD];      /* by rows: over d, over d, over the keys of the block */
     float turned[DMAX * LD];           /* by d: q' over rows, and from HALF on dout' */
-    float kt[KB * DMAX], vt[KB * DMAX];                /* [key / 32][D][32] */
-    float k[KB * DMAX];                /* [d / 32][BK][32] */
-    float dk[KB * DMAX], dv[KB * DMAX];                /* sums so far: [key / 32][D][32] */
+    float kt[BK * 128], vt[BK * 128];  /* [key / 32][D][32] */
+    float k[BK * 128];                /* [d / 32][BK][32] */
+    float dk[BK * 128], dv[BK * 128];                /* sums so far: [key / 32][D][32] */
     float p[BK * BQ], dp[BK * BQ];     /* scores, then p; dp, then ds: [key / 32][row][32] */
     float edge[MR * STRIP];            /* of dq, where a strip goes beyond D */
     float lse[BQ], delta[BQ], zero[STRIP];
 } grad_scratch;
 _Static_assert(sizeof(grad_scratch) <= VLM_SCRATCH_BYTES && HALF >= BQ && HALF + BQ <= LD && (int)BQ % GROUP == 0 && GROUP % MR == 0 &&
-               BK * 128 <= KB * DMAX && (int)BK <= (int)KC, "scratch of attention_backward");
+               (int)BK <= (int)KC, "scratch of attention_backward");
 
 typedef struct grad {
     attention a;                       /* what it sees */
@@ -369,7 +670,7 @@ static int64_t walk_back(const grad *l, int64_t lo, int64_t hi, grad_scratch *z)
         vlm_span own = { .row = s->row, .rows = s->rows, .keys = s->rows };
         for (int64_t g = 0; g < a->G && s->rows > 0; g++) {
             if (at >= lo && at < hi) head_grad(l, &own, g, z);
-            at += s->rows * (KB + (a->window ? least(a->window, s->rows) : s->rows));
+            at += s->rows * (64 + (a->window ? least(a->window, s->rows) : s->rows));
         }
     }
     return at;
@@ -381,6 +682,6 @@ static void attention_backward(vlm_ctx *ctx, act *dq, act *dk, act *dv, const ac
     assert(D >= 1 && D <= DMAX && H % G == 0 && ctx->scratch_bytes >= sizeof(grad_scratch));
     grad l = { .a = { .q = q, .spans = spans, .nspans = nspans, .H = H, .G = G, .D = D, .S = S, .causal = causal,
                       .window = causal && window > 0 ? window : 0, .scale = scale },
-               .dq = dq, .dk = dk, .dv = dv, .dout = dout, .out = out, .k = k, .v = v, .lse = lse, .BK = D <= 128 ? BK : KB };
+               .dq = dq, .dk = dk, .dv = dv, .dout = dout, .out = out, .k = k, .v = v, .lse = lse, .BK = D <= 128 ? BK : BK / 2 };
     vlm_parallel(ctx, walk_back(&l, 0, 0, NULL), 1 + 65536 / (H / G * D), backward_part, &l);
 }

@@ -14,6 +14,18 @@ INLINE vf vf_exp(vf x) {
     return vf_ldexp(vf_add(p, vf_set(1.0f)), n);
 }
 
+/* 2^x for x <= 127, error <= 1 unit. 2^0 is 1, below -125 it is 2^-125, NaN stays. */
+INLINE vf vf_exp2(vf x) {
+    x = vf_max(vf_set(-125.0f), x);
+    vf n = vf_round(x), r = vf_sub(x, n);                      /* exact */
+    vf p = vf_fma(r, vf_set(0.00015353362f), vf_set(0.0013398875f));
+    p = vf_fma(r, p, vf_set(0.0096184369f));
+    p = vf_fma(r, p, vf_set(0.055503324f));
+    p = vf_fma(r, p, vf_set(0.24022648f));
+    p = vf_fma(r, p, vf_set(0.69314718f));
+    return vf_ldexp_normal(vf_fma(r, p, vf_set(1.0f)), n);
+}
+
 /* erf x, error <= 1.3 units. Below 15/16 an odd polynomial, above 1 - e^-q(x); from 4 on it is 1. */
 INLINE vf vf_erf(vf x) {
     vf a = vf_abs(x), z = vf_mul(a, a);

@@ -4,6 +4,7 @@
 #include "ops/taps.h"
 #include <assert.h>
 #include <math.h>                      /* INFINITY */
+#include <stdatomic.h>
 #include <string.h>
 #include "simd.h"
 static int64_t cdiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -51,6 +52,7 @@ void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
     o->shuffle_backward       = shuffle_backward;
     o->embed_forward          = embed_forward;
     o->embed_backward         = embed_backward;
+    o->kv_store               = kv_store;
     o->attention_forward      = attention_forward;
     o->attention_backward     = attention_backward;
     o->crossentropy_forward   = crossentropy_forward;

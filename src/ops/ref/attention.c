@@ -3,14 +3,50 @@
 
 enum { PART = 64 };
 
-typedef struct keys { const vlm_span *s; const act *q; int64_t lo, hi, Skv, g, D; double scale; } keys;
+typedef struct keys { const vlm_span *s; const act *q; int64_t lo, hi, Skv, G, g, D; double scale; } keys;
 
-static int64_t row_of(const vlm_span *s, int64_t p) { return s->ring ? p % s->ring : p; }
+/* Dimension d of the key, or value, at position p. */
+static double element(const keys *a, const void *base, int values, int64_t p, int64_t d) {
+    const vlm_span *s = a->s;
+    if (s->layout == VLM_ROWS) return ((const act *)base)[p * a->Skv + a->g * a->D + d];
+    const char *chunk = (const char *)base + vlm_kv_chunk_at(s->dtype, p, s->ring, a->G, a->g, a->D);
+    int64_t at = values ? vlm_kv_value_at(p, d) : vlm_kv_key_at(p, d, a->D);
+    float scale;
+    if (s->dtype == VLM_F32) return ((const float *)(const void *)chunk)[at];
+    if (s->dtype == VLM_F16) return vlm_f16_float(((const uint16_t *)(const void *)chunk)[at]);
+    memcpy(&scale, chunk + vlm_kv_scale_at(p, a->D), 4);
+    return ((const int8_t *)chunk)[at] * (double)scale;
+}
 static double score(const keys *a, int64_t p) {
-    const act *k = a->s->k + row_of(a->s, p) * a->Skv + a->g * a->D;
     double dot = 0;
-    for (int64_t d = 0; d < a->D; d++) dot += (double)a->q[d] * k[d];
+    for (int64_t d = 0; d < a->D; d++) dot += (double)a->q[d] * element(a, a->s->k, 0, p, d);
     return dot * a->scale;
+}
+
+void REF(kv_store)(vlm_ctx *ctx, void *to, vlm_dtype t, int values, const act *x, int64_t at, int64_t ring, int64_t R, int64_t G, int64_t D,
+                   int64_t S) {
+    (void)ctx;
+    for (int64_t i = 0; i < R * G; i++) {
+        int64_t p = at + i / G, g = i % G;
+        const act *row = x + i / G * S + g * D;
+        char *chunk = (char *)to + vlm_kv_chunk_at(t, p, ring, G, g, D);
+        float most = 0, times = 1;
+        bool finite = true;
+        for (int64_t d = 0; d < D; d++) finite = finite && isfinite(row[d]), most = fmaxf(most, fabsf((float)row[d]));
+        if (t == VLM_I8) {
+            float scale = finite ? most / 127.0f : NAN;
+            memcpy(chunk + vlm_kv_scale_at(p, D), &scale, 4);
+            times = finite && most > 0 ? 127.0f / most : 0;
+            if (!(times < INFINITY)) times = 0;        /* numbers below 2^-121: as 0 */
+        }
+        for (int64_t d = 0; d < D; d++) {
+            int64_t e = values ? vlm_kv_value_at(p, d) : vlm_kv_key_at(p, d, D);
+            float f = (float)row[d];
+            if (t == VLM_F32)      ((float *)(void *)chunk)[e] = f;
+            else if (t == VLM_F16) ((uint16_t *)(void *)chunk)[e] = vlm_float_f16(f);
+            else                   ((int8_t *)chunk)[e] = times > 0 ? (int8_t)rintf(f * times) : 0;
+        }
+    }
 }
 
 /* A query that sees no key (there are none) gets zeros, and lse -inf. */
@@ -20,7 +56,7 @@ void REF(attention_forward)(vlm_ctx *ctx, act *out, real *lse, const act *q, con
     for (const vlm_span *s = spans; s < spans + nspans; s++)
         for (int64_t i = 0; i < s->rows * H; i++) {
             int64_t r = s->row + i / H, h = i % H, t = s->pos + i / H;
-            keys a = { s, q + r * S + h * D, 0, s->keys, Skv, h / (H / G), D, scale };
+            keys a = { s, q + r * S + h * D, 0, s->keys, Skv, G, h / (H / G), D, scale };
             if (causal && t + 1 < a.hi) a.hi = t + 1;
             if (causal && window > 0 && t - window + 1 > 0) a.lo = t - window + 1;
             double m = -INFINITY, sum = 0;
@@ -30,10 +66,9 @@ void REF(attention_forward)(vlm_ctx *ctx, act *out, real *lse, const act *q, con
                 double o[PART] = { 0 };
                 sum = 0;
                 for (int64_t p = a.lo; p < a.hi; p++) {
-                    const act *v = s->v + row_of(s, p) * Skv + a.g * D + d0;
                     double e = exp(score(&a, p) - m);
                     sum += e;
-                    for (int64_t d = 0; d < n; d++) o[d] += e * v[d];
+                    for (int64_t d = 0; d < n; d++) o[d] += e * element(&a, s->v, 1, p, d0 + d);
                 }
                 for (int64_t d = 0; d < n; d++) out[(r * H + h) * D + d0 + d] = (act)(a.lo < a.hi ? o[d] / sum : 0);
             }
