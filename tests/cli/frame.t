@@ -21,6 +21,7 @@ $ vlm help
 |   eval        ask a model what a data set asks, and say how right it is
 |   plot        draw the curves of training runs
 |   convert     write the same weights as another folder
+|   quantize    write a model with 8- or 4-bit weights, and what that does to it
 |   demo-data   lay handwritten digits out as pictures with questions, to train on
 |   help        say how a command is used
 | 
@@ -91,13 +92,13 @@ $ vlm --version --json | grep -o '"libjpeg-turbo"\|"spng"\|"libwebp"\|"libarchiv
 
 Unknown names: the nearest is said.
 $ vlm plna m
-! vlm: plna: unknown command; did you mean plan? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, demo-data, help)
+! vlm: plna: unknown command; did you mean plan? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, demo-data, help)
 = 2
-$ vlm quantize m
-! vlm: quantize: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, demo-data, help
+$ vlm serve m
+! vlm: serve: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, demo-data, help
 = 2
 $ vlm help tokenise
-! vlm: tokenise: unknown command; did you mean tokenize? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, demo-data, help)
+! vlm: tokenise: unknown command; did you mean tokenize? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, demo-data, help)
 = 2
 $ vlm --json ask
 ! vlm: --json: is not a command; options come behind it: vlm COMMAND [options]
@@ -191,7 +192,7 @@ $ vlm new m
 ! vlm: new: "m" is one argument too many; usage: vlm new
 = 2
 $ vlm version
-! vlm: version: unknown command; did you mean --version? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, demo-data, help)
+! vlm: version: unknown command; did you mean --version? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, demo-data, help)
 = 2
 $ vlm -v
 ! vlm: -v: is not a command; did you mean --version?
@@ -226,7 +227,7 @@ $ vlm ask m p --config ''
 ! vlm: --config: is empty; give F or leave it out
 = 2
 $ vlm ''
-! vlm: COMMAND: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, demo-data, help
+! vlm: COMMAND: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, demo-data, help
 = 2
 $ vlm ask m $'a\377'
 ! vlm: PROMPT: byte 1 is not UTF-8; convert the text
@@ -337,7 +338,7 @@ $ vlm help --completion fish
 ! vlm: --completion: "fish" is not known; give bash|zsh
 = 2
 $ vlm help --man | grep -c '^\.SS vlm '
-| 15
+| 16
 $ vlm help --man | grep '^\.B ' | sort | uniq -d
 ? command -v zsh # zsh is not installed: its completion is not parsed
 $ vlm help --completion zsh >vlm.zsh; zsh -n vlm.zsh
