@@ -2,7 +2,8 @@
 # make demo         what the program does, on a photograph; installs what it needs first
 # make test         every test; ends with one line "N passed, N failed, N skipped"
 # make fuzz         60 seconds for each fuzz target
-# make bench        the figures of bench/README.md
+# make bench        every speed beside this machine's limits, and a picture of them (some minutes)
+# make bench-peers  the same work done by PyTorch, OpenVINO, ONNX Runtime, llama.cpp and Pillow (installs them; under an hour)
 # make install      PREFIX=/usr/local DESTDIR=
 # Variables: CC, B (build folder), SAN=1 (address and undefined-behaviour sanitizers), WERROR=1, ROOMS (what of src/ goes in).
 MAKEFLAGS += -r
@@ -41,7 +42,7 @@ JOBS     = -j$(shell nproc 2>/dev/null || echo 1)
 say      = @$(if $(V),,echo "  $(1) $@";)
 run      = $(if $(V),,@)
 
-.PHONY: all deps test-deps test suites fuzz fuzzers unit checkops golden demo bench install clean
+.PHONY: all deps test-deps test suites fuzz fuzzers unit checkops golden demo bench bench-peers install clean
 all: $(B)/vlm $(B)/libvlm.a $(B)/libvlm.so
 
 $(B)/vlm: $(APP) $(B)/libvlm.a
@@ -105,9 +106,6 @@ $(B)/diskfault.so: tests/fault/diskfault.c     # loaded into other programs: no 
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(run)$(CC) -std=c11 -Wall -Wextra $(if $(WERROR),-Werror) -O2 -g -fPIC -shared -o $@ $< -ldl
-$(B)/benchmark: $(B)/bench/bench.o $(B)/libvlm.a
-	$(call say,CC)
-	$(run)$(CC) $(ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 deps:
 	@CC=$(CC) tools/deps build
@@ -136,10 +134,13 @@ fuzz: test-deps
 	@tests/fuzz/run 60
 
 bench: deps
-	@$(MAKE) $(JOBS) --no-print-directory all $B/benchmark checkops
-	@mkdir -p $B/models
-	$B/checkops --bench | grep -E 'peak|f32|bf16|N[0-9]'
-	$B/benchmark $B/models
+	@$(MAKE) $(JOBS) --no-print-directory all
+	$B/vlm bench all --svg $B/roofline.svg --force
+
+bench-peers: deps
+	@$(MAKE) $(JOBS) --no-print-directory all
+	@bench/peers/setup $B/peers
+	@$B/peers/venv/bin/python bench/peers/run --vlm $B/vlm --work $B/peers
 
 demo: deps
 	@$(MAKE) $(JOBS) --no-print-directory all

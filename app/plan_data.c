@@ -1,7 +1,7 @@
 /* vlm plan --data: what training on data sets will take and do, and which samples it would quarantine. */
-#include "open.h"
+#include "plan_time.h"
 #include "base/ctx.h"
-#include "train/plan.h"
+#include "train/forecast.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,7 +195,7 @@ static json_t *grids_json(const vlm_corpus *const *c, int n) {
 
 static json_int_t bytes(size_t n) { return n > INT64_MAX ? INT64_MAX : (json_int_t)n; }        /* SIZE_MAX: too many to count */
 
-static json_t *plan_json(const vlm_train_options *o, const vlm_model *m, const vlm_run_data *d, const vlm_plan *p, json_t *bad) {
+static json_t *plan_json(const vlm_train_options *o, const vlm_model *m, const vlm_run_data *d, const vlm_plan *p, json_t *bad, json_t *time) {
     const vlm_corpus *const both[] = { &d->corpus, &d->held_out };
     histograms h = histograms_of(both, 2);
     json_t *largest = extent_json(&p->largest), *epoch = extent_json(&p->epoch), *broken = json_array();
@@ -218,9 +218,36 @@ static json_t *plan_json(const vlm_train_options *o, const vlm_model *m, const v
                                                bytes(p->loader_bytes), "total_bytes", bytes(p->total_bytes), "available_bytes",
                                                bytes(p->available_bytes)));
     json_object_set_new(j, "context", json_integer(m->context));
+    if (m->rule.fast_decode) json_object_set_new(j, "fast_decode", json_true());
     json_object_set_new(j, "broken_limits", broken);
+    if (time) json_object_set_new(j, "time", time);
     return j;
 }
+
+/* ---- Time ---- */
+
+static json_t *time_json(const vlm_args *a, const vlm_limits *m, const vlm_forecast *f) {
+    json_t *j = vlm_limits_json(m, a);
+    json_object_update_new(j, json_pack("{s:{s:f,s:f,s:f,s:f},s:f,s:f,s:f,s:f,s:f}", "batch", "ms", vlm_seconds_sum(f->batch) * 1e3, "linear_ms",
+                                        f->batch.linear * 1e3, "attention_ms", f->batch.attention * 1e3, "rest_ms", f->batch.rest * 1e3,
+                                        "optimizer_ms", f->optimizer * 1e3, "update_ms", f->update * 1e3, "largest_update_ms",
+                                        f->largest * 1e3, "epoch_ms", f->epoch * 1e3, "run_ms", f->run * 1e3));
+    return j;
+}
+static void print_time(const vlm_args *a, const vlm_limits *m, const vlm_forecast *f, const vlm_train_options *o) {
+    char update[32], optimizer[32], largest[32], epoch[32], run[32];
+    double all = vlm_seconds_sum(f->batch);
+    if (!(all > 0)) return;
+    vlm_limits_print(m, a);
+    printf("time     %s an update (optimiser %s, attention %.0f %% of the rest: it grows with the square of images and texts%s), %s the largest\n",
+           vlm_duration(f->update, update), vlm_duration(f->optimizer, optimizer), 100 * f->batch.attention / all,
+           o->recompute ? "; blocks run again" : "", vlm_duration(f->largest, largest));
+    printf("         %s an epoch, %s in all; pictures that are slower to read than to learn, validation and checkpoints not counted\n",
+           vlm_duration(f->epoch, epoch), vlm_duration(f->run, run));
+}
+
+/* ---- The whole, printed ---- */
+
 static void add_cap(char caps[160], int64_t n, const char *unit) {
     if (n) snprintf(caps + strlen(caps), 160 - strlen(caps), "%s%lld %s", *caps ? ", " : "at most ", (ll)n, unit);
 }
@@ -250,6 +277,7 @@ static void print_plan(const vlm_train_options *o, const vlm_model *m, const vlm
            (ll)p->largest_samples, plural(p->largest_samples), (ll)b->tokens, (ll)b->labels, (ll)b->patches);
     printf("updates  %lld an epoch, %lld in all\n", (ll)p->updates, (ll)p->steps);
     printf("context  %lld of %lld positions in the largest sample\n", (ll)most, (ll)m->context);
+    if (m->rule.fast_decode) printf("images   JPEGs that shrink to half or less are decoded at a lower resolution: other bits (--fast-decode)\n");
     printf("model    %.4g M parameters, %.4g M trained%s\n", (double)p->parameters / 1e6, (double)p->trained / 1e6,
            o->recompute ? ", recompute" : "");
     printf("memory   %s weights + %s gradients and moments + %s activations + %s data = %s of %s\n",
@@ -263,6 +291,8 @@ vlm_status vlm_plan_data(vlm_args *a) {
     vlm_model *m = NULL;
     vlm_run_data d = { 0 };
     vlm_plan p;
+    vlm_limits limits = { 0 };
+    vlm_forecast f = { 0 };
     json_t *bad = json_array();
     vlm_status status;
     int threads = a->threads > 0 ? (int)a->threads : vlm_cores();
@@ -273,9 +303,14 @@ vlm_status vlm_plan_data(vlm_args *a) {
     TRY_DONE(vlm_run_data_open(&d, &o, m));
     TRY_DONE(vlm_run_data_scan(&d, &o, threads, a->decode_images, on_bad, bad));
     TRY_DONE(vlm_plan_make(&o, m, &d, threads, &p));
-    if (a->json) TRY_DONE(vlm_json_out(plan_json(&o, m, &d, &p, bad)));
+    if (a->time) {
+        TRY_DONE(vlm_plan_limits(a, &limits));
+        f = vlm_forecast_make(&p, &o, m, &limits);
+    }
+    if (a->json) TRY_DONE(vlm_json_out(plan_json(&o, m, &d, &p, bad, a->time ? time_json(a, &limits, &f) : NULL)));
     else {
         print_plan(&o, m, &d, &p);
+        if (a->time) print_time(a, &limits, &f, &o);
         print_bad(bad, a->verbose);
     }
     a->reported = true;

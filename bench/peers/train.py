@@ -1,6 +1,6 @@
 """The peers of `train`: one update of DINOv3-S+ and SmolLM2-135M (random weights, f32) with PyTorch, on the same machine and threads.
 
-pip install torch transformers; python bench/peers/train.py [--threads 2]
+build/peers/venv/bin/python bench/peers/train.py [--threads 2]    (bench/peers/setup makes that)
 
 Two ways: `padded` as nanoVLM's fork does it (images padded to the batch's largest height and width, texts padded on the left to 1024
 positions, logits of every position), `unpadded` as one would write it well in PyTorch (images of one shape together, samples packed
@@ -97,24 +97,34 @@ def unpadded(model, images, ids, _):
     return F.cross_entropy(model.lm.lm_head(hidden[labelled]), torch.cat([i[-LABELS:] for i in ids]))
 
 
+class Step:
+    """One way on one batch; each call is an update and gives its loss."""
+
+    def __init__(self, way, batch, threads, tiny=False):
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+        self.loss, self.length = (padded if way == "padded" else unpadded), 128 if tiny else 1024
+        self.model = Model(tiny, "sdpa" if way == "padded" else "inside")
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=way == "unpadded")
+        sizes = [(h // 4 // 32 * 32, w // 4 // 32 * 32) for h, w in BATCHES[batch]] if tiny else BATCHES[batch]
+        self.images = [torch.randn(3, h, w) for h, w in sizes]
+        self.ids = [torch.randint(0, self.model.lm.config.vocab_size, (TEXT,)) for _ in sizes]
+
+    def __call__(self):
+        loss = self.loss(self.model, self.images, self.ids, self.length)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss.item()
+
+
 def measure(a):
-    torch.set_num_threads(a.threads)
-    torch.manual_seed(0)
-    model = Model(a.tiny, "sdpa" if a.way == "padded" else "inside")
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=a.way == "unpadded")
-    sizes = [(h // 4 // 32 * 32, w // 4 // 32 * 32) for h, w in BATCHES[a.batch]] if a.tiny else BATCHES[a.batch]
-    images = [torch.randn(3, h, w) for h, w in sizes]
-    ids = [torch.randint(0, model.lm.config.vocab_size, (TEXT,)) for _ in sizes]
-    times, losses = [], []
+    step, times, losses = Step(a.way, a.batch, a.threads, a.tiny), [], []
     for _ in range(a.steps + 1):
         start = time.perf_counter()
-        loss = (padded if a.way == "padded" else unpadded)(model, images, ids, 128 if a.tiny else 1024)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
+        losses.append(step())
         times.append(time.perf_counter() - start)
-        losses.append(loss.item())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     times = times[1:]
     print(

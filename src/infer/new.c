@@ -16,6 +16,10 @@
     "{\"model_type\":\"llama\",\"hidden_size\":576,\"intermediate_size\":1536,\"num_hidden_layers\":30,\"num_attention_heads\":9," \
     "\"num_key_value_heads\":3,\"rms_norm_eps\":1e-5,\"rope_theta\":100000,\"max_position_embeddings\":8192,\"vocab_size\":49152," \
     "\"tie_word_embeddings\":true}"
+#define SMOLLM2_360M \
+    "{\"model_type\":\"llama\",\"hidden_size\":960,\"intermediate_size\":2560,\"num_hidden_layers\":32,\"num_attention_heads\":15," \
+    "\"num_key_value_heads\":5,\"rms_norm_eps\":1e-5,\"rope_theta\":100000,\"max_position_embeddings\":8192,\"vocab_size\":49152," \
+    "\"tie_word_embeddings\":true}"
 #define DINOV3(D, L, H, F, GATED) \
     "{\"model_type\":\"dinov3_vit\",\"hidden_size\":" #D ",\"num_hidden_layers\":" #L ",\"num_attention_heads\":" #H \
     ",\"intermediate_size\":" #F ",\"num_register_tokens\":4,\"hidden_act\":" GATED "}"
@@ -34,10 +38,8 @@ static const vlm_preset presets[] = {
       "\"tie_word_embeddings\":true}", 2, true },
     { "dinov3s-smollm2-135m", "DINOv3-S and SmolLM2-135M", DINOV3(384, 12, 6, 1536, PLAIN), SMOLLM2_135M, 0, false },
     { "dinov3splus-smollm2-135m", "DINOv3-S+ and SmolLM2-135M", DINOV3(384, 12, 6, 1536, GATED), SMOLLM2_135M, 0, false },
-    { "dinov3b-smollm2-360m", "DINOv3-B and SmolLM2-360M", DINOV3(768, 12, 12, 3072, PLAIN),
-      "{\"model_type\":\"llama\",\"hidden_size\":960,\"intermediate_size\":2560,\"num_hidden_layers\":32,\"num_attention_heads\":15,"
-      "\"num_key_value_heads\":5,\"rms_norm_eps\":1e-5,\"rope_theta\":100000,\"max_position_embeddings\":8192,\"vocab_size\":49152,"
-      "\"tie_word_embeddings\":true}", 0, false },
+    { "dinov3b-smollm2-360m", "DINOv3-B and SmolLM2-360M", DINOV3(768, 12, 12, 3072, PLAIN), SMOLLM2_360M, 0, false },
+    { "dinov3l-smollm2-360m", "DINOv3-L and SmolLM2-360M", DINOV3(1024, 24, 16, 4096, PLAIN), SMOLLM2_360M, 0, false },
     { "dinov3splus-gemma3-270m", "DINOv3-S+ and Gemma 3 270M", DINOV3(384, 12, 6, 1536, GATED),
       "{\"model_type\":\"gemma3_text\",\"hidden_size\":640,\"intermediate_size\":2048,\"num_hidden_layers\":18,\"num_attention_heads\":4,"
       "\"num_key_value_heads\":1,\"head_dim\":256,\"max_position_embeddings\":32768,\"vocab_size\":262144,\"sliding_window\":512,"

@@ -59,6 +59,7 @@ static vlm_status write_folder(job *k, const char *dir) {
     vlm_status status = path ? vlm_write_beside(k->m, t == VLM_BF16 ? VLM_T_BF16 : t == VLM_F16 ? VLM_T_F16 : VLM_T_F32, dir)
                              : vlm_fail_memory(dir, 64);
     if (!status) status = vlm_packed_store(path, net, k->ctx, &from, NULL);
+    if (!status) status = vlm_tokenizer_tables_write(dir);
     free(path);
     return status;
 }

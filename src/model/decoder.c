@@ -41,22 +41,22 @@ void vlm_lm_params(vlm_lm *m, vlm_params *ps) {
     if (c->tied && ps->n) ps->p[ps->n - 1].tied = true;
 }
 
-/* One set of a block's buffers; without a backward, in what is free anyway. */
-static void take_layer(vlm_arena *dev, const vlm_lm_config *c, int64_t T, bool whole, vlm_lm_layer *s) {
-    int64_t q = c->H * c->Dh, S = q + 2 * c->G * c->Dh, part = !whole && T > PART_ROWS ? PART_ROWS : T;
-    if (c->sandwich) VLM_TAKE(dev, s->y1, part, c->D);
+/* One set of a block's buffers; without a backward, in what is free anyway. The MLP's hold all rows only where all is kept. */
+static void take_layer(vlm_arena *dev, const vlm_lm_config *c, int64_t T, vlm_save save, vlm_lm_layer *s) {
+    int64_t q = c->H * c->Dh, S = q + 2 * c->G * c->Dh, part = T > PART_ROWS ? PART_ROWS : T, all = save == VLM_SAVE_ALL ? T : part;
+    if (c->sandwich) VLM_TAKE(dev, s->y1, save ? T : part, c->D);
     s->y2 = s->y1;
     size_t mark = vlm_arena_mark(dev);
     VLM_TAKE(dev, s->raw, T, S);
     s->qkv = s->raw;
     VLM_TAKE(dev, s->att, T, q);
-    if (!whole) vlm_arena_rewind(dev, mark);
-    VLM_TAKE(dev, s->up, part, 2 * c->F);
-    if (!whole) return;
+    if (!save) vlm_arena_rewind(dev, mark);
+    VLM_TAKE(dev, s->up, all, 2 * c->F);
+    if (!save) return;
     if (c->qk_norm) VLM_TAKE(dev, s->qkv, T, S);
     if (c->qk_norm) VLM_TAKE(dev, s->rstd_q, T, c->H);
     if (c->qk_norm) VLM_TAKE(dev, s->rstd_k, T, c->G);
-    if (c->sandwich) VLM_TAKE(dev, s->y2, T, c->D);
+    if (c->sandwich) VLM_TAKE(dev, s->y2, all, c->D);
     if (c->sandwich) VLM_TAKE(dev, s->rstd_y1, T);
     if (c->sandwich) VLM_TAKE(dev, s->rstd_y2, T);
     VLM_TAKE(dev, s->mid, T, c->D);
@@ -70,8 +70,6 @@ void vlm_lm_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_
     vlm_lm_layer s = { 0 };
     *a = (vlm_lm_acts){ .T = T, .save = save };
     VLM_TAKE(dev, a->ids, T);
-    VLM_TAKE(dev, a->x, T, c->D);
-    VLM_TAKE(dev, a->h, T, c->D);
     for (int i = 0; i < 2; i++) {
         VLM_TAKE(dev, a->cos[i], T, c->Dh / 2);
         VLM_TAKE(dev, a->sin[i], T, c->Dh / 2);
@@ -80,10 +78,13 @@ void vlm_lm_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_
     VLM_TAKE(host, a->host_sin, T, c->Dh / 2);
     VLM_TAKE(host, a->spans, segments);
     VLM_TAKE(host, a->layer, layers);
+    if (!save) a->kept = vlm_arena_mark(dev);
+    VLM_TAKE(dev, a->x, T, c->D);
     if (!save) {
+        VLM_TAKE(dev, a->h, T, c->D);
         a->t = a->h;
         a->last = s.in = s.mid = a->x;
-        take_layer(dev, c, T, false, &s);
+        take_layer(dev, c, T, save, &s);
         a->norm = s.y1;
         VLM_TAKE(dev, a->f, part, c->F);
         if (host->base) a->layer[0] = s;
@@ -91,12 +92,18 @@ void vlm_lm_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_
     }
     VLM_TAKE(dev, a->last, T, c->D);
     VLM_TAKE(dev, a->rstd, T);
-    if (save == VLM_SAVE_STREAM) take_layer(dev, c, T, true, &s);
     for (int64_t l = 0; l < layers; l++) {
-        if (save == VLM_SAVE_ALL) take_layer(dev, c, T, true, &s);
+        if (save == VLM_SAVE_ALL) take_layer(dev, c, T, save, &s);
         if (l) VLM_TAKE(dev, s.in, T, c->D);
         else s.in = a->x;
         if (host->base) a->layer[l] = s;
+    }
+    a->kept = vlm_arena_mark(dev);
+    VLM_TAKE(dev, a->h, T, c->D);
+    if (save == VLM_SAVE_STREAM) take_layer(dev, c, T, save, &s);
+    for (int64_t l = 0; save == VLM_SAVE_STREAM && host->base && l < layers; l++) {
+        s.in = a->layer[l].in;
+        a->layer[l] = s;
     }
     VLM_TAKE(dev, a->t, T, c->D);
     VLM_TAKE(dev, a->f, part, c->F);
@@ -161,8 +168,10 @@ static void norm(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, act *
                  int64_t rows) {
     ops->rmsnorm_forward(ctx, out, rstd, x, w, c->norm_offset, rows, 1, c->D, c->D, c->eps);
 }
-/* Row r of a buffer (T, C) of a block, of which only some rows are there at a time if nothing is kept. */
-static act *row_of(const vlm_lm_acts *a, act *x, int64_t r, int64_t C) { return a->save ? act_at(x, r * C) : x; }
+/* Row r of what attention's sandwich norm reads, if there is one; without a backward only some rows of it are there at a time. */
+static act *y1_of(const vlm_lm_acts *a, const vlm_lm_layer *s, int64_t r, int64_t D) { return a->save && s->y1 ? act_at(s->y1, r * D) : s->y1; }
+/* Row r of a buffer (T, C) of the MLP, of which only some rows are there at a time unless all is kept. */
+static act *row_of(const vlm_lm_acts *a, act *x, int64_t r, int64_t C) { return a->save == VLM_SAVE_ALL && x ? act_at(x, r * C) : x; }
 
 /* out = in + f w', or in + norm(f w') with sandwich norms; n rows from row r on; y: room for what the norm reads. */
 static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, act *out, const act *in, int64_t r, int64_t n,
@@ -178,12 +187,12 @@ static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c,
 /* A call's rows: segments of whole samples, or the rows at position `at` that continue kv. */
 typedef struct call { const vlm_segment *segs; int64_t n, at, T; const vlm_kvcache *kv; } call;
 
-/* From s->in to out. Without out: all that the backward reads, and no more. */
-static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l, const call *k, const vlm_lm_layer *s, act *out,
-                  vlm_lm_acts *a) {
+/* mid = in + attention's branch, and what is kept of it. */
+static void attend(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l, const call *k, const vlm_lm_layer *s,
+                   vlm_lm_acts *a) {
     const vlm_lm_config *c = &m->cfg;
     const vlm_lm_block *b = &m->block[l];
-    int64_t T = k->T, Q = c->H * c->Dh, K = c->G * c->Dh, S = Q + 2 * K, D = c->D, F = c->F, window = c->sliding[l] ? c->window : 0;
+    int64_t T = k->T, Q = c->H * c->Dh, K = c->G * c->Dh, S = Q + 2 * K, D = c->D, window = c->sliding[l] ? c->window : 0;
     int local = c->sliding[l];
     norm(ctx, ops, c, a->t, s->rstd1, s->in, b->norm1, T);
     ops->linear_forward(ctx, s->raw, a->t, &b->qkv, NULL, T);
@@ -208,16 +217,29 @@ static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l, 
     ops->attention_forward(ctx, s->att, s->lse, s->qkv, a->spans, k->n, c->H, c->G, c->Dh, S, S, 1, window, c->attn_scale);
     for (int64_t r = 0, n; r < T; r += n) {
         n = T - r < PART_ROWS ? T - r : PART_ROWS;
-        add_branch(ctx, ops, c, s->mid, s->in, r, n, act_at(s->att, r * Q), &b->out, b->post_attn, s->rstd_y1, row_of(a, s->y1, r, D), a);
+        add_branch(ctx, ops, c, s->mid, s->in, r, n, act_at(s->att, r * Q), &b->out, b->post_attn, s->rstd_y1,
+                   y1_of(a, s, r, D), a);
     }
-    norm(ctx, ops, c, a->t, s->rstd2, s->mid, b->norm2, T);
-    for (int64_t r = 0, n; r < T; r += n) {
-        n = T - r < PART_ROWS ? T - r : PART_ROWS;
-        act *up = row_of(a, s->up, r, 2 * F);
-        ops->linear_forward(ctx, up, act_at(a->t, r * D), &b->up, NULL, n);
-        if (!out && !b->post_ffn) continue;
-        ops->activation_forward(ctx, a->f, up, act_at(up, F), c->act, n, F, 2 * F);
-        add_branch(ctx, ops, c, out, s->mid, r, n, a->f, &b->down, b->post_ffn, s->rstd_y2, row_of(a, s->y2, r, D), a);
+}
+/* n rows of out = mid + the MLP's branch, from r on; t is there. Without out: all that the backward reads, and no more. */
+static void feed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, const vlm_lm_block *b, const vlm_lm_layer *s, act *out,
+                 int64_t r, int64_t n, vlm_lm_acts *a) {
+    int64_t D = c->D, F = c->F;
+    act *up = row_of(a, s->up, r, 2 * F);
+    ops->linear_forward(ctx, up, act_at(a->t, r * D), &b->up, NULL, n);
+    if (!out && !b->post_ffn) return;
+    ops->activation_forward(ctx, a->f, up, act_at(up, F), c->act, n, F, 2 * F);
+    add_branch(ctx, ops, c, out, s->mid, r, n, a->f, &b->down, b->post_ffn, s->rstd_y2, row_of(a, s->y2, r, D), a);
+}
+/* From s->in to out. */
+static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l, const call *k, const vlm_lm_layer *s, act *out,
+                  vlm_lm_acts *a) {
+    const vlm_lm_block *b = &m->block[l];
+    attend(ctx, ops, m, l, k, s, a);
+    norm(ctx, ops, &m->cfg, a->t, s->rstd2, s->mid, b->norm2, k->T);
+    for (int64_t r = 0, n; r < k->T; r += n) {
+        n = k->T - r < PART_ROWS ? k->T - r : PART_ROWS;
+        feed(ctx, ops, &m->cfg, b, s, out, r, n, a);
     }
 }
 
@@ -244,19 +266,20 @@ void vlm_lm_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vlm
 
 /* ---- Backward: each step quotes the line of the forward that it differentiates ---- */
 
-/* out = in + f w', or in + norm(f w'): the gradient by f w', n rows from row r; without a norm that by out itself. */
+/* out = in + f w', or in + norm(f w'): the gradient by f w', n rows from row r; without a norm that by out itself. y: row r's. */
 static const act *branch_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, const act *dx, const act *y, const real *post,
                                   real *dpost, const real *rstd, int64_t r, int64_t n, vlm_lm_acts *a) {
     int64_t D = c->D;
     if (!post) return act_at(dx, r * D);
-    ops->rmsnorm_backward(ctx, a->dy, dpost, act_at(dx, r * D), act_at(y, r * D), post, act_at(rstd, r), NULL, c->norm_offset, n, 1, D, D);
+    ops->rmsnorm_backward(ctx, a->dy, dpost, act_at(dx, r * D), y, post, act_at(rstd, r), NULL, c->norm_offset, n, 1, D, D);
     return a->dy;
 }
 static void weight(vlm_ctx *ctx, const vlm_ops *ops, const vlm_mat *dw, const act *dout, const act *x, int64_t R) {
     if (dw) ops->linear_backward_weight(ctx, dw, NULL, dout, x, R);
 }
 
-/* dx: the gradient by out, becomes that by s->in. g: NULL if frozen. */
+/* dx: the gradient by out, becomes that by s->in. g: NULL if frozen. Attention's branch is there; of the MLP what was not kept is made again,
+   some rows at a time. */
 static void block_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l, const vlm_lm_block *g, const call *k,
                            const vlm_lm_layer *s, act *dx, vlm_lm_acts *a) {
     static const vlm_lm_block frozen;
@@ -265,12 +288,13 @@ static void block_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, in
     int64_t T = k->T, Q = c->H * c->Dh, K = c->G * c->Dh, S = Q + 2 * K, D = c->D, F = c->F, window = c->sliding[l] ? c->window : 0;
     int local = c->sliding[l];
     /* out = mid + [norm](f down'),  f = act(gate) up,  [gate, up] = norm2(mid) up' */
-    norm(ctx, ops, c, a->t, NULL, s->mid, b->norm2, T);
+    norm(ctx, ops, c, a->t, s->rstd2, s->mid, b->norm2, T);
     for (int64_t r = 0, n; r < T; r += n) {
         n = T - r < PART_ROWS ? T - r : PART_ROWS;
-        act *up = act_at(s->up, r * 2 * F), *gate = act_at(up, F), *t = act_at(a->t, r * D);
-        const act *dy = branch_backward(ctx, ops, c, dx, s->y2, b->post_ffn, v->post_ffn, s->rstd_y2, r, n, a);
-        if (g) ops->activation_forward(ctx, a->f, up, gate, c->act, n, F, 2 * F);
+        act *up = row_of(a, s->up, r, 2 * F), *gate = act_at(up, F), *t = act_at(a->t, r * D);
+        if (a->save == VLM_SAVE_STREAM) feed(ctx, ops, c, b, s, NULL, r, n, a);
+        const act *dy = branch_backward(ctx, ops, c, dx, row_of(a, s->y2, r, D), b->post_ffn, v->post_ffn, s->rstd_y2, r, n, a);
+        if (g && (a->save == VLM_SAVE_ALL || !b->post_ffn)) ops->activation_forward(ctx, a->f, up, gate, c->act, n, F, 2 * F);
         weight(ctx, ops, g ? &g->down : NULL, dy, a->f, n);
         ops->linear_backward_input(ctx, a->df, dy, &b->down, NULL, n);
         ops->activation_backward(ctx, up, gate, a->df, up, gate, c->act, n, F, 2 * F);         /* up is now its own gradient */
@@ -281,7 +305,7 @@ static void block_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, in
     /* mid = in + [norm](att out') */
     for (int64_t r = 0, n; r < T; r += n) {
         n = T - r < PART_ROWS ? T - r : PART_ROWS;
-        const act *dy = branch_backward(ctx, ops, c, dx, s->y1, b->post_attn, v->post_attn, s->rstd_y1, r, n, a);
+        const act *dy = branch_backward(ctx, ops, c, dx, y1_of(a, s, r, D), b->post_attn, v->post_attn, s->rstd_y1, r, n, a);
         weight(ctx, ops, g ? &g->out : NULL, dy, act_at(s->att, r * Q), n);
         ops->linear_backward_input(ctx, act_at(a->datt, r * Q), dy, &b->out, NULL, n);
     }
@@ -306,7 +330,7 @@ void vlm_lm_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vl
     call k = whole(segs, n);
     ops->rmsnorm_backward(ctx, a->h, g ? g->norm : NULL, a->h, a->last, m->norm, a->rstd, NULL, c->norm_offset, k.T, 1, c->D, c->D);
     for (int64_t l = c->L - 1; l >= 0; l--) {
-        if (a->save == VLM_SAVE_STREAM) block(ctx, ops, m, l, &k, &a->layer[l], NULL, a);
+        if (a->save == VLM_SAVE_STREAM) attend(ctx, ops, m, l, &k, &a->layer[l], a);
         block_backward(ctx, ops, m, l, g ? &g->block[l] : NULL, &k, &a->layer[l], a->h, a);
     }
 }

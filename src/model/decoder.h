@@ -31,7 +31,8 @@ typedef struct vlm_lm_layer {
                                                           One buffer where q and k have no norms or nothing is kept */
     act *att;                                          /* (T,H·Dh) */
     act *y1, *y2;                                      /* (T,D): what the sandwich norms read */
-    act *up;                                           /* (T,2F): before the activation */
+    act *up;                                           /* (T,2F): before the activation. Unless all is kept it and y2 hold PART_ROWS of
+                                                          them */
     real *rstd1, *rstd2, *rstd_q, *rstd_k, *rstd_y1, *rstd_y2, *lse;   /* (T), q (T,H), k (T,G), lse (T,H); NULL without a backward */
 } vlm_lm_layer;
 
@@ -39,6 +40,8 @@ typedef struct vlm_lm_layer {
 typedef struct vlm_lm_acts {
     int64_t T;
     vlm_save save;
+    size_t kept;                       /* a mark of dev: what lies behind is free from when the caller has read h until he puts the gradient
+                                          there, and once he has read that */
     act *x;                            /* (T,D): the caller puts embeddings here; without a backward the residual stream afterwards */
     act *h;                            /* (T,D): after the forward, the final norm's output; then the caller puts the gradient by it here */
     act *last;                         /* (T,D): the stream behind the last block */

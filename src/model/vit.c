@@ -64,16 +64,22 @@ int64_t vlm_vit_row(const vlm_vit_config *c, const vlm_grid *grid, int64_t i) {
     return row;
 }
 
-/* One set of a block's buffers; without a backward, in what is free anyway. */
-static void take_layer(vlm_arena *dev, const vlm_vit_config *c, int64_t rows, bool whole, vlm_vit_layer *s) {
-    int64_t D = c->D, part = !whole && rows > PART_ROWS ? PART_ROWS : rows;
+/* With recompute, attention's output and log-sum-exp are kept of every other block. They take what the stream takes, and save a quarter of
+   the work at 1000 patches, half at 4000: of what could be kept the most for its bytes. */
+static bool keeps_attention(int64_t l) { return l % 2 == 0; }
+
+/* One set of a block's buffers; without a backward, in what is free anyway. The MLP's hold all rows only where all is kept. */
+static void take_layer(vlm_arena *dev, const vlm_vit_config *c, int64_t rows, vlm_save save, vlm_vit_layer *s,
+                       vlm_vit_acts *a) {
+    int64_t D = c->D, part = rows > PART_ROWS ? PART_ROWS : rows, all = save == VLM_SAVE_ALL ? rows : part;
     size_t mark = vlm_arena_mark(dev);
     VLM_TAKE(dev, s->qkv, rows, 3 * D);                        /* attention; then, over it, the hidden layer */
-    if (!whole) vlm_arena_rewind(dev, mark);
-    if (c->layerscale && whole) VLM_TAKE(dev, s->y1, part, D);
-    if (c->layerscale && whole) VLM_TAKE(dev, s->y2, part, D);
-    VLM_TAKE(dev, s->up, part, c->gated ? 2 * c->F : c->F);
-    if (!whole) return;
+    if (!save && c->int8) VLM_TAKE(dev, a->room, c->H, rows / VLM_INT8_KEYS + a->n, vlm_attention_int8_block(D / c->H));
+    if (!save) vlm_arena_rewind(dev, mark);
+    if (c->layerscale && save) VLM_TAKE(dev, s->y1, rows, D);
+    if (c->layerscale && save) VLM_TAKE(dev, s->y2, all, D);
+    VLM_TAKE(dev, s->up, all, c->gated ? 2 * c->F : c->F);
+    if (!save) return;
     VLM_TAKE(dev, s->mid, rows, D);
     VLM_TAKE(dev, s->att, rows, D);
     VLM_TAKE(dev, s->mean1, rows);
@@ -88,7 +94,6 @@ void vlm_vit_take_rows(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c,
     int64_t D = c->D, part = rows < PART_ROWS ? rows : PART_ROWS, layers = save ? c->L : 1;
     vlm_vit_layer s = { 0 };
     *a = (vlm_vit_acts){ .n = n, .rows = rows, .save = save };
-    VLM_TAKE(dev, a->x, rows, D);
     if (c->rope_theta > 0) {
         VLM_TAKE(dev, a->cos, rows, D / c->H / 2);
         VLM_TAKE(dev, a->sin, rows, D / c->H / 2);
@@ -102,11 +107,23 @@ void vlm_vit_take_rows(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c,
         VLM_TAKE(dev, a->mean, rows);
         VLM_TAKE(dev, a->rstd, rows);
     }
-    if (save == VLM_SAVE_STREAM) take_layer(dev, c, rows, true, &s);
     for (int64_t l = 0; save && l < layers; l++) {
-        if (save == VLM_SAVE_ALL) take_layer(dev, c, rows, true, &s);
+        if (save == VLM_SAVE_ALL) take_layer(dev, c, rows, save, &s, a);
         VLM_TAKE(dev, s.in, rows, D);
+        if (save == VLM_SAVE_STREAM && keeps_attention(l)) {
+            VLM_TAKE(dev, s.att, rows, D);
+            VLM_TAKE(dev, s.lse, rows, c->H);
+        }
         if (host->base) a->layer[l] = s;
+    }
+    a->kept = vlm_arena_mark(dev);
+    VLM_TAKE(dev, a->x, rows, D);
+    if (save == VLM_SAVE_STREAM) take_layer(dev, c, rows, save, &s, a);
+    for (int64_t l = 0; save == VLM_SAVE_STREAM && host->base && l < layers; l++) {
+        vlm_vit_layer own = s;
+        own.in = a->layer[l].in;
+        if (keeps_attention(l)) own.att = a->layer[l].att, own.lse = a->layer[l].lse;
+        a->layer[l] = own;
     }
     size_t mark = vlm_arena_mark(dev);
     VLM_TAKE(dev, a->pixels, most, 3 * c->P * c->P);           /* embedding */
@@ -115,7 +132,7 @@ void vlm_vit_take_rows(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c,
     vlm_arena_rewind(dev, mark);
     VLM_TAKE(dev, a->h, rows, D);
     if (!save) {
-        take_layer(dev, c, rows, false, &s);
+        take_layer(dev, c, rows, save, &s, a);
         s.in = s.mid = a->last = a->x;
         s.att = a->h;
         a->f = s.up;
@@ -174,8 +191,8 @@ static void embed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, vlm_grid g
 
 static float vit_scale(const vlm_vit_config *c) { return (float)(1 / sqrt((double)(c->D / c->H))); }
 
-/* Row r of a buffer (rows, C) of a block, of which only some rows are there at a time if nothing is kept. */
-static act *row_of(const vlm_vit_acts *a, act *x, int64_t r, int64_t C) { return a->save ? act_at(x, r * C) : x; }
+/* Row r of a buffer (rows, C) of the MLP, of which only some rows are there at a time unless all is kept. */
+static act *row_of(const vlm_vit_acts *a, act *x, int64_t r, int64_t C) { return a->save == VLM_SAVE_ALL && x ? act_at(x, r * C) : x; }
 
 /* out = in + s * (b + f w'), n rows. Without LayerScale: out = in + b + f w'. y: if not NULL, what s multiplies is kept there. */
 static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, act *out, const act *in, const act *f, const vlm_mat *w, const real *b,
@@ -185,10 +202,10 @@ static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, act *out, const act *in
     if (out) ops->layerscale_forward(ctx, out, in, y, s, n, w->rows);
 }
 
-/* From s->in to out. Without out: all that the backward reads, and no more. */
-static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, const vlm_vit_block *b, const vlm_vit_layer *s, act *out,
-                  vlm_vit_acts *a) {
-    int64_t D = c->D, Dh = D / c->H, F = c->F, U = c->gated ? 2 * F : F, N = a->rows;
+/* mid = in + attention's branch, and what is kept of it. known: s->att and s->lse are. */
+static void attend(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, const vlm_vit_block *b, const vlm_vit_layer *s, bool known,
+                   vlm_vit_acts *a) {
+    int64_t D = c->D, Dh = D / c->H, N = a->rows;
     ops->layernorm_forward(ctx, a->h, s->mean1, s->rstd1, s->in, b->ln1_w, b->ln1_b, N, D, c->eps);
     ops->linear_forward(ctx, s->qkv, a->h, &b->qkv, &(vlm_epilogue){ .b = b->qkv_b }, N);
     if (c->rope_theta > 0) ops->rope_forward(ctx, s->qkv, s->qkv, a->cos, a->sin, N, 2 * c->H, Dh, 3 * D);
@@ -196,18 +213,34 @@ static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, con
         const act *qkv = act_at(s->qkv, a->spans[i].row * 3 * D);
         a->spans[i].k = act_at(qkv, D), a->spans[i].v = act_at(qkv, 2 * D);
     }
-    ops->attention_forward(ctx, s->att, s->lse, s->qkv, a->spans, a->n, c->H, c->H, Dh, 3 * D, 3 * D, 0, 0, vit_scale(c));
+    if (!known && a->room && ops->fast_bytes && b->qkv.dtype == VLM_I8)
+        ops->attention_int8_forward(ctx, s->att, a->room, s->qkv, act_at(s->qkv, D), act_at(s->qkv, 2 * D), a->spans, a->n, c->H, Dh, 3 * D,
+                                    vit_scale(c));
+    else if (!known)
+        ops->attention_forward(ctx, s->att, s->lse, s->qkv, a->spans, a->n, c->H, c->H, Dh, 3 * D, 3 * D, 0, 0, vit_scale(c));
     add_branch(ctx, ops, s->mid, s->in, s->att, &b->out, b->out_b, b->ls1, s->y1, N);
-    ops->layernorm_forward(ctx, a->h, s->mean2, s->rstd2, s->mid, b->ln2_w, b->ln2_b, N, D, c->eps);
+}
+/* n rows of out = mid + the MLP's branch, from r on; h is there. Without out: all that the backward reads, and no more. */
+static void feed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, const vlm_vit_block *b, const vlm_vit_layer *s, act *out,
+                 int64_t r, int64_t n, vlm_vit_acts *a) {
+    int64_t D = c->D, F = c->F, U = c->gated ? 2 * F : F;
+    act *up = row_of(a, s->up, r, U);
+    bool fused = !a->save && !c->gated;                        /* then f is up */
+    ops->linear_forward(ctx, up, act_at(a->h, r * D), &b->up, &(vlm_epilogue){ .b = b->up_b, .f = fused ? c->act : VLM_IDENTITY }, n);
+    if (!out && !b->ls2) return;
+    if (!fused) ops->activation_forward(ctx, a->f, up, c->gated ? act_at(up, F) : NULL, c->act, n, F, U);
+    add_branch(ctx, ops, out ? act_at(out, r * D) : NULL, act_at(s->mid, r * D), a->f, &b->down, b->down_b, b->ls2,
+               row_of(a, s->y2, r, D), n);
+}
+/* From s->in to out. */
+static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, const vlm_vit_block *b, const vlm_vit_layer *s, act *out,
+                  vlm_vit_acts *a) {
+    int64_t N = a->rows;
+    attend(ctx, ops, c, b, s, false, a);
+    ops->layernorm_forward(ctx, a->h, s->mean2, s->rstd2, s->mid, b->ln2_w, b->ln2_b, N, c->D, c->eps);
     for (int64_t r = 0, n; r < N; r += n) {
         n = N - r < PART_ROWS ? N - r : PART_ROWS;
-        act *up = row_of(a, s->up, r, U);
-        bool fused = !a->save && !c->gated;            /* then f is up */
-        ops->linear_forward(ctx, up, act_at(a->h, r * D), &b->up, &(vlm_epilogue){ .b = b->up_b, .f = fused ? c->act : VLM_IDENTITY }, n);
-        if (!out && !b->ls2) continue;
-        if (!fused) ops->activation_forward(ctx, a->f, up, c->gated ? act_at(up, F) : NULL, c->act, n, F, U);
-        add_branch(ctx, ops, out ? act_at(out, r * D) : NULL, act_at(s->mid, r * D), a->f, &b->down, b->down_b, b->ls2,
-                   s->y2 ? act_at(s->y2, r * D) : NULL, n);
+        feed(ctx, ops, c, b, s, out, r, n, a);
     }
 }
 /* The stream behind block l. */
@@ -243,20 +276,22 @@ vlm_status vlm_vit_forward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, c
 
 /* ---- Backward: each step quotes the line of the forward that it differentiates ---- */
 
-/* dx: the gradient by out, becomes that by s->in. */
+/* dx: the gradient by out, becomes that by s->in. Attention's branch is there; of the MLP what was not kept is made again, some rows at a
+   time. */
 static void block_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, const vlm_vit_block *b, const vlm_vit_block *g,
                            const vlm_vit_layer *s, act *dx, vlm_vit_acts *a) {
     int64_t D = c->D, Dh = D / c->H, F = c->F, U = c->gated ? 2 * F : F, N = a->rows;
     /* out = mid + ls2 * (b + f down'),  f = act(up) */
-    ops->layernorm_forward(ctx, a->h, NULL, NULL, s->mid, b->ln2_w, b->ln2_b, N, D, c->eps);
+    ops->layernorm_forward(ctx, a->h, s->mean2, s->rstd2, s->mid, b->ln2_w, b->ln2_b, N, D, c->eps);
     for (int64_t r = 0, n; r < N; r += n) {
         n = N - r < PART_ROWS ? N - r : PART_ROWS;
-        act *up = act_at(s->up, r * U), *h = act_at(a->h, r * D), *dy = act_at(dx, r * D), *gate = c->gated ? act_at(up, F) : NULL;
+        act *up = row_of(a, s->up, r, U), *h = act_at(a->h, r * D), *dy = act_at(dx, r * D), *gate = c->gated ? act_at(up, F) : NULL;
+        if (a->save == VLM_SAVE_STREAM) feed(ctx, ops, c, b, s, NULL, r, n, a);
         if (b->ls2) {
-            ops->layerscale_backward(ctx, a->dy, g->ls2, dy, act_at(s->y2, r * D), b->ls2, n, D);
+            ops->layerscale_backward(ctx, a->dy, g->ls2, dy, row_of(a, s->y2, r, D), b->ls2, n, D);
             dy = a->dy;
         }
-        ops->activation_forward(ctx, a->f, up, gate, c->act, n, F, U);
+        if (a->save == VLM_SAVE_ALL || !b->ls2) ops->activation_forward(ctx, a->f, up, gate, c->act, n, F, U);
         ops->linear_backward_weight(ctx, &g->down, g->down_b, dy, a->f, n);
         ops->linear_backward_input(ctx, a->df, dy, &b->down, NULL, n);
         ops->activation_backward(ctx, up, gate, a->df, up, gate, c->act, n, F, U);     /* up is now its own gradient */
@@ -310,7 +345,7 @@ void vlm_vit_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit *v, const 
     if (!n) return;
     ops->layernorm_backward(ctx, a->x, g->norm_w, g->norm_b, a->x, a->last, v->norm_w, a->mean, a->rstd, NULL, a->rows, D);
     for (int64_t l = c->L - 1; l >= 0; l--) {
-        if (a->save == VLM_SAVE_STREAM) block(ctx, ops, c, &v->block[l], &a->layer[l], NULL, a);
+        if (a->save == VLM_SAVE_STREAM) attend(ctx, ops, c, &v->block[l], &a->layer[l], keeps_attention(l), a);
         block_backward(ctx, ops, c, &v->block[l], &g->block[l], &a->layer[l], a->x, a);
     }
     for (int64_t i = 0, row = 0; i < n; i++) {

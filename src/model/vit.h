@@ -18,9 +18,11 @@ typedef struct vlm_vit {
 /* A block's buffers. Without a backward one set serves all blocks: in and mid are the stream itself, the others share bytes. */
 typedef struct vlm_vit_layer {
     act *in, *mid;                                     /* (rows,D): the stream before the block, between its branches */
-    act *qkv, *att;                                    /* (rows,3D) after RoPE, (rows,D) */
+    act *qkv, *att;                                    /* (rows,3D) after RoPE, (rows,D). Where only the stream is kept blocks share all
+                                                          but in, and every other one has an att and lse of its own */
     act *y1, *y2;                                      /* (rows,D): what LayerScale multiplies; NULL without a backward */
-    act *up;                                           /* (rows, F or 2F): before the activation */
+    act *up;                                           /* (rows, F or 2F): before the activation. Unless all is kept it and y2 hold
+                                                          PART_ROWS of them */
     real *mean1, *rstd1, *mean2, *rstd2, *lse;         /* (rows), lse (rows,H); NULL without a backward */
 } vlm_vit_layer;
 
@@ -28,11 +30,14 @@ typedef struct vlm_vit_layer {
 typedef struct vlm_vit_acts {
     int64_t n, rows;
     vlm_save save;
+    size_t kept;                       /* a mark of dev: what lies before is read again by the backward. What lies behind is free from when
+                                          the caller has read x until he puts the gradient there */
     act *x;                            /* (rows, D): after the forward, the final norm's output; then the caller puts the gradient by it */
     act *last;                         /* (rows, D): the stream behind the last block */
     act *pixels, *patches, *pos;       /* of the largest image; they share bytes with what follows */
     act *h, *f;                        /* (rows,D) a norm's output, (PART_ROWS,F) the hidden layer */
     act *datt, *dqkv, *dy, *df;        /* backward */
+    unsigned char *room;               /* of attention in whole numbers, without a backward; else NULL */
     real *mean, *rstd;                 /* of the final norm; backward */
     real *cos, *sin;                   /* (rows, D/H/2) */
     real *host_cos, *host_sin;

@@ -55,8 +55,11 @@ static void take(vlm_arena *dev, vlm_arena *host, const vlm_net *net, const vlm_
     size_t mark = vlm_arena_mark(dev);
     bool vision = trains(o, VLM_VISION);
     if (c->units) vlm_vit_take_rows(dev, host, v, c->rows, c->units, c->most, vision ? save : VLM_SAVE_NOTHING, &p->vit);
-    if (!vision) vlm_arena_rewind(dev, mark);  /* a frozen encoder is done when the decoder begins */
+    /* Encoder and decoder take turns: a frozen encoder is done when the decoder begins, and one that learns works again when the decoder is
+       done. Logits are there while neither works. */
+    vlm_arena_rewind(dev, vision && c->units ? p->vit.kept : mark);
     vlm_lm_take(dev, host, l, c->tokens, c->samples, save, &p->lm);
+    vlm_arena_rewind(dev, p->lm.kept);
     VLM_TAKE(dev, p->logits, p->chunk, l->V);
 }
 size_t vlm_pass_bytes(const vlm_net *net, const vlm_pass_options *o) {

@@ -175,6 +175,7 @@ static size_t sum(const size_t *v, int n) {
     for (int i = 0; i < n; i++) if (__builtin_add_overflow(all, v[i], &all)) return SIZE_MAX;
     return all;
 }
+enum { HOLE_BYTES = 2 << 20 };         /* of a thread: pictures begin on huge pages, and what lies before them is not always used again */
 /* A loader begins samples while fewer than VLM_LOADER_BYTES are ahead: each thread may finish one more. */
 static size_t ahead_bytes(const held *h, int threads) {
     int64_t most = VLM_LOADER_BYTES + threads * h->most;
@@ -202,7 +203,7 @@ vlm_status vlm_plan_make(const vlm_train_options *o, const vlm_model *m, const v
     }
     size_t pass[] = { vlm_pass_bytes(m->net, &p.pass), (size_t)threads * VLM_SCRATCH_BYTES };
     int64_t batch = train.batch > val.batch ? train.batch : val.batch, work = train.work > val.work ? train.work : val.work;
-    size_t loader[] = { ahead_bytes(&train, threads), ahead_bytes(&val, threads), (size_t)batch, (size_t)threads * (size_t)work,
+    size_t loader[] = { ahead_bytes(&train, threads), ahead_bytes(&val, threads), (size_t)batch, (size_t)threads * ((size_t)work + HOLE_BYTES),
                         corpus_bytes(&d->corpus), corpus_bytes(&d->held_out), (size_t)(p.samples + d->val_picks.n) * sizeof(vlm_pick) };
     p.weights_bytes = vlm_net_bytes(m->net);
     p.optimizer_bytes = vlm_optimizer_bytes(m->net, p.pass.trained);

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "ops/limits.h"
 #include "train/settings.h"
 #include <inttypes.h>
 #include <math.h>
@@ -100,27 +101,10 @@ static vlm_status open_model(vlm_trainer *t, const char *dir) {
     t->data.rule.m = m;
     return VLM_OK;
 }
-static void measure_peak(void *arg, int64_t lo, int64_t hi, void *scratch) {
-    *(float *)scratch = (*(float (*const *)(int64_t))arg)((hi - lo) * 1000);
-}
-/* What the FMA units do in a second: the best of some short runs. */
+/* What the FMA units do in a second; 0: unknown. */
 static double peak_of(vlm_ctx *ctx, const char *isa) {
-    double best = 0;
-#if defined(__x86_64__)
     unsigned cpu = 0;
-    if (vlm_isa_flags(isa, &cpu) || !(cpu & VLM_CPU_AVX2)) return 0;
-    float (*fn)(int64_t) = cpu & VLM_CPU_AVX512 ? vlm_peak_avx512 : vlm_peak_avx2;
-    double flop = cpu & VLM_CPU_AVX512 ? VLM_PEAK_FLOP_AVX512 : VLM_PEAK_FLOP_AVX2;
-    for (int i = 0; i < 5; i++) {
-        double t = vlm_now_ms();
-        vlm_parallel(ctx, 100LL * ctx->threads, 1, measure_peak, &fn);
-        t = 1e5 * ctx->threads * flop / (vlm_now_ms() - t) * 1e3;
-        if (best < t) best = t;
-    }
-#else
-    (void)ctx, (void)isa;
-#endif
-    return best;
+    return vlm_isa_flags(isa, &cpu) ? 0 : vlm_limits_fma(ctx, cpu);
 }
 
 /* What the frozen encoder makes is kept; how much that will be at most, if no image comes twice. */

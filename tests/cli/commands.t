@@ -572,6 +572,7 @@ $ vlm new --preset help | cut -d' ' -f1
 | dinov3s-smollm2-135m
 | dinov3splus-smollm2-135m
 | dinov3b-smollm2-360m
+| dinov3l-smollm2-360m
 | dinov3splus-gemma3-270m
 | siglip-smollm2-135m
 $ vlm new --preset tiny -o n --seed 3 --quiet && vlm new --preset tiny -o n2 --seed 3 --quiet && cmp n/model.safetensors n2/model.safetensors

@@ -22,6 +22,7 @@ $ vlm help
 |   plot        draw the curves of training runs
 |   convert     write the same weights as another folder
 |   quantize    write a model with 8- or 4-bit weights, and what that does to it
+|   bench       measure speed beside what this machine can do at most
 |   demo-data   lay handwritten digits out as pictures with questions, to train on
 |   help        say how a command is used
 | 
@@ -42,6 +43,7 @@ $ vlm help preprocess
 |   --max-image-tokens N      shrink an image that would make more tokens (1 or more)
 |   --context N               lower the context to N positions (1 or more)
 |   --compat-resize           sizes by the Python float rule, with its rounding errors
+|   --fast-decode             decode a JPEG at a lower resolution where it shrinks by half: other bits
 |   --fork-maths              tanh-GELU and K bias, as the nanoVLM fork trained its plain DINOv3
 |   --template chatml|smollm2|gemma|none
 |                             chat template, where the folder's is not known
@@ -92,13 +94,13 @@ $ vlm --version --json | grep -o '"libjpeg-turbo"\|"spng"\|"libwebp"\|"libarchiv
 
 Unknown names: the nearest is said.
 $ vlm plna m
-! vlm: plna: unknown command; did you mean plan? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, demo-data, help)
+! vlm: plna: unknown command; did you mean plan? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, bench, demo-data, help)
 = 2
 $ vlm serve m
-! vlm: serve: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, demo-data, help
+! vlm: serve: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, bench, demo-data, help
 = 2
 $ vlm help tokenise
-! vlm: tokenise: unknown command; did you mean tokenize? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, demo-data, help)
+! vlm: tokenise: unknown command; did you mean tokenize? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, bench, demo-data, help)
 = 2
 $ vlm --json ask
 ! vlm: --json: is not a command; options come behind it: vlm COMMAND [options]
@@ -192,7 +194,7 @@ $ vlm new m
 ! vlm: new: "m" is one argument too many; usage: vlm new
 = 2
 $ vlm version
-! vlm: version: unknown command; did you mean --version? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, demo-data, help)
+! vlm: version: unknown command; did you mean --version? (this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, bench, demo-data, help)
 = 2
 $ vlm -v
 ! vlm: -v: is not a command; did you mean --version?
@@ -227,7 +229,7 @@ $ vlm ask m p --config ''
 ! vlm: --config: is empty; give F or leave it out
 = 2
 $ vlm ''
-! vlm: COMMAND: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, demo-data, help
+! vlm: COMMAND: unknown command; this version has: new, inspect, plan, preprocess, tokenize, features, trace, ask, chat, train, eval, plot, convert, quantize, bench, demo-data, help
 = 2
 $ vlm ask m $'a\377'
 ! vlm: PROMPT: byte 1 is not UTF-8; convert the text
@@ -338,7 +340,7 @@ $ vlm help --completion fish
 ! vlm: --completion: "fish" is not known; give bash|zsh
 = 2
 $ vlm help --man | grep -c '^\.SS vlm '
-| 16
+| 17
 $ vlm help --man | grep '^\.B ' | sort | uniq -d
 ? command -v zsh # zsh is not installed: its completion is not parsed
 $ vlm help --completion zsh >vlm.zsh; zsh -n vlm.zsh

@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "data/picture.h"
 #include "infer/new.h"
-#include "train/plan.h"
+#include "train/forecast.h"
 #include <math.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -25,6 +25,9 @@ static void plan(vlm_train_options *o, vlm_plan *out) {
     assert_ok(vlm_run_data_open(&d, o, m));
     assert_ok(vlm_run_data_scan(&d, o, o->threads, false, NULL, NULL));
     assert_ok(vlm_plan_make(o, m, &d, o->threads, out));
+    vlm_forecast f = vlm_forecast_make(out, o, m, &(vlm_limits){ .fma = 1e11, .read = 1e10 });
+    assert_true((f.update > 0) == (out->batches > 0) && f.epoch >= f.update && f.optimizer > 0);
+    assert_true(fabs(f.run - f.update * (double)out->steps) <= 1e-9 * f.run);
     vlm_run_data_close(&d);
     vlm_run_data_close(&d);
     vlm_model_close(m);
