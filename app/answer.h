@@ -7,6 +7,7 @@ typedef struct vlm_question {
     const char *system, *text;
     vlm_pictures *pictures;
     vlm_answer_result answer;          /* of vlm_answer_question */
+    int64_t reused_images, reused_positions;           /* from the cache, since the session's last reset */
     double load_ms, preprocess_ms, encode_ms, prefill_ms, decode_ms;
 } vlm_question;
 
@@ -14,7 +15,7 @@ typedef struct vlm_question {
    Ctrl-C ends it: VLM_ESTOPPED unless `stopped` is there to be told. */
 vlm_status vlm_answer_question(const vlm_args *a, vlm_session *s, vlm_question *q, bool stream, bool *stopped);
 json_t    *vlm_question_json(const vlm_model *m, const vlm_question *q);
-void       vlm_question_timings(const vlm_question *q);        /* one line on standard error */
+void       vlm_question_timings(const vlm_model *m, const vlm_question *q);        /* one line on standard error */
 void       vlm_question_free(vlm_question *q);
 
 vlm_status vlm_ask_batch(vlm_args *a);         /* batch.c */

@@ -64,7 +64,7 @@ static vlm_status patches(void *arg) {
     photo *p = arg;
     vlm_bitmap b;
     TRY(vlm_image_decode(p->file, p->bytes, "photograph", NULL, &b));
-    vlm_process(p->b->ctx, &p->b->ops, &p->rule, &p->plan, b.rgb, NULL, p->pixels, p->work);
+    vlm_process(p->b->ctx, &p->b->ops, &p->rule, &p->plan, &b, NULL, p->pixels, p->work);
     vlm_bitmap_close(&b);
     return VLM_OK;
 }

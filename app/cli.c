@@ -47,6 +47,21 @@ vlm_status vlm_parse_int(const char *where, const char *text, int64_t lo, int64_
     *out = v;
     return VLM_OK;
 }
+vlm_status vlm_parse_bytes(const char *where, const char *text, size_t *bytes) {
+    static const struct { const char *unit; double factor; } units[] = {
+        { "", 1 }, { "B", 1 }, { "kB", 1e3 }, { "MB", 1e6 }, { "GB", 1e9 }, { "TB", 1e12 }, { "k", 1e3 }, { "M", 1e6 }, { "G", 1e9 },
+        { "KiB", 1024 }, { "MiB", 1048576 }, { "GiB", 1073741824 } };
+    char *end;
+    *bytes = 0;
+    if (!text) return VLM_OK;
+    double v = strtod(text, &end);
+    for (size_t i = 0; end != text && i < sizeof units / sizeof *units; i++)
+        if (!strcmp(end, units[i].unit) && v > 0 && v * units[i].factor < 1e18) {
+            *bytes = (size_t)(v * units[i].factor);
+            return VLM_OK;
+        }
+    return vlm_usage(where, "\"%s\" is no amount of bytes; write 8GB, 500MB or bytes", text);
+}
 vlm_status vlm_parse_real(const char *where, const char *text, double lo, double hi, double *out) {
     char *end;
     double v = strtod(text, &end);

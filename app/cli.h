@@ -19,6 +19,7 @@ enum {
 #undef COMMAND
     C_ALL = (1 << VLM_COMMANDS) - 1,
     C_IMAGES = C_inspect | C_plan | C_preprocess | C_features | C_trace | C_ask | C_chat | C_train | C_eval | C_bench, /* what shapes images */
+    C_CACHE = C_ask | C_chat | C_features,                                                     /* they may keep what they compute */
     C_DATA = C_train | C_plan,                                                                 /* they read data sets */
     C_MODELS = C_IMAGES | C_tokenize                                                           /* they open a model */
 };
@@ -90,6 +91,8 @@ bool       vlm_is_usage(void);                 /* was the last failure one? */
 /* Strict: nothing but the number, no overflow, within [lo, hi]. */
 vlm_status vlm_parse_int(const char *where, const char *text, int64_t lo, int64_t hi, int64_t *out);
 vlm_status vlm_parse_real(const char *where, const char *text, double lo, double hi, double *out);
+/* "8GB", "500MB", "123456"; NULL: 0. */
+vlm_status vlm_parse_bytes(const char *where, const char *text, size_t *bytes);
 /* Bytes up to the first that is not UTF-8; n if all is. */
 size_t     vlm_utf8_length(const char *text, size_t n);
 

@@ -32,7 +32,7 @@ static vlm_status single(vlm_args *a) {
     q.pictures = &p;
     TRY_DONE(vlm_answer_question(a, s, &q, !a->json, NULL));
     if (a->json) status = vlm_json_out(vlm_question_json(m, &q));
-    else vlm_question_timings(&q);
+    else vlm_question_timings(m, &q);
 done:
     vlm_question_free(&q);
     vlm_pictures_free(&p);

@@ -3,7 +3,6 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "base/nearest.h"
 #include "data/dataset.h"
 #include "io/json.h"
 #include "open.h"
@@ -17,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ALL = ((1 << VLM_MEASURES) - 1) & ~(1 << VLM_DIGITS), ANSWER_TOKENS = 64 };
+enum { ANSWER_TOKENS = 64 };
 
 typedef struct run {
     const vlm_args *a;
@@ -29,30 +28,6 @@ typedef struct run {
     char print[24];                    /* what the answers are of: model, data, options */
     int64_t n, resumed, few, unmatched;        /* few: references that keep vqa below 1 */
 } run;
-
-/* "exact,loss" as bits; choice is both ways of choosing. */
-static vlm_status read_metrics(const char *text, unsigned *out) {
-    const char *names[VLM_MEASURES + 1] = { NULL };
-    unsigned all = 0;
-    char list[200] = "", word[40];
-    for (int m = 0; m < VLM_MEASURES; m++) {
-        names[m] = vlm_measure_name((vlm_measure)m);
-        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", m ? ", " : "", names[m]);
-    }
-    for (const char *p = text; *p; p += strcspn(p, ","), p += *p == ',') {
-        int m = 0, n = (int)strcspn(p, ",");
-        snprintf(word, sizeof word, "%.*s", n > 39 ? 39 : n, p);
-        while (m < VLM_MEASURES && strcmp(names[m], word)) m++;
-        const char *best = m < VLM_MEASURES ? NULL : vlm_nearest(word, names);
-        if (best) return vlm_usage("--metrics", "\"%s\" is not known; did you mean %s?", word, best);
-        if (m == VLM_MEASURES) return vlm_usage("--metrics", "\"%s\" is not known; give some of %s, with commas between", word, list);
-        all |= 1u << m;
-        if (m == VLM_CHOICE) all |= 1u << VLM_CHOICE_LIKELIHOOD;
-    }
-    if (!all) return vlm_usage("--metrics", "names none; give some of %s, with commas between", list);
-    *out = all;
-    return VLM_OK;
-}
 
 /* ---- What the answers are of ---- */
 
@@ -103,7 +78,7 @@ static vlm_status fingerprint(run *r) {
     uint64_t h = VLM_HASH, data;
     const char *text[] = { a->system, a->template_, vlm_ops_kind(&r->m->net->ops), a->kv };
     const int64_t number[] = { r->t.measures, a->from[O_max_tokens] ? a->max_tokens : ANSWER_TOKENS, a->max_size, a->no_upscale,
-                               a->max_image_tokens, a->context, a->compat_resize, a->fork_maths };
+                               a->max_image_tokens, a->context, a->compat_resize, a->fast_decode, a->fork_maths };
     TRY(hash_model(a->arg[0], &h));
     TRY(vlm_dataset_hash(r->d, &data));
     h = vlm_hash_int(h, (int64_t)data);
@@ -320,9 +295,9 @@ static vlm_status report(run *r) {
 
 vlm_status vlm_cmd_eval(vlm_args *a) {
     run r = { .a = a };
-    unsigned measures = ALL, named = 0;
+    unsigned measures = VLM_TALLY_MEASURES, named = 0;
     vlm_status status;
-    if (a->metrics) { TRY(read_metrics(a->metrics, &measures)); named = measures; }
+    if (a->metrics) { TRY(vlm_tally_measures(a->metrics, &measures)); named = measures; }
     if (a->resume_answers && !a->output) return vlm_usage("--resume", "goes on behind the answers of a file; name it with -o");
     if (a->resume_answers && a->force) return vlm_usage("--resume", "keeps what --force would replace; give one of them");
     if (a->output && !a->resume_answers) TRY(vlm_check_output(a, a->output));

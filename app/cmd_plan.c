@@ -8,6 +8,7 @@ typedef struct row {
     vlm_image_info info;
     vlm_image_plan plan;
     double gflop, seconds;             /* seconds: with --time, to encode it */
+    int64_t reduce;            /* of its decoding */
     size_t bytes;
 } row;
 typedef struct totals { int64_t images, bad, tokens, most; double gflop; vlm_seen *seen; vlm_seconds encode; } totals;
@@ -38,6 +39,7 @@ static vlm_status plan_image(const vlm_model *m, const char *path, row *r) {
     TRY(in ? probe_stdin(&m->limits, &r->info) : vlm_image_probe_file(path, &m->limits, &r->info));
     TRY(vlm_image_check(&r->info, where, &m->limits));
     TRY(vlm_image_plan_make(&m->rule, r->info.w, r->info.h, where, &r->plan));
+    r->reduce = vlm_image_reduction(&m->rule, &r->info);
     r->gflop = vlm_vit_flop(&m->net->vit.cfg, r->plan.patches) * (double)r->plan.n / 1e9;
     if (m->net->language) r->gflop += vlm_lm_flop(&m->net->lm.cfg, r->plan.image_tokens, 0) / 1e9;
     return vlm_encode_bytes(m, &(vlm_seen){ .plan = r->plan }, 1, VLM_KEEP_PATCHES, &r->bytes);
@@ -48,6 +50,9 @@ static json_t *row_json(const vlm_model *m, const char *path, const row *r) {
            *rest = vlm_plan_json(m, &r->plan);
     json_object_update(j, rest);
     json_decref(rest);
+    if (m->rule.fast_decode)
+        json_object_set_new(j, "decoded", json_pack("[I,I]", (json_int_t)((r->info.h + r->reduce - 1) / r->reduce),
+                                                    (json_int_t)((r->info.w + r->reduce - 1) / r->reduce)));
     json_object_set_new(j, "patches", json_pack("[I,I]", (json_int_t)r->plan.patches.h, (json_int_t)r->plan.patches.w));
     json_object_set_new(j, "stretch", json_real(r->plan.stretch));
     json_object_set_new(j, "gflop", json_real(r->gflop));
@@ -60,13 +65,16 @@ static const char *gflop_text(double gflop, char out[32]) {
     return out;
 }
 static void print_row(vlm_table *t, const vlm_model *m, const char *path, const row *r) {
-    char bytes[32], gflop[32], grid[64];
+    char bytes[32], gflop[32], grid[64], decoded[64] = "";
     const vlm_image_plan *p = &r->plan;
     if (m->rule.kind == VLM_RULE_TILES)
         snprintf(grid, sizeof grid, "%lldx%lld tiles, %lld", (long long)p->rows, (long long)p->cols, (long long)p->n);
     else snprintf(grid, sizeof grid, "%lldx%lld", (long long)p->tokens.h, (long long)p->tokens.w);
-    vlm_table_row(t, "%s\t%lldx%lld\t%d\t%lldx%lld\t%lldx%lld\t%s\t%lld\t%+.1f%%\t%s\t%s", path, (long long)r->info.w,
-                  (long long)r->info.h, r->info.orientation, (long long)p->W, (long long)p->H, (long long)p->patches.h,
+    if (m->rule.fast_decode)
+        snprintf(decoded, sizeof decoded, "\t%lldx%lld", (long long)((r->info.w + r->reduce - 1) / r->reduce),
+                 (long long)((r->info.h + r->reduce - 1) / r->reduce));
+    vlm_table_row(t, "%s\t%lldx%lld\t%d%s\t%lldx%lld\t%lldx%lld\t%s\t%lld\t%+.1f%%\t%s\t%s", path, (long long)r->info.w,
+                  (long long)r->info.h, r->info.orientation, decoded, (long long)p->W, (long long)p->H, (long long)p->patches.h,
                   (long long)p->patches.w, grid, (long long)p->image_tokens, (p->stretch - 1) * 100, gflop_text(r->gflop, gflop),
                   vlm_bytes_text((double)r->bytes, bytes));
 }
@@ -164,7 +172,8 @@ vlm_status vlm_cmd_plan(vlm_args *a) {
     TRY_DONE(vlm_model_open_as(a->arg[0], &o, VLM_OPEN_STRUCTURE, &m));
     if (a->args > 1) TRY_DONE(vlm_need_vision(a, m));
     if (a->time) TRY_DONE(vlm_plan_limits(a, &limits));
-    vlm_table_row(&t, "image\t>size WxH\t>EXIF\t>resized WxH\t>patches HxW\t>grid HxW\t>tokens\t>stretch\t>GFLOP\t>memory");
+    vlm_table_row(&t, "image\t>size WxH\t>EXIF%s\t>resized WxH\t>patches HxW\t>grid HxW\t>tokens\t>stretch\t>GFLOP\t>memory",
+                  m->rule.fast_decode ? "\t>decoded WxH" : "");
     for (int i = 1; i < a->args; i++) {
         row r = { 0 };
         vlm_status bad = plan_image(m, a->arg[i], &r);

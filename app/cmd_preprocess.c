@@ -27,7 +27,7 @@ vlm_status vlm_cmd_preprocess(vlm_args *a) {
         status = vlm_fail_memory("the threads", VLM_SCRATCH_BYTES);
         goto done;
     }
-    vlm_process(ctx, &m->net->ops, &m->rule, &p, b.rgb, a->u8 ? out : NULL, a->u8 ? NULL : out, work);
+    vlm_process(ctx, &m->net->ops, &m->rule, &p, &b, a->u8 ? out : NULL, a->u8 ? NULL : out, work);
     bool tiles = m->rule.kind == VLM_RULE_TILES && !a->u8;
     const int64_t u8[] = { p.H, p.W, 3 }, f32[] = { p.n, 3, p.tile_h, p.tile_w }, *shape = a->u8 ? u8 : f32 + !tiles;
     vlm_hold();

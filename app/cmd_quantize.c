@@ -4,9 +4,9 @@
 #include "infer/quantize.h"
 #include "tally.h"
 
-enum { ALL = ((1 << VLM_MEASURES) - 1) & ~(1 << VLM_DIGITS), ANSWER_TOKENS = 64 };
+enum { ANSWER_TOKENS = 64 };
 
-typedef struct run { const vlm_args *a; vlm_dataset *d; int64_t n; } run;
+typedef struct run { const vlm_args *a; vlm_dataset *d; int64_t n; unsigned measures, named; } run;
 
 static int on_text(void *user, const char *text, size_t bytes) {
     (void)user;
@@ -41,9 +41,9 @@ static vlm_status score(void *user, const vlm_model *m, json_t **out) {
     vlm_evaluator *e = NULL;
     vlm_tally t = { 0 };
     vlm_status status = VLM_OK;
-    TRY_DONE(vlm_tally_open(r->n, ALL, 0, (uint64_t)a->seed, &t));
-    TRY_DONE(vlm_evaluator_open(m, &(vlm_evaluate_options){ .measures = ALL, .threads = (int)a->threads, .max_tokens = ANSWER_TOKENS,
-                                .on_text = on_text }, &e));
+    TRY_DONE(vlm_tally_open(r->n, r->measures, r->named, (uint64_t)a->seed, &t));
+    TRY_DONE(vlm_evaluator_open(m, &(vlm_evaluate_options){ .measures = r->measures, .threads = (int)a->threads,
+                                .max_tokens = a->from[O_max_tokens] ? a->max_tokens : ANSWER_TOKENS, .on_text = on_text }, &e));
     vlm_term_only("samples");
     for (int64_t i = 0; i < r->n && !status; i++) {
         status = one_sample(r, e, i, &t);
@@ -78,7 +78,7 @@ static void print_report(const json_t *r, const char *path) {
 }
 
 vlm_status vlm_cmd_quantize(vlm_args *a) {
-    run r = { .a = a };
+    run r = { .a = a, .measures = VLM_TALLY_MEASURES };
     vlm_model_options open = vlm_options_of(a);
     vlm_quantize_options o = { .out = a->output, .force = a->force, .vision = a->vision_type, .language = a->language_type,
                                .threads = (int)a->threads, .user = &r };
@@ -86,6 +86,7 @@ vlm_status vlm_cmd_quantize(vlm_args *a) {
     vlm_model *m = NULL;
     json_t *report = NULL;
     vlm_status status = VLM_OK;
+    if (a->metrics) { TRY(vlm_tally_measures(a->metrics, &r.measures)); r.named = r.measures; }
     if (!a->output) return vlm_usage("--output", "is missing; say with -o which folder to write");
     TRY_DONE(vlm_open_model(a, &m));
     if (a->calibrate.n) TRY_DONE(vlm_need_vision(a, m));

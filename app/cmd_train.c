@@ -20,22 +20,6 @@ static vlm_status parse_parts(const char *text, unsigned *mask) {
     }
     return VLM_OK;
 }
-/* "8GB", "500MB", "123456": bytes; NULL: 0. */
-static vlm_status parse_bytes(const char *where, const char *text, size_t *bytes) {
-    static const struct { const char *unit; double factor; } units[] = {
-        { "", 1 }, { "B", 1 }, { "kB", 1e3 }, { "MB", 1e6 }, { "GB", 1e9 }, { "TB", 1e12 }, { "k", 1e3 }, { "M", 1e6 }, { "G", 1e9 },
-        { "KiB", 1024 }, { "MiB", 1048576 }, { "GiB", 1073741824 } };
-    char *end;
-    *bytes = 0;
-    if (!text) return VLM_OK;
-    double v = strtod(text, &end);
-    for (size_t i = 0; end != text && i < sizeof units / sizeof *units; i++)
-        if (!strcmp(end, units[i].unit) && v > 0 && v * units[i].factor < 1e18) {
-            *bytes = (size_t)(v * units[i].factor);
-            return VLM_OK;
-        }
-    return vlm_usage(where, "\"%s\" is no amount of memory; write 8GB, 500MB or bytes", text);
-}
 vlm_status vlm_train_options_of(const vlm_args *a, vlm_train_options *out) {
     vlm_train_options o = vlm_train_defaults();
     if (!a->data.n) return vlm_usage("--data", "is missing; name a data set: JSON Lines, a .tar or a folder");
@@ -59,7 +43,7 @@ vlm_status vlm_train_options_of(const vlm_args *a, vlm_train_options *out) {
     if (a->from[O_cache_dtype] > VLM_DEFAULT && !a->cache_features)
         return vlm_usage("--cache-dtype", "says how --cache-features keeps them; give that, too");
     o.cache_features = a->cache_features, o.cache_bf16 = a->cache_features && !strcmp(a->cache_dtype, "bf16");
-    TRY(parse_bytes("--memory", a->memory, &o.memory_bytes));
+    TRY(vlm_parse_bytes("--memory", a->memory, &o.memory_bytes));
     *out = o;
     return VLM_OK;
 }

@@ -142,6 +142,6 @@ vlm_status vlm_digits_draw(const vlm_digits *from, int rows, int cols, vlm_rng *
     }
     paint(&c, r, rgb);
     free(c.ink);
-    *out = (vlm_bitmap){ w, h, rgb };
+    *out = (vlm_bitmap){ .w = w, .h = h, .rgb = rgb };
     return VLM_OK;
 }

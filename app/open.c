@@ -13,14 +13,19 @@ vlm_model_options vlm_options_of(const vlm_args *a) {
                                 .context = a->context,
                                 .no_upscale = a->no_upscale,
                                 .compat_resize = a->compat_resize,
+                                .fast_decode = a->fast_decode,
                                 .fork_maths = a->fork_maths,
                                 .chat_template = a->template_,
                                 .max_pixels = a->max_pixels,
                                 .max_side_px = a->max_side,
-                                .max_file_bytes = a->max_bytes };
+                                .max_file_bytes = a->max_bytes,
+                                .cache_dir = a->cache };
 }
 vlm_status vlm_open_model(const vlm_args *a, vlm_model **out) {
     vlm_model_options o = vlm_options_of(a);
+    size_t bytes;
+    TRY(vlm_parse_bytes("--cache-size", a->cache_size, &bytes));
+    o.cache_bytes = (int64_t)bytes;
     return vlm_model_open(a->arg[0], &o, out);
 }
 vlm_status vlm_open_session(const vlm_args *a, const vlm_model *m, vlm_session **out) {

@@ -219,6 +219,7 @@ static json_t *plan_json(const vlm_train_options *o, const vlm_model *m, const v
                                                bytes(p->loader_bytes), "total_bytes", bytes(p->total_bytes), "available_bytes",
                                                bytes(p->available_bytes)));
     json_object_set_new(j, "context", json_integer(m->context));
+    if (m->rule.fast_decode) json_object_set_new(j, "fast_decode", json_true());
     json_object_set_new(j, "broken_limits", broken);
     if (time) json_object_set_new(j, "time", time);
     return j;
@@ -277,6 +278,7 @@ static void print_plan(const vlm_train_options *o, const vlm_model *m, const vlm
            (ll)p->largest_samples, plural(p->largest_samples), (ll)b->tokens, (ll)b->labels, (ll)b->patches);
     printf("updates  %lld an epoch, %lld in all\n", (ll)p->updates, (ll)p->steps);
     printf("context  %lld of %lld positions in the largest sample\n", (ll)most, (ll)m->context);
+    if (m->rule.fast_decode) printf("images   JPEGs that shrink to half or less are decoded at a lower resolution: other bits (--fast-decode)\n");
     printf("model    %.4g M parameters, %.4g M trained%s\n", (double)p->parameters / 1e6, (double)p->trained / 1e6,
            o->recompute ? ", recompute" : "");
     printf("memory   %s weights + %s gradients and moments + %s activations + %s data = %s of %s\n",

@@ -26,7 +26,7 @@ vlm_status vlm_talk_context(const vlm_talk *t, vlm_session *s, const char *syste
         const vlm_pictures *p = &t->pictures[i];
         vlm_features *f = NULL;
         double t0 = vlm_now_ms();
-        if (p->n) TRY(vlm_encode(s, (const vlm_image *const *)p->image, p->n, &f));
+        if (p->n) TRY(vlm_encode_keeping(s, (const vlm_image *const *)p->image, p->n, 0, &f));
         all += vlm_now_ms() - t0;
         vlm_status status = vlm_session_told(s, i ? NULL : system, f, t->s.turn[i].user, t->s.turn[i].assistant);
         vlm_features_free(f);

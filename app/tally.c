@@ -1,8 +1,32 @@
 #include "tally.h"
+#include "base/nearest.h"
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+vlm_status vlm_tally_measures(const char *text, unsigned *out) {
+    const char *names[VLM_MEASURES + 1] = { NULL };
+    unsigned all = 0;
+    char list[200] = "", word[40];
+    for (int m = 0; m < VLM_MEASURES; m++) {
+        names[m] = vlm_measure_name((vlm_measure)m);
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", m ? ", " : "", names[m]);
+    }
+    for (const char *p = text; *p; p += strcspn(p, ","), p += *p == ',') {
+        int m = 0, n = (int)strcspn(p, ",");
+        snprintf(word, sizeof word, "%.*s", n > 39 ? 39 : n, p);
+        while (m < VLM_MEASURES && strcmp(names[m], word)) m++;
+        const char *best = m < VLM_MEASURES ? NULL : vlm_nearest(word, names);
+        if (best) return vlm_usage("--metrics", "\"%s\" is not known; did you mean %s?", word, best);
+        if (m == VLM_MEASURES) return vlm_usage("--metrics", "\"%s\" is not known; give some of %s, with commas between", word, list);
+        all |= 1u << m;
+        if (m == VLM_CHOICE) all |= 1u << VLM_CHOICE_LIKELIHOOD;
+    }
+    if (!all) return vlm_usage("--metrics", "names none; give some of %s, with commas between", list);
+    *out = all;
+    return VLM_OK;
+}
 
 vlm_status vlm_tally_open(int64_t n, unsigned measures, unsigned named, uint64_t seed, vlm_tally *out) {
     vlm_tally t = { measures, named, seed, calloc((size_t)n, sizeof *t.row), n, json_array() };

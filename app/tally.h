@@ -17,6 +17,10 @@ typedef struct vlm_tally {
     json_t *bad;                       /* [{"file","row","code","reason"}] */
 } vlm_tally;
 
+/* --metrics: "exact,loss" as bits; choice is both ways of choosing. A usage error names the nearest, or all. */
+vlm_status vlm_tally_measures(const char *text, unsigned *out);
+enum { VLM_TALLY_MEASURES = ((1 << VLM_MEASURES) - 1) & ~(1 << VLM_DIGITS) };  /* without --metrics */
+
 vlm_status vlm_tally_open(int64_t n, unsigned measures, unsigned named, uint64_t seed, vlm_tally *out);
 void       vlm_tally_free(vlm_tally *t);       /* zeroed is fine */
 /* Sample i's scores. id "read/6/123": group "read/6"; no string or no '/': none. */

@@ -5,25 +5,31 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-enum { SPIN = 1000 };          /* looks before going to sleep: some 20-50 us */
+/* Looks before going to sleep: some 20-50 us, then some 100-300 us of letting others run. To be woken takes as long as a small layer, and
+   between two of those that one thread does alone (sampling, say) must not be enough to fall asleep. */
+enum { SPIN = 1000, YIELD = 400 };
 
 typedef struct member { pthread_t thread; struct vlm_team *team; int id; void *scratch; } member;
 struct vlm_team {
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
-    atomic_uint turn;          /* goes up by one for each job; members wait for that */
-    atomic_int busy;           /* members that still work on this job */
     int started;               /* threads to join, members 1..started */
+    _Alignas(64) atomic_uint turn;     /* goes up by one for each job; members wait for that */
+    atomic_int asleep;         /* members that wait for wake, or are about to */
     bool stop;
-    int64_t n, parts;          /* the job, written before turn */
+    int64_t n, parts;          /* the job, written before turn, on one cache line with it */
     vlm_part *fn;
     void *arg;
-    member m[];                /* 0 is the caller */
+    _Alignas(64) atomic_int busy;      /* members that still work on this job */
+    atomic_bool waiting;       /* the caller waits for done, or is about to */
+    _Alignas(64) member m[];   /* 0 is the caller */
 };
 
-static void relax(void) {
+static void relax(int looks) {
+    if (looks >= SPIN) { sched_yield(); return; }
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -42,15 +48,17 @@ static void *member_main(void *p) {
     member *m = p;
     struct vlm_team *t = m->team;
     for (unsigned seen = 0;; seen++) {
-        for (int i = 0; i < SPIN && atomic_load(&t->turn) == seen; i++) relax();
+        for (int i = 0; i < SPIN + YIELD && atomic_load(&t->turn) == seen; i++) relax(i);
         if (atomic_load(&t->turn) == seen) {
             pthread_mutex_lock(&t->lock);
+            atomic_fetch_add(&t->asleep, 1);                   /* first this, then a look at turn: next_turn does it the other way round */
             while (atomic_load(&t->turn) == seen) pthread_cond_wait(&t->wake, &t->lock);
+            atomic_fetch_sub(&t->asleep, 1);
             pthread_mutex_unlock(&t->lock);
         }
         if (t->stop) return NULL;
         run_part(t, m->id);
-        if (atomic_fetch_sub(&t->busy, 1) == 1) {              /* the last one out */
+        if (atomic_fetch_sub(&t->busy, 1) == 1 && atomic_load(&t->waiting)) {  /* the last one out */
             pthread_mutex_lock(&t->lock);
             pthread_cond_signal(&t->done);
             pthread_mutex_unlock(&t->lock);
@@ -59,8 +67,9 @@ static void *member_main(void *p) {
 }
 
 static void next_turn(struct vlm_team *t) {
-    pthread_mutex_lock(&t->lock);      /* a member is before its look at turn, or already waits: none sleeps through */
     atomic_fetch_add(&t->turn, 1);
+    if (!atomic_load(&t->asleep)) return;
+    pthread_mutex_lock(&t->lock);      /* a member is before its look at turn, or already waits: none sleeps through */
     pthread_cond_broadcast(&t->wake);
     pthread_mutex_unlock(&t->lock);
 }
@@ -80,10 +89,12 @@ void vlm_parallel(vlm_ctx *ctx, int64_t n, int64_t grain, vlm_part *fn, void *ar
     atomic_store(&t->busy, ctx->threads - 1);
     next_turn(t);
     run_part(t, 0);
-    for (int i = 0; i < SPIN && atomic_load(&t->busy); i++) relax();
+    for (int i = 0; i < SPIN + YIELD && atomic_load(&t->busy); i++) relax(i);
     if (atomic_load(&t->busy)) {
         pthread_mutex_lock(&t->lock);
+        atomic_store(&t->waiting, true);
         while (atomic_load(&t->busy)) pthread_cond_wait(&t->done, &t->lock);
+        atomic_store(&t->waiting, false);
         pthread_mutex_unlock(&t->lock);
     }
 }
@@ -91,8 +102,10 @@ void vlm_parallel(vlm_ctx *ctx, int64_t n, int64_t grain, vlm_part *fn, void *ar
 vlm_ctx *vlm_ctx_open(int threads, size_t scratch_bytes) {
     if (threads < 1) threads = 1;
     vlm_ctx *ctx = calloc(1, sizeof *ctx);
-    struct vlm_team *t = calloc(1, sizeof *t + (size_t)threads * sizeof(member));
+    size_t bytes = (sizeof(struct vlm_team) + (size_t)threads * sizeof(member) + 63) & ~(size_t)63;
+    struct vlm_team *t = aligned_alloc(64, bytes);
     if (!ctx || !t) { free(ctx); free(t); return NULL; }
+    memset(t, 0, bytes);
     *ctx = (vlm_ctx){ .threads = threads, .scratch_bytes = (scratch_bytes + 63) & ~(size_t)63, .team = t };
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->wake, NULL);

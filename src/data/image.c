@@ -2,12 +2,13 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "data/codec.h"
+#include "data/processor.h"
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct codec {
     vlm_status (*probe)(const uint8_t *, size_t, const char *, vlm_image_info *);
-    vlm_status (*decode)(const uint8_t *, size_t, const char *, const vlm_image_info *, uint8_t *);
+    vlm_status (*decode)(const uint8_t *, size_t, const char *, const vlm_image_info *, int64_t, uint8_t *);
 } codec;
 static const codec jpeg = { vlm_jpeg_probe, vlm_jpeg_decode }, png = { vlm_png_probe, vlm_png_decode },
                    webp = { vlm_webp_probe, vlm_webp_decode };
@@ -101,15 +102,19 @@ vlm_status vlm_image_decode(const void *data, size_t n, const char *where, const
     TRY(find(data, n, where, limits, &c));
     TRY(probe(c, data, n, where, &info));
     TRY(vlm_image_check(&info, where, limits));
+    int64_t reduce = limits && limits->fit ? vlm_image_reduction(limits->fit, &info) : 1;
+    vlm_image_info whole = info;
+    info.w = (info.w + reduce - 1) / reduce, info.h = (info.h + reduce - 1) / reduce;
+    info.stored_w = (info.stored_w + reduce - 1) / reduce, info.stored_h = (info.stored_h + reduce - 1) / reduce;
     size_t bytes = (size_t)(info.w * info.h * 3);
     uint8_t *stored = vlm_alloc(bytes), *upright = info.orientation == 1 ? stored : vlm_alloc(bytes);
     vlm_status status = VLM_OK;
     if (!stored || !upright) status = vlm_fail_memory(where, bytes);
-    else status = c->decode(data, n, where, &info, stored);
+    else status = c->decode(data, n, where, &info, reduce, stored);
     if (!status && upright != stored) turn(upright, stored, &info);
     if (upright != stored) free(stored);
     if (status) { free(upright); return status; }
-    *out = (vlm_bitmap){ info.w, info.h, upright };
+    *out = (vlm_bitmap){ whole.w, whole.h, upright, reduce };
     return VLM_OK;
 }
 
@@ -129,13 +134,14 @@ vlm_status vlm_image_probe_file(const char *path, const vlm_image_limits *limits
     return status;
 }
 /* Read, not mapped: another program may be writing it, and a page that has gone would end this process. */
+vlm_status vlm_image_read(const char *path, const vlm_image_limits *limits, unsigned char **out, size_t *bytes) {
+    return name_flag(vlm_read(path, max_bytes(limits), out, bytes), strcmp(path, "-") ? path : "standard input");
+}
 vlm_status vlm_bitmap_open(const char *path, const vlm_image_limits *limits, vlm_bitmap *out) {
-    const char *where = strcmp(path, "-") ? path : "standard input";
     unsigned char *data;
     size_t n;
-    vlm_status status = name_flag(vlm_read(path, max_bytes(limits), &data, &n), where);
-    if (status) return status;
-    status = vlm_image_decode(data, n, where, limits, out);
+    TRY(vlm_image_read(path, limits, &data, &n));
+    vlm_status status = vlm_image_decode(data, n, strcmp(path, "-") ? path : "standard input", limits, out);
     free(data);
     return status;
 }

@@ -6,11 +6,15 @@
 #include "base/status.h"
 #include <stdbool.h>
 
-typedef struct vlm_bitmap { int64_t w, h; uint8_t *rgb; } vlm_bitmap;          /* rgb (h,w,3) */
+/* w, h: of the picture, upright. rgb (h,w,3); or, with reduce 2, 4 or 8, the picture that much smaller, sides rounded up. 0 is 1. */
+typedef struct vlm_bitmap { int64_t w, h; uint8_t *rgb; int64_t reduce; } vlm_bitmap;
 
-/* All three are checked before pixels are decoded; the errors name the flags --max-pixels, --max-side, --max-bytes. */
-typedef struct vlm_image_limits { int64_t max_pixels, max_side_px, max_bytes; } vlm_image_limits;
-#define VLM_IMAGE_LIMITS ((vlm_image_limits){ 128000000, 65500, 256000000 })   /* what NULL means below */
+/* The first three are checked before pixels are decoded; the errors name the flags --max-pixels, --max-side, --max-bytes. */
+typedef struct vlm_image_limits {
+    int64_t max_pixels, max_side_px, max_bytes;
+    const struct vlm_image_rule *fit;  /* what pixels are for: its vlm_image_reduction says how many a JPEG may spare; NULL: none */
+} vlm_image_limits;
+#define VLM_IMAGE_LIMITS ((vlm_image_limits){ 128000000, 65500, 256000000, NULL })     /* what NULL means below */
 
 typedef struct vlm_image_info {        /* from the header alone */
     const char *format, *colour;       /* "JPEG", "PNG", "WebP"; "grey", "RGB", "CMYK", "palette", "RGBA", ...; static */
@@ -28,6 +32,8 @@ vlm_status vlm_image_check(const vlm_image_info *info, const char *where, const 
 
 /* Memory: 3 bytes a pixel, twice that while it is turned upright; a progressive JPEG 6 more. Any thread. *out is the caller's. */
 vlm_status vlm_image_decode(const void *data, size_t bytes, const char *where, const vlm_image_limits *limits, vlm_bitmap *out);
+/* The file's bytes, under the limit; the caller frees. "-": standard input. */
+vlm_status vlm_image_read(const char *path, const vlm_image_limits *limits, unsigned char **out, size_t *bytes);
 vlm_status vlm_bitmap_open(const char *path, const vlm_image_limits *limits, vlm_bitmap *out);       /* "-": standard input */
 void       vlm_bitmap_close(vlm_bitmap *b);                                                          /* zeroed is fine */
 #endif

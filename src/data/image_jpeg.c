@@ -130,13 +130,14 @@ static void from_cmyk(uint8_t *rgb, const uint8_t *line, int64_t w) {
         for (int c = 0; c < 3; c++) *rgb++ = (uint8_t)(line[3] - times(255 - line[c], line[3]));
 }
 
-vlm_status vlm_jpeg_decode(const uint8_t *data, size_t n, const char *where, const vlm_image_info *info, uint8_t *rgb) {
+vlm_status vlm_jpeg_decode(const uint8_t *data, size_t n, const char *where, const vlm_image_info *info, int64_t reduce, uint8_t *rgb) {
     reader r;
     prepare(&r, where, true);
     if (!setjmp(r.jump)) {
         start(&r, data, n);
         bool four = r.c.num_components == 4;
         r.c.out_color_space = four ? JCS_CMYK : JCS_RGB;
+        r.c.scale_num = 1, r.c.scale_denom = (unsigned)reduce;
         jpeg_start_decompress(&r.c);
         JSAMPARRAY line = four ? r.c.mem->alloc_sarray((j_common_ptr)&r.c, JPOOL_IMAGE, r.c.output_width * 4, 1) : NULL;
         while (r.c.output_scanline < r.c.output_height) {

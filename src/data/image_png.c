@@ -50,7 +50,8 @@ vlm_status vlm_png_probe(const uint8_t *data, size_t n, const char *where, vlm_i
     return VLM_OK;
 }
 
-vlm_status vlm_png_decode(const uint8_t *data, size_t n, const char *where, const vlm_image_info *info, uint8_t *rgb) {
+vlm_status vlm_png_decode(const uint8_t *data, size_t n, const char *where, const vlm_image_info *info, int64_t reduce, uint8_t *rgb) {
+    (void)reduce;
     spng_ctx *c = spng_ctx_new(0);
     if (!c) return fail(SPNG_EMEM, where);
     size_t bytes = (size_t)(info->stored_w * info->stored_h * 3), room = n + ROOM;

@@ -43,7 +43,8 @@ vlm_status vlm_webp_probe(const uint8_t *data, size_t n, const char *where, vlm_
     return VLM_OK;
 }
 
-vlm_status vlm_webp_decode(const uint8_t *data, size_t n, const char *where, const vlm_image_info *info, uint8_t *rgb) {
+vlm_status vlm_webp_decode(const uint8_t *data, size_t n, const char *where, const vlm_image_info *info, int64_t reduce, uint8_t *rgb) {
+    (void)reduce;
     WebPDecoderConfig c;
     if (!WebPInitDecoderConfig(&c)) return fail(VP8_STATUS_UNSUPPORTED_FEATURE, where);
     c.output.colorspace = MODE_RGB;

@@ -122,6 +122,14 @@ vlm_status vlm_image_plan_make(const vlm_image_rule *r, int64_t w, int64_t h, co
     return VLM_OK;
 }
 
+int64_t vlm_image_reduction(const vlm_image_rule *r, const vlm_image_info *info) {
+    vlm_image_plan p;
+    if (!r->fast_decode || strcmp(info->format, "JPEG") || vlm_image_plan_make(r, info->w, info->h, "", &p)) return 1;
+    int64_t k = 8;
+    while (k > 1 && (ceil_div(p.h, k) < p.H || ceil_div(p.w, k) < p.W)) k /= 2;
+    return k;
+}
+
 /* The resized picture, then one resize at a time in the same bytes. */
 typedef struct room { uint8_t *u8; void *resize; } room;
 static room room_take(vlm_arena *a, const vlm_image_rule *r, const vlm_image_plan *p) {
@@ -155,12 +163,13 @@ static void cut_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
     }
 }
 
-void vlm_process(vlm_ctx *ctx, const vlm_ops *ops, const vlm_image_rule *r, const vlm_image_plan *p, const uint8_t *rgb, uint8_t *u8,
-                 float *pixels, void *work) {
+void vlm_process(vlm_ctx *ctx, const vlm_ops *ops, const vlm_image_rule *r, const vlm_image_plan *p, const vlm_bitmap *picture,
+                 uint8_t *u8, float *pixels, void *work) {
     vlm_arena a = { .base = work, .size = SIZE_MAX };
     room m = room_take(&a, r, p);
     uint8_t *to = u8 ? u8 : m.u8;
-    vlm_resize(ctx, ops, to, rgb, p->h, p->w, p->H, p->W, r->filter, m.resize);
+    int64_t less = picture->reduce ? picture->reduce : 1;      /* and a smaller workspace than was asked for */
+    vlm_resize(ctx, ops, to, picture->rgb, ceil_div(p->h, less), ceil_div(p->w, less), p->H, p->W, r->filter, m.resize);
     if (!pixels) return;
     int64_t size = p->tile_h * p->tile_w, tiles = p->rows * p->cols;
     if (p->n > tiles) {

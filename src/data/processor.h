@@ -21,6 +21,7 @@ typedef struct vlm_image_rule {
     bool no_upscale;           /* neither side grows, except to one block */
     bool fill_max;             /* TILES: the long side always becomes max_size (resize_to_max_side_len) */
     bool global_tile;          /* TILES: first the whole picture as one more tile, unless there is only one */
+    bool fast_decode;          /* vlm_image_reduction may be above 1 */
     bool compat;               /* sizes by the Python float rule, with its faults; fails where they are no multiples of block */
     vlm_filter filter;
     float mean[3], std[3];     /* (x/255 - mean) / std */
@@ -46,12 +47,17 @@ typedef struct vlm_image_plan {
    still too much has its long side cut. */
 vlm_status vlm_image_plan_make(const vlm_image_rule *rule, int64_t w, int64_t h, const char *where, vlm_image_plan *out);
 
+/* How much smaller a JPEG may come out of its decoder: 8, 4 or 2, the most that leaves both sides at least as long as what they are resized
+   to; else 1, and of other formats, and unless the rule decodes fast. A transform of fewer coefficients instead of pixels that the resize
+   averages: other bits, close ones (tests/unit/test_processor.c prints how close). */
+int64_t vlm_image_reduction(const vlm_image_rule *rule, const vlm_image_info *info);
+
 /* Bytes of workspace for vlm_process; SIZE_MAX if they overflow. */
 size_t vlm_process_bytes(const vlm_image_rule *rule, const vlm_image_plan *plan);
 /* u8: (H,W,3) out, NULL if not wanted. pixels: (n,3,tile_h,tile_w) out, NULL if not wanted: global tile first, then tiles row by row.
-   rgb is the plan's picture, (h,w,3). work: 64-byte aligned. ctx as in resize.h. Allocates nothing, cannot fail. */
-void vlm_process(vlm_ctx *ctx, const vlm_ops *ops, const vlm_image_rule *rule, const vlm_image_plan *plan, const uint8_t *rgb, uint8_t *u8,
-                 float *pixels, void *work);
+   picture: the plan's. work: 64-byte aligned. ctx as in resize.h. Allocates nothing, cannot fail. */
+void vlm_process(vlm_ctx *ctx, const vlm_ops *ops, const vlm_image_rule *rule, const vlm_image_plan *plan,
+                 const vlm_bitmap *picture, uint8_t *u8, float *pixels, void *work);
 /* Where a tile's side is no multiple of the patch P, the encoder's convolution leaves the rest out: to (n, 3, Hp·P, Wp·P) = from without
    it. to may be from. */
 void vlm_process_crop(const vlm_image_plan *plan, int64_t P, const float *from, float *to);

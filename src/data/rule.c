@@ -121,6 +121,7 @@ vlm_status vlm_image_rule_of(const vlm_net *net, const vlm_rule_options *o, vlm_
     if (o->max_tokens) r.max_tokens = o->max_tokens;
     r.no_upscale = r.no_upscale || o->no_upscale;
     r.compat = o->compat;
+    r.fast_decode = o->fast_decode;
     TRY(vlm_image_rule_check(&r, net->dir));
     /* learned positions of one size: every encoder image has just that grid */
     if (!net->vit.cfg.pos_resize && net->vit.cfg.pos_h && (r.kind == VLM_RULE_DYNAMIC || r.block / r.patch != net->vit.cfg.pos_h))

@@ -6,7 +6,7 @@
 
 typedef struct vlm_rule_options {      /* zeroed: the folder's */
     int64_t max_size, max_tokens;
-    bool no_upscale, compat;
+    bool no_upscale, compat, fast_decode;
 } vlm_rule_options;
 /* The rule, checked. VLM_EUNSUPPORTED, VLM_EFORMAT name file and key; VLM_EARG an option that the rule has no use for. */
 vlm_status vlm_image_rule_of(const vlm_net *net, const vlm_rule_options *o, vlm_image_rule *out);

@@ -76,7 +76,8 @@ static void watched_linear(vlm_ctx *ctx, act *out, const act *x, const vlm_mat *
     watch *k = watching;
     int i = 0;
     while (i < k->a->params.n && k->a->params.p[i].mat != w) i++;
-    if (i < k->a->params.n && changed(k->a, k->b, i) && k->seen[i].rows < MOST_ROWS && R > 0 && !k->status) k->status = look(k, ctx, i, x, R);
+    if (i < k->a->params.n && changed(k->a, k->b, i) && k->seen[i].rows < MOST_ROWS && R > 0 && !k->status)
+        k->status = look(k, ctx, i, x, R);
     k->ops.linear_forward(ctx, out, x, w, e, R);
 }
 /* A table of its own is no factor of a product: its rows as they are read. */
@@ -117,9 +118,9 @@ static vlm_status layers_json(const watch *k, json_t *out) {
                 return vlm_fail(VLM_EFORMAT, k->a->params.p[i].name, "gives NaN or infinite products; its weights or what comes before "
                                 "overflow, use sound ones");
             }
-            double both = sqrt(s->xx * s->yy);
-            json_t *more = json_pack("{s:f,s:f,s:f,s:f}", "cosine", both > 0 ? s->xy / both : s->xx == s->yy ? 1.0 : 0.0, "worst_cosine", s->worst,
-                                     "max_error", s->error, "rms", sqrt(s->xx / (double)(s->rows * m->rows)));
+            double both = sqrt(s->xx * s->yy), cosine = both > 0 ? s->xy / both : s->xx == s->yy ? 1 : 0;
+            json_t *more = json_pack("{s:f,s:f,s:f,s:f}", "cosine", cosine, "worst_cosine", s->worst, "max_error", s->error, "rms",
+                                     sqrt(s->xx / (double)(s->rows * m->rows)));
             if (j && more) json_object_update(j, more);
             json_decref(more);
         }
@@ -210,7 +211,8 @@ static vlm_status against(void *user, int64_t row, int64_t rows, const float *q)
             double lp = (double)p[v] - zp;
             kl += exp(lp) * (lp - ((double)q[v] - zq));
         }
-        if (!(kl - kl == 0)) return vlm_fail(VLM_EFORMAT, k->dir, "gives NaN or infinite logits; its weights overflow, use sound ones or F32");
+        if (!(kl - kl == 0))
+            return vlm_fail(VLM_EFORMAT, k->dir, "gives NaN or infinite logits; its weights overflow, use sound ones or F32");
         if (kl < 0) kl = 0;            /* rounding */
         k->n++;
         k->kl += kl;
@@ -285,7 +287,10 @@ static vlm_status compare_logits(job *k, json_t *out) {
 
 /* ---- Speed ---- */
 
-static int by_value(const void *a, const void *b) { return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b); }
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
 static double median(double *v, int n) {
     qsort(v, (size_t)n, sizeof *v, by_value);
     return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
@@ -318,16 +323,20 @@ static vlm_status compare_speed(job *k, json_t *out) {
         }
         TRY(vlm_progress("measurements", ++n, TURNS));
     }
-    json_t *j = json_pack("{s:i}", "threads", k->threads);
+    side *a = &k->side[0], *b = &k->side[1];
+    json_t *j = json_pack("{s:i}", "threads", k->threads), *more = NULL;
     if (j && encodes) {
-        const vlm_bitmap *b = &k->image[0]->b;
-        json_object_set_new(j, "encode_px", json_pack("[I,I]", (json_int_t)b->w, (json_int_t)b->h));
-        json_object_set_new(j, "encode_ms", json_pack("{s:f,s:f}", "before", median(k->side[0].encode, n), "after", median(k->side[1].encode, n)));
+        const vlm_bitmap *p = &k->image[0]->b;
+        more = json_pack("{s:[I,I],s:{s:f,s:f}}", "encode_px", (json_int_t)p->w, (json_int_t)p->h, "encode_ms", "before",
+                         median(a->encode, n), "after", median(b->encode, n));
+        json_object_update(j, more);
+        json_decref(more);
     }
     if (j && decodes) {
-        json_object_set_new(j, "decode_tokens", json_integer((json_int_t)(k->ids.n - k->prompt)));
-        json_object_set_new(j, "decode_tok_per_s",
-                            json_pack("{s:f,s:f}", "before", median(k->side[0].decode, n), "after", median(k->side[1].decode, n)));
+        more = json_pack("{s:I,s:{s:f,s:f}}", "decode_tokens", (json_int_t)(k->ids.n - k->prompt), "decode_tok_per_s", "before",
+                         median(a->decode, n), "after", median(b->decode, n));
+        json_object_update(j, more);
+        json_decref(more);
     }
     return json_object_set_new(out, "speed", j) ? vlm_fail_memory("the report", 1000) : VLM_OK;
 }
@@ -341,7 +350,8 @@ static vlm_status open_job(job *k, const vlm_compare_options *o) {
         TRY(vlm_session_open(k->side[i].m, &(vlm_session_options){ .threads = k->threads, .answer_tokens = ANSWER }, &k->side[i].s));
     if (!net->vision) return VLM_OK;
     k->images = o->images ? o->images : PICTURES;
-    if (!(k->image = calloc((size_t)k->images, sizeof *k->image))) return vlm_fail_memory("the pictures", (size_t)k->images * sizeof *k->image);
+    k->image = calloc((size_t)k->images, sizeof *k->image);
+    if (!k->image) return vlm_fail_memory("the pictures", (size_t)k->images * sizeof *k->image);
     for (int64_t i = 0; i < k->images; i++) {
         if (!o->images) TRY(make_picture(k->side[0].m, (int)i, &k->made[i]));
         k->image[i] = o->images ? o->image[i] : k->made[i];
@@ -378,7 +388,8 @@ vlm_status vlm_compare(vlm_model *a, const vlm_model *b, const vlm_compare_optio
     if (status) goto done;
     TRY_DONE(layers_json(&w, j));
     TRY_DONE(compare_speed(&k, j));
-    json_t *size = json_pack("{s:I,s:I}", "before_bytes", (json_int_t)vlm_net_bytes(a->net), "after_bytes", (json_int_t)vlm_net_bytes(b->net));
+    json_t *size = json_pack("{s:I,s:I}", "before_bytes", (json_int_t)vlm_net_bytes(a->net), "after_bytes",
+                             (json_int_t)vlm_net_bytes(b->net));
     if (json_object_set_new(j, "size", size)) { status = vlm_fail_memory("the report", 1000); goto done; }
     *out = j;
     j = NULL;

@@ -13,8 +13,8 @@ typedef struct vlm_compare_options {
      "layers"   [{"name","type","rows","cols","cosine","worst_cosine","max_error","rms"}], each matrix of b whose type is another than a's,
                 in the model's order: its products with the same rows against a's; cosine of all and of the worst row; rms of a's
      "features" {"images","patches","cosine","worst_cosine","prefix_cosine"}: of patches after the final norm; with an encoder
-     "logits"   {"positions","kl","worst_kl","same_choice"}: Kullback-Leibler divergence (nats) of b's next token from a's and how often both
-                find the same one likeliest, on the same features; with a language model
+     "logits"   {"positions","kl","worst_kl","same_choice"}: Kullback-Leibler divergence (nats) of b's next token from a's and
+                how often both find the same one likeliest, on the same features; with a language model
      "size"     {"before_bytes","after_bytes"} of the weights in memory
      "speed"    {"threads","encode_px":[W,H],"encode_ms":{"before","after"},"decode_tokens","decode_tok_per_s":{"before","after"}}, medians,
                 one after the other in turn

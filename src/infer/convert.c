@@ -167,6 +167,7 @@ static vlm_status write_packed(job *k, const char *dir) {
     vlm_ctx *ctx = vlm_ctx_open(k->o->threads ? k->o->threads : vlm_cores(), VLM_SCRATCH_BYTES);
     char *path = vlm_join(dir, "model.safetensors");
     vlm_status status = !ctx || !path ? vlm_fail_memory(dir, VLM_SCRATCH_BYTES) : vlm_packed_store(path, k->net, ctx, &from, NULL);
+    if (!status) status = vlm_tokenizer_tables_write(dir);
     free(path);
     vlm_ctx_close(ctx);
     return status;

@@ -2,7 +2,7 @@
    large ones alone; what an image gets does not depend on that. */
 #include "base/log.h"
 #include "base/memory.h"
-#include "infer/session.h"
+#include "infer/reuse.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,26 +10,60 @@ enum { GROUP_ROWS = 4096 };
 
 /* ---- Images of programs ---- */
 
-vlm_status vlm_image_wrap(vlm_bitmap b, const char *name, vlm_image **out) {
+static vlm_status image_new(const char *name, vlm_image **out) {
     size_t n = strlen(name) + 1;
-    vlm_image *image = malloc(sizeof *image + n);
-    if (!image) { vlm_bitmap_close(&b); return vlm_fail_memory(name, sizeof *image + n); }
-    image->b = b;
+    vlm_image *image = calloc(1, sizeof *image + n);
+    if (!image) return vlm_fail_memory(name, sizeof *image + n);
     memcpy(image->name, name, n);
     *out = image;
     return VLM_OK;
 }
+vlm_status vlm_image_wrap(vlm_bitmap b, const char *name, vlm_image **out) {
+    vlm_image *image;
+    vlm_status status = image_new(name, &image);
+    if (status) { vlm_bitmap_close(&b); return status; }
+    image->b = b;
+    *out = image;
+    return VLM_OK;
+}
+/* Of a picture whose features are kept nothing but the header is looked at now. */
+static vlm_status take_bytes(const vlm_model *m, vlm_image *image, const void *data, size_t bytes) {
+    const vlm_image_limits *limits = m ? &m->limits : NULL;
+    if (!m || !m->reuse || !m->net->vision) return vlm_image_decode(data, bytes, image->name, limits, &image->b);
+    vlm_image_info info;
+    vlm_image_plan plan;
+    TRY(vlm_image_probe(data, bytes, image->name, limits, &info));
+    TRY(vlm_image_check(&info, image->name, limits));
+    vlm_reuse_file(data, bytes, image->key);
+    image->has_key = true;
+    if (vlm_image_plan_make(&m->rule, info.w, info.h, image->name, &plan) || !vlm_reuse_has_image(m->reuse, image->key, &plan))
+        return vlm_image_decode(data, bytes, image->name, limits, &image->b);
+    if (!(image->bytes = malloc(bytes))) return vlm_fail_memory(image->name, bytes);
+    memcpy(image->bytes, data, bytes);
+    image->size = bytes;
+    image->b = (vlm_bitmap){ .w = info.w, .h = info.h };
+    return VLM_OK;
+}
+static vlm_status from_bytes(const vlm_model *m, const void *data, size_t bytes, const char *name, vlm_image **out) {
+    vlm_image *image;
+    TRY(image_new(name, &image));
+    vlm_status status = take_bytes(m, image, data, bytes);
+    if (status) vlm_image_free(image);
+    else *out = image;
+    return status;
+}
 vlm_status vlm_image_load(const vlm_model *m, const char *path, vlm_image **out) {
-    vlm_bitmap b;
+    unsigned char *data;
+    size_t bytes;
     if (!path || !out) return vlm_fail(VLM_EARG, "vlm_image_load", "path or out is NULL; give both");
-    TRY(vlm_bitmap_open(path, m ? &m->limits : NULL, &b));
-    return vlm_image_wrap(b, strcmp(path, "-") ? path : "standard input", out);
+    TRY(vlm_image_read(path, m ? &m->limits : NULL, &data, &bytes));
+    vlm_status status = from_bytes(m, data, bytes, strcmp(path, "-") ? path : "standard input", out);
+    free(data);
+    return status;
 }
 vlm_status vlm_image_load_bytes(const vlm_model *m, const void *data, size_t bytes, vlm_image **out) {
-    vlm_bitmap b;
     if (!data || !out) return vlm_fail(VLM_EARG, "vlm_image_load_bytes", "data or out is NULL; give both");
-    TRY(vlm_image_decode(data, bytes, "image", m ? &m->limits : NULL, &b));
-    return vlm_image_wrap(b, "image", out);
+    return from_bytes(m, data, bytes, "image", out);
 }
 vlm_status vlm_image_from_rgb(const vlm_model *m, const uint8_t *rgb, int64_t w, int64_t h, vlm_image **out) {
     vlm_image_info info = { .format = "RGB", .colour = "RGB", .stored_w = w, .stored_h = h, .w = w, .h = h, .orientation = 1 };
@@ -43,7 +77,9 @@ vlm_status vlm_image_from_rgb(const vlm_model *m, const uint8_t *rgb, int64_t w,
     return vlm_image_wrap(b, "image", out);
 }
 void vlm_image_free(vlm_image *image) {
-    if (image) vlm_bitmap_close(&image->b);
+    if (!image) return;
+    vlm_bitmap_close(&image->b);
+    free(image->bytes);
     free(image);
 }
 
@@ -152,11 +188,15 @@ static vlm_status process(vlm_session *s, const vlm_image *image, int keep, vlm_
     const vlm_image_plan *p = &seen->plan;
     size_t work_bytes = vlm_process_bytes(&m->rule, p), u8_bytes = (size_t)(p->H * p->W * 3), px = pixel_len(p) * sizeof(float);
     void *work = vlm_alloc(work_bytes);
-    vlm_status status = VLM_OK;
+    vlm_bitmap late = { 0 };
+    vlm_status status = image->b.rgb ? VLM_OK : vlm_image_decode(image->bytes, image->size, image->name, &m->limits, &late);
     *pixels = vlm_alloc(px);
     if (keep & VLM_KEEP_PIXELS) seen->u8 = malloc(u8_bytes);
+    if (status) goto done;
     if (!work || !*pixels || ((keep & VLM_KEEP_PIXELS) && !seen->u8)) status = vlm_fail_memory("the image", work_bytes + px + u8_bytes);
-    else vlm_process(s->ctx, &m->net->ops, &m->rule, p, image->b.rgb, seen->u8, *pixels, work);
+    else vlm_process(s->ctx, &m->net->ops, &m->rule, p, image->b.rgb ? &image->b : &late, seen->u8, *pixels, work);
+done:
+    vlm_bitmap_close(&late);
     free(work);
     return status;
 }
@@ -260,9 +300,15 @@ vlm_status vlm_encode_keeping(vlm_session *s, const vlm_image *const *images, in
         TRY_DONE(vlm_image_plan_make(&m->rule, images[i]->b.w, images[i]->b.h, images[i]->name, &f->image[i].plan));
         TRY_DONE(make_room(m, keep, &f->image[i]));
     }
-    for (int64_t i = 0, units, group; i < n; i += group) {
-        group = group_of(m, f->image + i, n - i, &units);
+    bool reuse = m->reuse && !(keep & VLM_KEEP_PIXELS);
+    for (int64_t i = 0, units, group, run; i < n; i += group) {
+        group = 1;
+        if (reuse && images[i]->has_key && vlm_reuse_get_image(m->reuse, images[i]->key, keep, &f->image[i])) { s->reused_images++; continue; }
+        for (run = 1; i + run < n && !(reuse && images[i + run]->has_key); ) run++;    /* others are asked for first */
+        group = group_of(m, f->image + i, run, &units);
         TRY_DONE(encode_group(s, images + i, group, units, keep, f->image + i));
+        for (int64_t k = i; k < i + group; k++)
+            if (reuse && images[k]->has_key) vlm_reuse_put_image(m->reuse, images[k]->key, keep, &f->image[k]);
         if (group < n) TRY_DONE(vlm_progress("images", i + group, n));
     }
     *out = f;

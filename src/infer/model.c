@@ -1,6 +1,7 @@
 #include "infer/model.h"
 #include "base/file.h"
 #include "data/rule.h"
+#include "infer/reuse.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,7 +168,7 @@ vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, 
     const vlm_model_options *o = options ? options : &none;
     if (!dir || !out) return vlm_fail(VLM_EARG, "vlm_model_open", "dir or out is NULL; give both");
     if (o->threads < 0 || o->threads > VLM_MAX_THREADS || o->max_size_px < 0 || o->max_image_tokens < 0 || o->context < 0 ||
-        o->max_pixels < 0 || o->max_side_px < 0 || o->max_file_bytes < 0)
+        o->cache_bytes < 0 || o->max_pixels < 0 || o->max_side_px < 0 || o->max_file_bytes < 0)
         return vlm_fail(VLM_EARG, "vlm_model_open", "an option is negative or out of range; 0 means the default");
     vlm_net_options n = { .threads = o->threads > 0 ? o->threads : vlm_cores(), .fork_maths = o->fork_maths,
                           .f32 = how & VLM_OPEN_F32, .structure_only = how & VLM_OPEN_STRUCTURE };
@@ -183,10 +184,15 @@ vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, 
     TRY_DONE(vlm_net_open(dir, &n, &m->net));
     if (m->net->vision) {
         vlm_rule_options r = { .max_size = o->max_size_px, .max_tokens = o->max_image_tokens, .no_upscale = o->no_upscale,
-                               .compat = o->compat_resize };
+                               .compat = o->compat_resize, .fast_decode = o->fast_decode };
         TRY_DONE(vlm_image_rule_of(m->net, &r, &m->rule));
+        m->limits.fit = &m->rule;
     }
     if (m->net->language) TRY_DONE(open_language(m, o));
+    if (o->cache_dir) {
+        size_t limit = o->cache_bytes > 0 ? (size_t)o->cache_bytes : (size_t)2 << 30;
+        TRY_DONE(vlm_reuse_open(o->cache_dir, limit, m, how, n.threads, &m->reuse));
+    }
     *out = m;
     return VLM_OK;
 done:
@@ -199,6 +205,7 @@ vlm_status vlm_model_open(const char *dir, const vlm_model_options *options, vlm
 
 void vlm_model_close(vlm_model *m) {
     if (!m) return;
+    vlm_reuse_close(m->reuse);
     vlm_net_close(m->net);
     vlm_tokenizer_close(m->tok);
     vlm_ids_free(&m->stop);

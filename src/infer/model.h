@@ -7,8 +7,10 @@
 #include "io/tokenizer.h"
 #include "model/models.h"
 
+typedef struct vlm_reuse vlm_reuse;   /* infer/reuse.h */
 struct vlm_model {
     vlm_net *net;
+    vlm_reuse *reuse;                  /* NULL: no cache */
     vlm_tokenizer *tok;                /* NULL: none in the folder */
     vlm_image_rule rule;               /* with a vision encoder */
     vlm_image_limits limits;
@@ -27,7 +29,14 @@ vlm_status vlm_model_open_as(const char *dir, const vlm_model_options *options, 
 vlm_status vlm_isa_flags(const char *isa, unsigned *cpu);
 const char *vlm_isa_name(unsigned cpu);
 
-struct vlm_image { vlm_bitmap b; char name[]; };       /* name: for messages */
+struct vlm_image {
+    vlm_bitmap b;                      /* rgb NULL: its features are kept, most likely; else to be decoded of: */
+    unsigned char *bytes;
+    size_t size;
+    bool has_key;
+    unsigned char key[16];             /* digest of its file, where there is a cache */
+    char name[];                       /* for messages */
+};
 /* A picture that has been decoded; b is taken over, also on failure. */
 vlm_status vlm_image_wrap(vlm_bitmap b, const char *name, vlm_image **out);
 #endif

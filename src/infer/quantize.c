@@ -23,7 +23,7 @@ static vlm_dtype dtype_of(void *user, const vlm_param *p) {
     const job *k = user;
     vlm_dtype t = VLM_F32;
     bool block = strstr(p->name, ".blocks.") != NULL;
-    if (p->group == VLM_VISION && block) t = k->blocks;                /* the patches' convolution stays: pixels have no outliers to hide in */
+    if (p->group == VLM_VISION && block) t = k->blocks;        /* the convolution of the patches stays, and so does the projector */
     if (p->group == VLM_LANGUAGE) t = block ? k->language_blocks : k->table;
     return t == VLM_F32 ? p->mat->dtype : t;
 }
@@ -39,9 +39,11 @@ static vlm_status choose(job *k) {
     else if (strcmp(k->vision, "none")) return vlm_fail(VLM_EARG, "--vision", "\"%s\" is not known; int8 and none are", k->vision);
     if (!strcmp(k->language, "int8")) k->language_blocks = k->table = VLM_G8;
     else if (!strcmp(k->language, "int4")) k->language_blocks = VLM_G4, k->table = VLM_G8;
-    else if (strcmp(k->language, "none")) return vlm_fail(VLM_EARG, "--language", "\"%s\" is not known; int4, int8 and none are", k->language);
+    else if (strcmp(k->language, "none"))
+        return vlm_fail(VLM_EARG, "--language", "\"%s\" is not known; int4, int8 and none are", k->language);
     if (!k->blocks && !k->table)
-        return vlm_fail(VLM_EARG, net->dir, "would stay as it is; say what to quantize with --vision or --language, or use vlm convert --packed");
+        return vlm_fail(VLM_EARG, net->dir, "would stay as it is; say what to quantize with --vision or --language, or use "
+                        "vlm convert --packed");
     return VLM_OK;
 }
 
@@ -57,6 +59,7 @@ static vlm_status write_folder(job *k, const char *dir) {
     vlm_status status = path ? vlm_write_beside(k->m, t == VLM_BF16 ? VLM_T_BF16 : t == VLM_F16 ? VLM_T_F16 : VLM_T_F32, dir)
                              : vlm_fail_memory(dir, 64);
     if (!status) status = vlm_packed_store(path, net, k->ctx, &from, NULL);
+    if (!status) status = vlm_tokenizer_tables_write(dir);
     free(path);
     return status;
 }
@@ -85,8 +88,8 @@ static void write_scores(FILE *f, const json_t *score) {
 static void write_layers(FILE *f, const json_t *layers) {
     size_t i;
     const json_t *j;
-    fprintf(f, "\n## Matrices\n\nEach with the inputs that it gets in the model as it was; cosine of all products and of the worst row, the "
-               "largest error, and what products are like (rms).\n\n"
+    fprintf(f, "\n## Matrices\n\nEach with the inputs that it gets in the model as it was; cosine of all products and of the worst row, "
+               "the largest error, and what products are like (rms).\n\n"
                "| matrix | type | shape | cosine | worst row | max error | rms |\n|---|---|---|---|---|---|---|\n");
     json_array_foreach((json_t *)(uintptr_t)layers, i, j) {
         fprintf(f, "| %s | %s | %lld x %lld", json_string_value(json_object_get(j, "name")), json_string_value(json_object_get(j, "type")),
@@ -100,10 +103,12 @@ static void write_layers(FILE *f, const json_t *layers) {
 }
 static void write_text(FILE *f, const json_t *r) {
     const json_t *speed = json_object_get(r, "speed"), *px = json_object_get(speed, "encode_px");
+    const json_t *features = json_object_get(r, "features");
     fprintf(f, "# Quantization\n\n`%s`, vision %s, language %s, by vlm %s. The same figures are in quantization.json.\n\n"
                "| | before | after |\n|---|---|---|\n", json_string_value(json_object_get(r, "model")),
             json_string_value(json_object_get(r, "vision")), json_string_value(json_object_get(r, "language")), VLM_VERSION);
-    fprintf(f, "| weights | %.1f MB | %.1f MB |\n", number(r, "size", "before_bytes", NULL) / 1e6, number(r, "size", "after_bytes", NULL) / 1e6);
+    fprintf(f, "| weights | %.1f MB | %.1f MB |\n", number(r, "size", "before_bytes", NULL) / 1e6,
+            number(r, "size", "after_bytes", NULL) / 1e6);
     if (px)
         fprintf(f, "| encoding %lld x %lld | %.1f ms | %.1f ms |\n", (long long)json_integer_value(json_array_get(px, 0)),
                 (long long)json_integer_value(json_array_get(px, 1)), number(r, "speed", "encode_ms", "before"),
@@ -111,17 +116,18 @@ static void write_text(FILE *f, const json_t *r) {
     if (json_object_get(speed, "decode_tokens"))
         fprintf(f, "| decoding | %.1f tokens/s | %.1f tokens/s |\n", number(r, "speed", "decode_tok_per_s", "before"),
                 number(r, "speed", "decode_tok_per_s", "after"));
-    fprintf(f, "\nMeasured one after the other in turn, medians, %lld threads.\n\n", (long long)json_integer_value(json_object_get(speed, "threads")));
-    if (json_object_get(r, "features"))
-        fprintf(f, "Features of %lld %spictures, %lld patches after the final norm: cosine %.6f, worst patch %.6f%s", (long long)number(r, "features", "images", NULL),
-                json_is_true(json_object_get(r, "made_up")) ? "made-up " : "", (long long)number(r, "features", "patches", NULL),
-                number(r, "features", "cosine", NULL), number(r, "features", "worst_cosine", NULL),
-                json_object_get(json_object_get(r, "features"), "prefix_cosine") ? "" : ".\n");
-    if (json_object_get(json_object_get(r, "features"), "prefix_cosine"))
-        fprintf(f, "; CLS and registers %.6f.\n", number(r, "features", "prefix_cosine", NULL));
+    fprintf(f, "\nMeasured one after the other in turn, medians, %.0f threads.\n\n", number(r, "speed", "threads", NULL));
+    if (features) {
+        fprintf(f, "Features of %.0f %spictures, %.0f patches after the final norm: cosine %.6f, worst patch %.6f",
+                number(r, "features", "images", NULL), json_is_true(json_object_get(r, "made_up")) ? "made-up " : "",
+                number(r, "features", "patches", NULL), number(r, "features", "cosine", NULL), number(r, "features", "worst_cosine", NULL));
+        if (json_object_get(features, "prefix_cosine"))
+            fprintf(f, "; CLS and registers %.6f", number(r, "features", "prefix_cosine", NULL));
+        fprintf(f, ".\n");
+    }
     if (json_object_get(r, "logits"))
-        fprintf(f, "\nNext tokens at %lld positions, on the same features: divergence (KL) %.3g nats, at most %.3g; the likeliest is the same "
-                   "at %.1f %%.\n", (long long)number(r, "logits", "positions", NULL), number(r, "logits", "kl", NULL),
+        fprintf(f, "\nNext tokens at %.0f positions, on the same features: divergence (KL) %.3g nats, at most %.3g; the likeliest is the "
+                   "same at %.1f %%.\n", number(r, "logits", "positions", NULL), number(r, "logits", "kl", NULL),
                 number(r, "logits", "worst_kl", NULL), 100 * number(r, "logits", "same_choice", NULL));
     write_scores(f, json_object_get(r, "score"));
     write_layers(f, json_object_get(r, "layers"));
@@ -185,7 +191,8 @@ vlm_status vlm_quantize(vlm_model *m, const vlm_model_options *open, const vlm_q
     TRY(vlm_packed_refuse(m->net, "quantizing"));
     TRY(choose(&k));
     if (vlm_same_file(o->out, m->net->dir)) return vlm_fail(VLM_EARG, o->out, "is the folder that is to be quantized; name another");
-    if (!(k.ctx = vlm_ctx_open(o->threads ? o->threads : vlm_cores(), VLM_SCRATCH_BYTES))) return vlm_fail_memory("threads", VLM_SCRATCH_BYTES);
+    k.ctx = vlm_ctx_open(o->threads ? o->threads : vlm_cores(), VLM_SCRATCH_BYTES);
+    if (!k.ctx) return vlm_fail_memory("the threads", VLM_SCRATCH_BYTES);
     TRY_DONE(vlm_dir_writer_open(o->out, o->force, &out));
     TRY_DONE(write_folder(&k, out.temp));
     TRY_DONE(judge(&k, out.temp, open, &r));

@@ -1,5 +1,5 @@
-/* A model's matrices as whole numbers: a packed folder (model/packed.h) that every command but those that need the weights themselves takes,
-   with a report of what that costs and gains. docs/quantization.md says which matrix becomes what, and why. */
+/* A model's matrices as whole numbers: a packed folder (model/packed.h), which serves whoever does not need the weights themselves, with
+   a report of what that costs and gains. docs/quantization.md says which matrix becomes what, and why. */
 #ifndef VLM_QUANTIZE_H
 #define VLM_QUANTIZE_H
 #include "infer/model.h"

@@ -1,4 +1,4 @@
-#include "infer/session.h"
+#include "infer/reuse.h"
 #include "base/log.h"
 #include <inttypes.h>
 #include <math.h>
@@ -121,6 +121,8 @@ void vlm_session_close(vlm_session *s) {
 void vlm_session_reset(vlm_session *s) {
     s->kv.len = 0;
     s->has_logits = false;
+    s->reused_images = s->reused_positions = 0;
+    vlm_chain_begin(&s->chain, NULL);
     vlm_chat_close(s->chat);
     s->chat = NULL;
     s->fed = 0;
@@ -207,6 +209,45 @@ static vlm_status show(vlm_session *s, vlm_status (*fn)(void *, int64_t, int64_t
     return status;
 }
 
+/* ---- What is kept of prompts ---- */
+
+/* What stands at the cursor, which moves on, if the id is an image's; else NULL. */
+static const float *next_row(const vlm_session *s, int64_t id, rows *at) {
+    if (id != s->m->image_token || !at->f) return NULL;
+    while (at->row == at->f->image[at->image].plan.image_tokens) at->image++, at->row = 0;
+    return at->f->image[at->image].tokens + at->row++ * s->m->net->lm.cfg.D;
+}
+/* The first of the n rows to come, as far as they are kept in whole blocks; not the last one, whose logits are wanted. Returns how many. */
+static int64_t recall(vlm_session *s, const int64_t *ids, int64_t n, rows *at) {
+    const vlm_reuse *r = s->m->reuse;
+    int64_t blocks = 0, inside = s->kv.len % VLM_REUSE_ROWS, D = s->m->net->lm.cfg.D;
+    vlm_chain c = s->chain;
+    rows look = *at;
+    unsigned char (*key)[VLM_STORE_KEY] = malloc((size_t)(n / VLM_REUSE_ROWS + 1) * sizeof *key);
+    for (int64_t t = 0; key && t < n - 1; t++) {
+        const float *row = next_row(s, ids[t], &look);
+        if (!vlm_chain_add(r, &c, ids[t], row, D)) continue;
+        if (!vlm_reuse_has_block(r, c.key)) break;
+        memcpy(key[blocks++], c.key, sizeof *key);
+    }
+    if (blocks) blocks = vlm_reuse_get_blocks(s, (const unsigned char (*)[VLM_STORE_KEY])key, blocks, s->kv.len - inside);
+    int64_t done = blocks ? blocks * VLM_REUSE_ROWS - inside : 0;
+    for (int64_t t = 0; t < done; t++) next_row(s, ids[t], at);
+    if (blocks) vlm_chain_begin(&s->chain, key[blocks - 1]);
+    memcpy(s->ids + s->kv.len, ids, (size_t)done * sizeof *ids);
+    s->kv.len += done;
+    free(key);
+    return done;
+}
+/* T rows that have gone through; their blocks are kept, if `keep`. */
+static void remember(vlm_session *s, const int64_t *ids, int64_t T, rows *at, bool keep) {
+    for (int64_t t = 0; t < T; t++) {
+        const float *row = next_row(s, ids[t], at);
+        if (vlm_chain_add(s->m->reuse, &s->chain, ids[t], row, s->m->net->lm.cfg.D) && keep)
+            vlm_reuse_put_block(s, s->chain.key, s->kv.len - T + t + 1 - VLM_REUSE_ROWS);
+    }
+}
+
 vlm_status vlm_prefill_observed(vlm_session *s, const int64_t *ids, size_t count, const vlm_features *features, const vlm_observer *o) {
     const vlm_net *net = s->m->net;
     int64_t n = (int64_t)count, before = s->kv.len;
@@ -216,7 +257,11 @@ vlm_status vlm_prefill_observed(vlm_session *s, const int64_t *ids, size_t count
     if (!net->language) return vlm_fail(VLM_EARG, net->dir, "is a vision encoder and takes no text; make a VLM of it with vlm new");
     TRY(check_ids(s, ids, count, features));
     TRY(vlm_session_reserve(s, before + n));
-    for (int64_t t = 0, T; t < n; t += T) {
+    vlm_chain chain = s->chain;
+    int64_t kept = s->m->reuse && !o && n > 1 ? recall(s, ids, n, &at) : 0;
+    rows chained = at;
+    s->reused_positions += kept;
+    for (int64_t t = kept, T; t < n; t += T) {
         T = n - t < s->kv.chunk ? n - t : s->kv.chunk;
         vlm_lm_embed(s->ctx, &net->ops, &net->lm, ids + t, T, &s->acts);
         splice(s, ids + t, T, &at);
@@ -225,6 +270,7 @@ vlm_status vlm_prefill_observed(vlm_session *s, const int64_t *ids, size_t count
         if (o && o->hidden) TRY_DONE(show(s, o->hidden, o->user, s->acts.h, t, T));
         if (o && o->logits) TRY_DONE(show_logits(s, t, T, o));
         memcpy(s->ids + before + t, ids + t, (size_t)T * sizeof *ids);
+        if (s->m->reuse) remember(s, ids + t, T, &chained, !o && n > 1);
         if (n > s->kv.chunk) TRY_DONE(vlm_progress("tokens", t + T, n));
         if (t + T == n) row_logits(s, T - 1);
     }
@@ -232,7 +278,7 @@ vlm_status vlm_prefill_observed(vlm_session *s, const int64_t *ids, size_t count
 done:
     /* Only a stop comes here half-way. The rows are given back; but where rings were written over beyond one chunk, all is gone. */
     if (status && s->kv.len - before > s->kv.chunk && net->lm.cfg.window) vlm_session_reset(s);
-    else if (status) s->kv.len = before;
+    else if (status) s->kv.len = before, s->chain = chain;
     return status;
 }
 vlm_status vlm_prefill(vlm_session *s, const int64_t *ids, size_t n, const vlm_features *features) {
@@ -270,9 +316,10 @@ vlm_status vlm_continuation(vlm_session *s, const int64_t *ids, size_t n, double
     float *kept = malloc((size_t)V * sizeof *kept);
     if (!kept) return vlm_fail_memory("logits", (size_t)V * sizeof *kept);
     memcpy(kept, s->logits, (size_t)V * sizeof *kept);
+    vlm_chain chain = s->chain;
     vlm_status status = vlm_prefill_observed(s, ids, n - 1, NULL, &o);
     if (!status && s->kv.len - before > s->kv.chunk && s->m->net->lm.cfg.window) vlm_session_reset(s);     /* as in a stop */
-    else if (!status) s->kv.len = before;
+    else if (!status) s->kv.len = before, s->chain = chain;
     if (s->has_logits) memcpy(s->logits, kept, (size_t)V * sizeof *kept);
     free(kept);
     return status;

@@ -1,10 +1,13 @@
 /* The only mutable state of inference: threads, random numbers, the cache of keys and values, buffers. */
 #ifndef VLM_SESSION_H
 #define VLM_SESSION_H
+#include "base/digest.h"
 #include "infer/model.h"
 #include "infer/sampler.h"
 
 enum { VLM_CHUNK = 512 };              /* rows of a prompt that go through the decoder at once */
+
+typedef struct vlm_chain { vlm_digest open; int64_t rows; unsigned char key[16]; } vlm_chain;  /* infer/reuse.h; rows: of the open block */
 
 struct vlm_session {
     const vlm_model *m;
@@ -25,6 +28,8 @@ struct vlm_session {
     size_t fed;                        /* of its ids: in the context */
     bool asked;                        /* a turn waits for its answer */
     bool lost;                         /* an answer failed half-way: only a reset helps */
+    vlm_chain chain;                   /* of the positions taken, where there is a cache */
+    int64_t reused_images, reused_positions;   /* since the last reset */
 };
 /* Room for `positions` in all; keeps what is there. VLM_ECONTEXT over the model's context. */
 vlm_status vlm_session_reserve(vlm_session *s, int64_t positions);

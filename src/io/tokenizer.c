@@ -84,7 +84,8 @@ static vlm_status post_read(vlm_tokenizer *t, const json_t *o, int depth) {
 }
 
 /* ---- Opening ---- */
-static vlm_status parse(vlm_tokenizer *t, const char *text, size_t n) {
+/* tables: the file with its tables, if there is one. */
+static vlm_status parse(vlm_tokenizer *t, const char *text, size_t n, const char *tables) {
     static const char *const turns[] = { "<|im_start|>", "<|im_end|>", "<bos>", "<start_of_turn>", "<end_of_turn>" };    /* io/chat.c's */
     vlm_status status = VLM_OK;
     vlm_buf rest = {0};
@@ -93,7 +94,9 @@ static vlm_status parse(vlm_tokenizer *t, const char *text, size_t n) {
     size_t vocab_n = 0, merges_n = 0;
     if (n > VLM_JSON_LIMIT)
         return vlm_fail(VLM_ELIMIT, t->where, "has %zu bytes, the limit is %d MB; get the file again", n, VLM_JSON_LIMIT >> 20);
-    TRY_DONE(vlm_model_cut(text, n, &rest, &vocab, &vocab_n, &merges, &merges_n));
+    bool ready = false;
+    if (tables) TRY_DONE(vlm_tables_read(t, tables, text, n, &rest, &ready));
+    if (!ready) TRY_DONE(vlm_model_cut(text, n, &rest, &vocab, &vocab_n, &merges, &merges_n));
     TRY_DONE(vlm_json_parse(rest.s, rest.n, t->where, &root));
     if (!json_is_object(root)) TRY_DONE(vlm_fail(VLM_EFORMAT, t->where, "is not a JSON object; get the file again"));
     const json_t *cut = json_object_get(root, "truncation");
@@ -120,23 +123,29 @@ done:
     json_decref(root);
     return status;
 }
-vlm_status vlm_tokenizer_parse(const void *json, size_t bytes, const char *where, vlm_tokenizer **out) {
+static vlm_status parse_with(const void *json, size_t bytes, const char *where, const char *tables, vlm_tokenizer **out) {
     vlm_tokenizer *t = calloc(1, sizeof *t);
     if (!t || !(t->where = strdup(where))) {
         free(t);
         return vlm_fail_memory(where, sizeof *t);
     }
     t->bos = t->eos = t->pad = -1;
-    vlm_status status = parse(t, json, bytes);
+    vlm_status status = parse(t, json, bytes, tables);
     if (status) vlm_tokenizer_close(t);
     else *out = t;
     return status;
 }
+vlm_status vlm_tokenizer_parse(const void *json, size_t bytes, const char *where, vlm_tokenizer **out) {
+    return parse_with(json, bytes, where, NULL, out);
+}
 void vlm_tokenizer_close(vlm_tokenizer *t) {
     if (!t) return;
     vlm_vocab_free(&t->vocab);
-    vlm_u64map_free(&t->bpe.pair);
-    free(t->bpe.merged);
+    if (!t->tables.map.data) {
+        vlm_u64map_free(&t->bpe.pair);
+        free(t->bpe.merged);
+    }
+    vlm_safetensors_close(&t->tables);
     vlm_steps_free(&t->normalizers);
     vlm_steps_free(&t->splitters);
     vlm_steps_free(&t->decoders);
@@ -201,10 +210,10 @@ static vlm_status open_at(const char *dir, const char *path, vlm_tokenizer **out
     vlm_map map = {0};
     unsigned char *jinja = NULL;
     size_t bytes;
-    char *extra = vlm_join(dir, "chat_template.jinja");
-    if (!extra) return vlm_fail_memory(dir, 64);
+    char *extra = vlm_join(dir, "chat_template.jinja"), *tables = vlm_join(dir, "tokenizer.safetensors");
+    if (!extra || !tables) TRY_DONE(vlm_fail_memory(dir, 64));
     TRY_DONE(vlm_map_open(path, VLM_JSON_LIMIT, &map));
-    TRY_DONE(vlm_tokenizer_parse(map.data ? (const char *)map.data : "", map.size, path, &t));
+    TRY_DONE(parse_with(map.data ? (const char *)map.data : "", map.size, path, tables, &t));
     TRY_DONE(side_file(t, dir, "tokenizer_config.json", true));
     TRY_DONE(side_file(t, dir, "special_tokens_map.json", false));
     vlm_tokenizer_control(t, t->bos);
@@ -220,6 +229,7 @@ done:
     vlm_tokenizer_close(t);
     vlm_map_close(&map);
     free(extra);
+    free(tables);
     return status;
 }
 vlm_status vlm_tokenizer_open(const char *dir, vlm_tokenizer **out) {

@@ -89,14 +89,15 @@ vlm_status vlm_model_read(vlm_tokenizer *t, const json_t *model, const char *voc
     vlm_bpe *b = &t->bpe;
     const char *type = NULL, *unk = NULL;
     double dropout = 0;
+    bool ready = t->tables.map.data != NULL;
     if (!json_is_object(model)) return vlm_fail(VLM_EFORMAT, t->where, "has no model; get the file again");
     TRY(vlm_json_string(model, t->where, "type", &type));
-    if (!type && vocab && merges) type = "BPE";            /* old files leave it out */
+    if (!type && (ready || (vocab && merges))) type = "BPE";            /* old files leave it out */
     if (!type || strcmp(type, "BPE"))
         return vlm_fail(VLM_EUNSUPPORTED, t->where,
                         "model.type is %.40s; only BPE is supported, not WordPiece, WordLevel or Unigram: use a model with a BPE tokenizer",
                         type ? type : "missing");
-    if (!vocab || !merges) return vlm_fail(VLM_EFORMAT, t->where, "model has no %s; get the file again", vocab ? "merges" : "vocab");
+    if (!ready && (!vocab || !merges)) return vlm_fail(VLM_EFORMAT, t->where, "model has no %s; get the file again", vocab ? "merges" : "vocab");
     TRY(vlm_json_real(model, t->where, "dropout", 0, 1, &dropout));
     if (dropout > 0) return vlm_fail(VLM_EUNSUPPORTED, t->where, "model.dropout is %g: ids would be random; set it to null", dropout);
     TRY(refuse_affix(model, t->where, "continuing_subword_prefix"));
@@ -105,7 +106,7 @@ vlm_status vlm_model_read(vlm_tokenizer *t, const json_t *model, const char *voc
     TRY(vlm_json_bool(model, t->where, "byte_fallback", &b->byte_fallback));
     TRY(vlm_json_bool(model, t->where, "ignore_merges", &b->ignore_merges));
     TRY(vlm_json_string(model, t->where, "unk_token", &unk));
-    TRY(vlm_vocab_parse(&t->vocab, vocab, vocab_n, t->where));
+    if (!ready) TRY(vlm_vocab_parse(&t->vocab, vocab, vocab_n, t->where));
     t->vocab.model = t->vocab.n;
     b->unk = -1;
     b->has_unk = unk != NULL;
@@ -117,7 +118,7 @@ vlm_status vlm_model_read(vlm_tokenizer *t, const json_t *model, const char *voc
         at = vlm_vocab_find(&t->vocab, code, (size_t)n);
         b->byte[i] = at < 0 ? -1 : t->vocab.token[at].id;
     }
-    return vlm_merges_parse(t, merges, merges_n);
+    return ready ? VLM_OK : vlm_merges_parse(t, merges, merges_n);
 }
 
 /* ---- Encoding ----

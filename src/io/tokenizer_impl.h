@@ -3,6 +3,7 @@
 #define VLM_TOKENIZER_IMPL_H
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "io/json.h"
+#include "io/safetensors.h"
 #include "io/tokenizer.h"
 #include <pcre2.h>
 #include <string.h>
@@ -142,6 +143,7 @@ struct vlm_tokenizer {
     vlm_ids before, behind;    /* what the post-processor puts around a text */
     int64_t bos, eos, pad;
     char *chat_template;
+    vlm_safetensors tables;    /* where bpe's arrays lie, if they were not parsed */
 };
 /* model.vocab and model.merges straight from the file's bytes: {"token": id, ...} and ["a b", ...] or [["a", "b"], ...] */
 vlm_status vlm_vocab_parse(vlm_vocab *v, const char *s, size_t n, const char *where);
@@ -149,7 +151,11 @@ vlm_status vlm_merges_parse(vlm_tokenizer *t, const char *s, size_t n);
 /* Cuts those two values out of the file, so that the rest is a small JSON document with null in their place. NULL, 0: not there. */
 vlm_status vlm_model_cut(const char *s, size_t n, vlm_buf *rest, const char **vocab, size_t *vocab_n, const char **merges,
                          size_t *merges_n);
+/* vocab and merges: what was cut out; not looked at where t->tables has them. */
 vlm_status vlm_model_read(vlm_tokenizer *t, const json_t *model, const char *vocab, size_t vocab_n, const char *merges, size_t merges_n);
+/* *ready: vocabulary and merges are there, from the tables in `path`, which are this file's (json, bytes); *rest: as vlm_model_cut leaves it.
+   Where there is no such file, or with a warning where it is of no use, nothing has happened. */
+vlm_status vlm_tables_read(vlm_tokenizer *t, const char *path, const void *json, size_t bytes, vlm_buf *rest, bool *ready);
 vlm_status vlm_bpe_encode(const vlm_tokenizer *t, const char *s, size_t n, bool literal, vlm_word *w, vlm_ids *ids);
 
 vlm_status vlm_added_read(vlm_tokenizer *t, const json_t *list);

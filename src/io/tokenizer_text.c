@@ -45,7 +45,12 @@ size_t vlm_utf8_valid(const char *text, size_t n, size_t *bad) {
     size_t i = 0;
     *bad = 0;
     while (i < n) {
+        uint64_t w;
+        while (n - i >= sizeof w && (memcpy(&w, s + i, sizeof w), !(w & 0x8080808080808080u))) i += sizeof w;          /* ASCII */
+        if (i == n) break;
         unsigned c = s[i], lo = 0x80, hi = 0xBF;
+        if (c < 0x80) { i++; continue; }
+        if (c >= 0xC2 && c < 0xE0 && i + 1 < n && (s[i + 1] & 0xC0) == 0x80) { i += 2; continue; }
         int more = c < 0x80 ? 0 : c >= 0xC2 && c < 0xE0 ? 1 : c >= 0xE0 && c < 0xF0 ? 2 : c >= 0xF0 && c < 0xF5 ? 3 : -1;
         if (more < 0) { *bad = 1; return i; }
         if (c == 0xE0) lo = 0xA0;

@@ -16,6 +16,7 @@ typedef struct vlm_vit_config {
     double rope_theta;                 /* 2-D RoPE on patches (docs/models.md); 0: none */
     int64_t pos_h, pos_w;              /* grid of the learned positions; 0: none */
     bool pos_cls;                      /* one more position, for CLS, comes first */
+    bool int8;                         /* matrices of blocks are VLM_I8: attention, where vlm_ops.fast_bytes, is in whole numbers too */
     bool pos_resize, pos_antialias;    /* other grids are resized to; otherwise only pos_h x pos_w is possible */
 } vlm_vit_config;
 

@@ -384,6 +384,8 @@ vlm_status vlm_net_open(const char *dir, const vlm_net_options *options, vlm_net
     TRY_DONE(open_configs(net));
     TRY_DONE(vlm_net_params(net));
     TRY_DONE(bind(net, options->f32));
+    for (int64_t l = 0; net->vision && l < net->vit.cfg.L; l++)
+        net->vit.cfg.int8 = net->vit.cfg.int8 || net->vit.block[l].qkv.dtype == VLM_I8;
     if (!options->structure_only) {
         TRY_DONE(load(net, options->threads));
         if (!net->packed) vlm_weights_close(net->weights), net->weights = NULL;

@@ -26,7 +26,7 @@ typedef struct vlm_param {
     bool tied;                         /* a second name of another row's values: nothing is stored for it */
     int parts;                         /* source tensors, one after another along the rows; NULL: zeros (vectors only) */
     const vlm_tensor *part[3];
-    const vlm_tensor *panels;          /* packed (model/packed.h): the whole operand as it lies in the file, at its first parameter; no parts */
+    const vlm_tensor *panels;          /* packed (model/packed.h), at an operand's first parameter: all of it in the file; no parts */
     int64_t first;                     /* a single part may be a slice: it begins at this row of the tensor */
 } vlm_param;
 

@@ -69,10 +69,12 @@ int64_t vlm_vit_row(const vlm_vit_config *c, const vlm_grid *grid, int64_t i) {
 static bool keeps_attention(int64_t l) { return l % 2 == 0; }
 
 /* One set of a block's buffers; without a backward, in what is free anyway. The MLP's hold all rows only where all is kept. */
-static void take_layer(vlm_arena *dev, const vlm_vit_config *c, int64_t rows, vlm_save save, vlm_vit_layer *s) {
+static void take_layer(vlm_arena *dev, const vlm_vit_config *c, int64_t rows, vlm_save save, vlm_vit_layer *s,
+                       vlm_vit_acts *a) {
     int64_t D = c->D, part = rows > PART_ROWS ? PART_ROWS : rows, all = save == VLM_SAVE_ALL ? rows : part;
     size_t mark = vlm_arena_mark(dev);
     VLM_TAKE(dev, s->qkv, rows, 3 * D);                        /* attention; then, over it, the hidden layer */
+    if (!save && c->int8) VLM_TAKE(dev, a->room, c->H, rows / VLM_INT8_KEYS + a->n, vlm_attention_int8_block(D / c->H));
     if (!save) vlm_arena_rewind(dev, mark);
     if (c->layerscale && save) VLM_TAKE(dev, s->y1, rows, D);
     if (c->layerscale && save) VLM_TAKE(dev, s->y2, all, D);
@@ -106,7 +108,7 @@ void vlm_vit_take_rows(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c,
         VLM_TAKE(dev, a->rstd, rows);
     }
     for (int64_t l = 0; save && l < layers; l++) {
-        if (save == VLM_SAVE_ALL) take_layer(dev, c, rows, save, &s);
+        if (save == VLM_SAVE_ALL) take_layer(dev, c, rows, save, &s, a);
         VLM_TAKE(dev, s.in, rows, D);
         if (save == VLM_SAVE_STREAM && keeps_attention(l)) {
             VLM_TAKE(dev, s.att, rows, D);
@@ -116,7 +118,7 @@ void vlm_vit_take_rows(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c,
     }
     a->kept = vlm_arena_mark(dev);
     VLM_TAKE(dev, a->x, rows, D);
-    if (save == VLM_SAVE_STREAM) take_layer(dev, c, rows, save, &s);
+    if (save == VLM_SAVE_STREAM) take_layer(dev, c, rows, save, &s, a);
     for (int64_t l = 0; save == VLM_SAVE_STREAM && host->base && l < layers; l++) {
         vlm_vit_layer own = s;
         own.in = a->layer[l].in;
@@ -130,7 +132,7 @@ void vlm_vit_take_rows(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c,
     vlm_arena_rewind(dev, mark);
     VLM_TAKE(dev, a->h, rows, D);
     if (!save) {
-        take_layer(dev, c, rows, save, &s);
+        take_layer(dev, c, rows, save, &s, a);
         s.in = s.mid = a->last = a->x;
         s.att = a->h;
         a->f = s.up;
@@ -211,7 +213,10 @@ static void attend(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, co
         const act *qkv = act_at(s->qkv, a->spans[i].row * 3 * D);
         a->spans[i].k = act_at(qkv, D), a->spans[i].v = act_at(qkv, 2 * D);
     }
-    if (!known)
+    if (!known && a->room && ops->fast_bytes && b->qkv.dtype == VLM_I8)
+        ops->attention_int8_forward(ctx, s->att, a->room, s->qkv, act_at(s->qkv, D), act_at(s->qkv, 2 * D), a->spans, a->n, c->H, Dh, 3 * D,
+                                    vit_scale(c));
+    else if (!known)
         ops->attention_forward(ctx, s->att, s->lse, s->qkv, a->spans, a->n, c->H, c->H, Dh, 3 * D, 3 * D, 0, 0, vit_scale(c));
     add_branch(ctx, ops, s->mid, s->in, s->att, &b->out, b->out_b, b->ls1, s->y1, N);
 }

@@ -37,6 +37,7 @@ typedef struct vlm_vit_acts {
     act *pixels, *patches, *pos;       /* of the largest image; they share bytes with what follows */
     act *h, *f;                        /* (rows,D) a norm's output, (PART_ROWS,F) the hidden layer */
     act *datt, *dqkv, *dy, *df;        /* backward */
+    unsigned char *room;               /* of attention in whole numbers, without a backward; else NULL */
     real *mean, *rstd;                 /* of the final norm; backward */
     real *cos, *sin;                   /* (rows, D/H/2) */
     real *host_cos, *host_sin;

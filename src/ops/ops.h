@@ -135,6 +135,13 @@ static inline int64_t vlm_kv_scale_at(int64_t p, int64_t D) {          /* in byt
     return vlm_kv_chunk_bytes(VLM_I8, D) + (p % VLM_KEY_BLOCK - VLM_KEY_BLOCK) * 4;
 }
 
+/* attention_int8_forward: keys in a block; spans of fewer rows are not worth whole numbers. */
+enum { VLM_INT8_KEYS = 128, VLM_INT8_ROWS = 64 };
+/* Room for attention_int8_forward: so many bytes for each head of each block, and at most R / VLM_INT8_KEYS + n blocks in n spans of R rows
+   together. k8 + 128 [D/4][keys][4], v8 [keys/4][D][4 keys]; of each key the factor of k8, log2 w, 1/w; in a head's first block its mean, size,
+   1/size. D is rounded up to 16. */
+static inline int64_t vlm_attention_int8_block(int64_t D) { D = (D + 15) / 16 * 16; return VLM_INT8_KEYS * (2 * D + 12) + 12 * D; }
+
 /* A pass of resampling bytes along one axis: output i of n is made of count[i] cells from first[i] on, with whole weights
    w = 2^VLM_RESAMPLE_LOW high + low, 0 <= low < 2^VLM_RESAMPLE_LOW, of VLM_RESAMPLE_BITS fraction bits. low, high (n,taps): taps is a
    multiple of VLM_RESAMPLE_TAPS, weights behind count are 0. Sums of |w| below 2^23, so that a sum is an int32. */
@@ -162,6 +169,7 @@ typedef struct vlm_ops {
 #define OP(name, ...) void (*name)(vlm_ctx *ctx, __VA_ARGS__);
 #include "ops/ops.def"
 #undef OP
+    bool fast_bytes;                   /* attention_int8_forward is faster than attention_forward: there are instructions for it */
 } vlm_ops;
 
 enum { VLM_CPU_AVX2 = 1, VLM_CPU_AVX512 = 2, VLM_CPU_NEON = 4, VLM_CPU_AVXVNNI = 8, VLM_CPU_AVX512VNNI = 16 };

@@ -13,7 +13,7 @@ static vlm_status pixels_of(const vlm_model *m, const vlm_bitmap *b, vlm_seen *s
     vlm_status status = VLM_OK;
     if (!work || !seen->pixels) status = vlm_fail_memory(where, work_bytes + bytes);
     else {
-        vlm_process(NULL, &m->net->ops, &m->rule, p, b->rgb, NULL, seen->pixels, work);
+        vlm_process(NULL, &m->net->ops, &m->rule, p, b, NULL, seen->pixels, work);
         vlm_process_crop(p, m->net->vit.cfg.P, seen->pixels, seen->pixels);
     }
     free(work);

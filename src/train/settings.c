@@ -80,6 +80,7 @@ vlm_status vlm_settings_make(vlm_trainer *t) {
     json_object_set_new(s, "shrink-images", json_boolean(o->shrink_images));
     json_object_set_new(s, "image", vlm_image_rule_json(&t->m->rule));
     json_object_set_new(s, "compat-resize", json_boolean(t->m->rule.compat));
+    json_object_set_new(s, "fast-decode", json_boolean(t->m->rule.fast_decode));
     json_object_set_new(s, "context", json_integer(t->m->context));
     json_object_set_new(s, "template", json_string(vlm_chat_kind_name(t->m->chat)));
     json_object_set_new(s, "fork-maths", json_boolean(t->m->net->fork_maths));

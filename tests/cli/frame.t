@@ -43,6 +43,7 @@ $ vlm help preprocess
 |   --max-image-tokens N      shrink an image that would make more tokens (1 or more)
 |   --context N               lower the context to N positions (1 or more)
 |   --compat-resize           sizes by the Python float rule, with its rounding errors
+|   --fast-decode             decode a JPEG at a lower resolution where it shrinks by half: other bits
 |   --fork-maths              tanh-GELU and K bias, as the nanoVLM fork trained its plain DINOv3
 |   --template chatml|smollm2|gemma|none
 |                             chat template, where the folder's is not known

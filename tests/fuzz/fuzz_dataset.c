@@ -43,7 +43,7 @@ static void files(const char *p, const char *end) {
     }
 }
 static void check_images(const struct vlm_sample *s) {
-    static const vlm_image_limits small = { 1 << 12, 1 << 8, 1 << 16 };
+    static const vlm_image_limits small = { 1 << 12, 1 << 8, 1 << 16, NULL };
     for (int64_t i = 0; i < s->images && i < 4; i++) {
         const vlm_sample_image *m = &s->image[i];
         vlm_bad why = VLM_BAD_JSON, probed = VLM_BAD_JSON;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
-    const vlm_image_limits limits = { 1 << 16, 4096, 1 << 20 };
+    const vlm_image_limits limits = { 1 << 16, 4096, 1 << 20, NULL };
     vlm_image_rule rule = { .kind = VLM_RULE_DYNAMIC, .patch = 4, .shuffle = 2, .block = 8, .max_size = 32, .std = { 1, 1, 1 } };
     vlm_image_info info;
     vlm_bitmap b = { 0 };
@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     void *work = aligned_alloc(64, vlm_process_bytes(&rule, &p));
     float *pixels = malloc((size_t)(p.H * p.W * 3) * sizeof *pixels);
     assert(work && pixels);
-    vlm_process(NULL, &ops, &rule, &p, b.rgb, NULL, pixels, work);
+    vlm_process(NULL, &ops, &rule, &p, &b, NULL, pixels, work);
     for (int64_t i = 0; i < p.H * p.W * 3; i++) assert(pixels[i] >= 0 && pixels[i] <= 1);
     free(pixels);
     free(work);

@@ -1,4 +1,4 @@
-"""Makes the seed corpora of the formats that need no encoder: safetensors, index, npy, json_config, tokenizer, dataset. Run it from here; the files
+"""Makes the seed corpora of the formats that need no encoder: safetensors, packed, index, npy, json_config, tokenizer, dataset. Run it from here; the files
 are in the tree."""
 import io, json, os, struct, tarfile, zlib
 
@@ -41,6 +41,70 @@ st("array", b"[]", 0)
 seed("safetensors", "lfs", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
 seed("safetensors", "huge", struct.pack("<Q", 1 << 40) + b"{}")
 seed("safetensors", "cut", struct.pack("<Q", 99) + b"{}")
+
+E = "vision_encoder."
+MATS = (("patch_embedding.conv.weight", 8, 12), ("blocks.0.attn.qkv_proj.weight", 24, 8), ("blocks.0.attn.out_proj.weight", 8, 8),
+        ("blocks.0.mlp.fc1.weight", 8, 8), ("blocks.0.mlp.fc2.weight", 8, 8))
+VECS = (("patch_embedding.cls_token", [1, 1, 8]), ("patch_embedding.conv.bias", [8]), ("blocks.0.ln1.weight", [8]), ("blocks.0.ln1.bias", [8]),
+        ("blocks.0.attn.qkv_proj.bias", [24]), ("blocks.0.attn.out_proj.bias", [8]), ("blocks.0.layer_scale1.lambda_param", [8]),
+        ("blocks.0.ln2.weight", [8]), ("blocks.0.ln2.bias", [8]), ("blocks.0.mlp.fc1.bias", [8]), ("blocks.0.mlp.fc2.bias", [8]),
+        ("blocks.0.layer_scale2.lambda_param", [8]), ("layer_norm.weight", [8]), ("layer_norm.bias", [8]))
+
+
+def panel_bytes(kind, cols):
+    groups = (cols + 31) // 32
+    return {"f32": cols * 128, "bf16": cols * 64, "f16": cols * 64, "i8": (cols + 3) // 4 * 128 + 128, "g8": groups * 1088,
+            "g4": groups * 576}[kind]
+
+
+def packed(name, kinds=("f32",) * 5, change=lambda h: h, metadata={"vlm_packed": "1", "embedding": "f32"}):
+    m, h, at = dict(metadata), {}, 0
+    for (what, rows, cols), kind in zip(MATS, kinds):
+        n = panel_bytes(kind, cols)
+        m[E + what + ".panels." + kind] = "[%d,%d]" % (rows, cols)
+        h[E + what + ".panels." + kind] = t("U8", [1, n], at, at + n)
+        at += n
+    for what, shape in VECS:
+        n = 4 * shape[-1]
+        h[E + what] = t("F32", shape, at, at + n)
+        at += n
+    seed("packed", name, json.dumps(change({"__metadata__": m, **h}), separators=(",", ":")))
+
+
+def rename(a, b):
+    return lambda h: {k.replace(a, b): v for k, v in h.items()}
+
+
+packed("f32")
+packed("whole", ("bf16", "i8", "g8", "g4", "f16"))
+packed("version", metadata={"vlm_packed": "2", "embedding": "f32"})
+packed("no_version", metadata={"vlm_packed": "one", "embedding": "f32"})
+packed("not_packed", metadata={})
+packed("embedding", metadata={"vlm_packed": "1", "embedding": "f64"})
+packed("missing", change=rename("fc1.weight.panels", "fc1.weight.panel"))
+packed("no_vector", change=rename("ln1.bias", "ln3.bias"))
+packed("other_type", change=rename("fc1.weight.panels.f32", "fc1.weight.panels.i8"))
+packed("i8", change=lambda h: json.loads(json.dumps(h).replace('"U8"', '"I8"')))
+packed("i32", change=lambda h: json.loads(json.dumps(h).replace('"F32"', '"I32"')))
+packed("rows", change=lambda h: json.loads(json.dumps(h).replace('"[8,8]"', '"[7,8]"')))
+packed("turned", change=lambda h: json.loads(json.dumps(h).replace("[1, 1024]", "[1024, 1]")))
+packed("vector", change=lambda h: json.loads(json.dumps(h).replace("[1, 1, 8]", "[1, 8]")))
+
+
+def one_more(h):
+    end = max(v["data_offsets"][1] for k, v in h.items() if k != "__metadata__")
+    return {**h, "more": t("U8", [1], end, end + 1)}
+
+
+def moved(h):
+    for k, v in h.items():
+        if k != "__metadata__":
+            v["data_offsets"] = [v["data_offsets"][0] + 1, v["data_offsets"][1] + 1]
+    return {**h, "first": t("U8", [1], 0, 1)}
+
+
+packed("one_more", change=one_more)
+packed("moved", change=moved)
 
 DICT = "{'descr': '%s', 'fortran_order': %s, 'shape': %s, }"
 

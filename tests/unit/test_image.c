@@ -83,7 +83,7 @@ static void damaged(void **state) {
         for (size_t at = 0; at < b.n; at += 1 + b.n / 400) {
             vlm_bitmap out;
             b.p[at] ^= (unsigned char)(1 << at % 8);
-            vlm_status s = vlm_image_decode(b.p, b.n, "it", &(vlm_image_limits){ 1000000, 65500, 1 << 20 }, &out);
+            vlm_status s = vlm_image_decode(b.p, b.n, "it", &(vlm_image_limits){ 1000000, 65500, 1 << 20, NULL }, &out);
             if (!s) vlm_bitmap_close(&out);
             else assert_true(s == VLM_EFORMAT || s == VLM_EUNSUPPORTED || s == VLM_ELIMIT);
             if (strstr(whole[i], "png")) all++, failed += s != VLM_OK;
@@ -118,13 +118,13 @@ static void too_many_bytes(void **state) {
 
 static void limits(void **state) {
     (void)state;
-    vlm_bitmap out = { -1, -1, NULL };
+    vlm_bitmap out = { -1, -1, NULL, 0 };
     static const char path[] = "tests/golden/images/rgb_64x48.png";
-    assert_failure(vlm_bitmap_open(path, &(vlm_image_limits){ 3071, 65500, 1 << 20 }, &out), VLM_ELIMIT, "64x48", "--max-pixels");
-    assert_failure(vlm_bitmap_open(path, &(vlm_image_limits){ 3072, 63, 1 << 20 }, &out), VLM_ELIMIT, "64x48", "--max-side");
-    assert_failure(vlm_bitmap_open(path, &(vlm_image_limits){ 3072, 64, 100 }, &out), VLM_ELIMIT, "64x48", "--max-bytes");
+    assert_failure(vlm_bitmap_open(path, &(vlm_image_limits){ 3071, 65500, 1 << 20, NULL }, &out), VLM_ELIMIT, "64x48", "--max-pixels");
+    assert_failure(vlm_bitmap_open(path, &(vlm_image_limits){ 3072, 63, 1 << 20, NULL }, &out), VLM_ELIMIT, "64x48", "--max-side");
+    assert_failure(vlm_bitmap_open(path, &(vlm_image_limits){ 3072, 64, 100, NULL }, &out), VLM_ELIMIT, "64x48", "--max-bytes");
     assert_int_equal(out.w, -1);
-    assert_ok(vlm_bitmap_open("tests/golden/images/rgb_64x48.png", &(vlm_image_limits){ 3072, 64, 1 << 20 }, &out));
+    assert_ok(vlm_bitmap_open("tests/golden/images/rgb_64x48.png", &(vlm_image_limits){ 3072, 64, 1 << 20, NULL }, &out));
     vlm_bitmap_close(&out);
     vlm_bitmap_close(&out);
 
@@ -137,7 +137,7 @@ static void limits(void **state) {
     assert_ok(vlm_image_probe(huge, sizeof huge - 1, "it", NULL, &info));      /* what plan shows of it */
     assert_true(info.w == 100000 && info.h == 90000);
     assert_failure(vlm_image_decode(huge, sizeof huge - 1, "it", NULL, &out), VLM_ELIMIT, "it", "--max-side");
-    vlm_image_limits wide = { 128000000, 100000, 9999 }, none = { INT64_MAX, INT64_MAX, INT64_MAX };
+    vlm_image_limits wide = { 128000000, 100000, 9999, NULL }, none = { INT64_MAX, INT64_MAX, INT64_MAX, NULL };
     assert_failure(vlm_image_decode(huge, sizeof huge - 1, "it", &wide, &out), VLM_ELIMIT, "it", "--max-pixels");
     assert_failure(vlm_image_decode(absurd, sizeof absurd - 1, "it", &none, &out), VLM_ELIMIT, "it", "pixels");
 

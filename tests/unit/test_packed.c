@@ -6,6 +6,8 @@
 #include "model/packed.h"
 
 #define MODELS "tests/golden/models/"
+#define CONV "conv.weight.panels.f32"
+#define BIAS "conv.bias\":{\"dtype\":\"F32\""
 static const char *fresh(const char *name) {
     static char buf[4][512];
     static int k;
@@ -87,7 +89,8 @@ static void types(void **state) {
             assert_ok(pack(models[m], out, NULL, names[d], false));
             vlm_net *a = opened(plain, false, false), *b = opened(out, false, false);
             for (int i = 0; i < a->params.n; i++) {
-                if (a->params.p[i].mat) { assert_int_equal(b->params.p[i].mat->dtype, d == 0 ? VLM_F32 : d == 1 ? VLM_BF16 : VLM_F16); continue; }
+                const vlm_mat *m = b->params.p[i].mat;
+                if (m) { assert_int_equal(m->dtype, d == 0 ? VLM_F32 : d == 1 ? VLM_BF16 : VLM_F16); continue; }
                 int64_t n = vlm_param_len(&a->params.p[i]);            /* vectors are F32 here, whatever the matrices are */
                 for (int64_t k = 0; k < n; k++) {
                     float x = (*a->params.p[i].vec)[a->params.p[i].row + k], y = (*b->params.p[i].vec)[b->params.p[i].row + k];
@@ -137,16 +140,16 @@ static void broken(void **state) {
         { "\"vlm_packed\":\"1\",", "", "is missing", VLM_EFORMAT },    /* then it is a folder of strange tensors */
         { "\"embedding\":\"f32\"", "\"embedding\":\"i8\"", "\"i8\" of the embedding's type", VLM_EFORMAT },
         { "\"embedding\":\"f32\",", "", "\"nothing\" of the embedding's type", VLM_EFORMAT },
-        { "conv.weight.panels.f32\":\"[32,192]\"", "conv.weight.panels.f32\":\"[31,192]\"", "[31,192] matrix, expected [32,192]", VLM_EFORMAT },
-        { "conv.weight.panels.f32\":\"[32,192]\",", "conv.weight\":\"[32,192]\",", "nameless matrix", VLM_EFORMAT },
-        { "conv.weight.panels.f32\":{\"dtype\":\"U8\"", "conv.weight.panels.f32\":{\"dtype\":\"I8\"", "is I8, panels are U8", VLM_EFORMAT },
+        { CONV "\":\"[32,192]\"", CONV "\":\"[31,192]\"", "[31,192] matrix, expected [32,192]", VLM_EFORMAT },
+        { CONV "\":\"[32,192]\",", "conv.weight\":\"[32,192]\",", "nameless matrix", VLM_EFORMAT },
+        { CONV "\":{\"dtype\":\"U8\"", CONV "\":{\"dtype\":\"I8\"", "is I8, panels are U8", VLM_EFORMAT },
         { "\"shape\":[1,24576]", "\"shape\":[24576,1]", "has shape [24576,1], expected [1,24576]", VLM_EFORMAT },
-        { "conv.weight.panels.f32", "conv.weight.panels.bf16", "has shape [1,24576], expected [1,12288]", VLM_EFORMAT },
-        { "conv.weight.panels.f32", "conv.weight.panels.f64", "tensor vision_encoder.patch_embedding.conv.weight.panels is missing", VLM_EFORMAT },
-        { "conv.bias\":{\"dtype\":\"F32\"", "conv.bias\":{\"dtype\":\"I32\"", "is I32, vectors are F32", VLM_EFORMAT },
-        { "conv.bias\":{\"dtype\":\"F32\",\"shape\":[32]", "conv.bias\":{\"dtype\":\"F32\",\"shape\":[1,32]", "expected [32]", VLM_EFORMAT },
+        { CONV, "conv.weight.panels.bf16", "has shape [1,24576], expected [1,12288]", VLM_EFORMAT },
+        { CONV, "conv.weight.panels.f64", "patch_embedding.conv.weight.panels is missing", VLM_EFORMAT },
+        { BIAS, "conv.bias\":{\"dtype\":\"I32\"", "is I32, vectors are F32", VLM_EFORMAT },
+        { BIAS ",\"shape\":[32]", BIAS ",\"shape\":[1,32]", "expected [32]", VLM_EFORMAT },
         { "conv.bias", "conv.base", "tensor vision_encoder.patch_embedding.conv.bias is missing", VLM_EFORMAT },
-        { "conv.bias\":{\"dtype\":\"F32\",\"shape\":[32]", "conv.bias\":{\"dtype\":\"F32\",\"shape\":[33]", "takes 132 bytes", VLM_EFORMAT },
+        { BIAS ",\"shape\":[32]", BIAS ",\"shape\":[33]", "takes 132 bytes", VLM_EFORMAT },
     };
     char dir[512];
     snprintf(dir, sizeof dir, "%s", temp("out"));

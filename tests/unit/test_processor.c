@@ -183,8 +183,9 @@ static void pixels(void **state) {
         void *work = bytes_of(vlm_process_bytes(r, &p)), *rework = bytes_of(vlm_resize_bytes(70, 90, p.H, p.W, r->filter)),
              *whole = bytes_of(vlm_resize_float_bytes(p.H, p.W, p.tile_h, p.tile_w));
         assert_true(u8 && plain && a && b && global);
-        vlm_process(NULL, &ops, r, &p, rgb, u8, a, work);
-        vlm_process(ctx, &ops, r, &p, rgb, NULL, b, work);
+        const vlm_bitmap picture = { .w = 90, .h = 70, .rgb = rgb };
+        vlm_process(NULL, &ops, r, &p, &picture, u8, a, work);
+        vlm_process(ctx, &ops, r, &p, &picture, NULL, b, work);
         assert_memory_equal(a, b, n);
         vlm_resize(NULL, &ops, plain, rgb, 70, 90, p.H, p.W, r->filter, rework);
         assert_memory_equal(u8, plain, u8n);
@@ -204,6 +205,54 @@ static void pixels(void **state) {
     }
     free(rgb);
     vlm_ctx_close(ctx);
+}
+
+/* Half, a quarter, an eighth: only of a JPEG, and never below what it is resized to; close to what all pixels give. */
+static void fast_decoding(void **state) {
+    (void)state;
+    static const struct { int64_t size, reduce; } cases[] = { { 452, 1 }, { 228, 1 }, { 226, 2 }, { 112, 4 }, { 56, 8 }, { 8, 8 } };
+    vlm_image_info cat;                        /* 451 x 300 */
+    unsigned char *data;
+    size_t bytes;
+    vlm_ops ops;
+    vlm_ops_init(&ops, vlm_cpu_flags());
+    assert_ok(vlm_image_read("examples/cat.jpg", NULL, &data, &bytes));
+    assert_ok(vlm_image_probe(data, bytes, "cat", NULL, &cat));
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        vlm_image_rule r = rule_of(VLM_RULE_DYNAMIC, 2, 1, 2, cases[k].size);
+        assert_int_equal(vlm_image_reduction(&r, &cat), 1);
+        r.fast_decode = true;
+        r.no_upscale = true;
+        assert_int_equal(vlm_image_reduction(&r, &cat), cases[k].reduce);
+        vlm_image_info png = cat;
+        png.format = "PNG";
+        assert_int_equal(vlm_image_reduction(&r, &png), 1);
+        vlm_image_limits limits = VLM_IMAGE_LIMITS;
+        limits.fit = &r;
+        vlm_bitmap whole, fast;
+        assert_ok(vlm_image_decode(data, bytes, "cat", NULL, &whole));
+        assert_ok(vlm_image_decode(data, bytes, "cat", &limits, &fast));
+        assert_true(fast.w == 451 && fast.h == 300 && fast.reduce == cases[k].reduce);
+        vlm_image_plan p = plan_of(&r, 300, 451);
+        int64_t n = p.H * p.W * 3, sum = 0, most = 0;
+        uint8_t *a = malloc((size_t)n), *b = malloc((size_t)n);
+        void *work = bytes_of(vlm_process_bytes(&r, &p));
+        assert_true(a && b);
+        vlm_process(NULL, &ops, &r, &p, &whole, a, NULL, work);
+        vlm_process(NULL, &ops, &r, &p, &fast, b, NULL, work);
+        for (int64_t i = 0; i < n; i++) {
+            int64_t d = a[i] > b[i] ? a[i] - b[i] : b[i] - a[i];
+            sum += d;
+            if (most < d) most = d;
+        }
+        print_message("cat.jpg at %lldx%lld, decoded at 1/%lld: mean absolute difference %.2f, largest %lld of 255\n", (long long)p.W,
+                      (long long)p.H, (long long)fast.reduce, (double)sum / (double)n, (long long)most);
+        assert_true(cases[k].reduce == 1 ? !sum : (double)sum / (double)n < 8);
+        free(work), free(b), free(a);
+        vlm_bitmap_close(&fast);
+        vlm_bitmap_close(&whole);
+    }
+    free(data);
 }
 
 static void pictures(void **state) {
@@ -228,7 +277,7 @@ static void pictures(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors), cmocka_unit_test(no_upscale_never_grows), cmocka_unit_test(goldens), cmocka_unit_test(budget_holds),
-        cmocka_unit_test(tiles_and_fixed), cmocka_unit_test(impossible), cmocka_unit_test(pixels), cmocka_unit_test(pictures),
+        cmocka_unit_test(tiles_and_fixed), cmocka_unit_test(impossible), cmocka_unit_test(pixels), cmocka_unit_test(fast_decoding), cmocka_unit_test(pictures),
     };
     return cmocka_run_group_tests(tests, temp_open, temp_close);
 }

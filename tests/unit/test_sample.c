@@ -376,7 +376,7 @@ static void images(void **state) {
         status = vlm_sample_image_size(&s, 0, &bytes, &why);
         assert_true(status ? why != VLM_BAD_NONE : bytes >= 0);
         if (!cases[i].load) {
-            vlm_image_limits small[] = { { 10, 65500, 1 << 20 }, { 1 << 20, 3, 1 << 20 }, { 1 << 20, 65500, 100 } };
+            vlm_image_limits small[] = { { 10, 65500, 1 << 20, NULL }, { 1 << 20, 3, 1 << 20, NULL }, { 1 << 20, 65500, 100, NULL } };
             static const char *const flags[] = { "--max-pixels", "--max-side", "--max-bytes" };
             for (int k = 0; k < 3; k++) {
                 assert_failure(vlm_sample_image_probe(&s, 0, &small[k], &info, &why), VLM_ELIMIT, "d.jsonl:3", flags[k]);

@@ -438,7 +438,7 @@ enum { TURN = VF_N * VF_N };
 INLINE void put_vector(vlm_dtype t, void *to, int64_t e, vf x) {
     if (t == VLM_F32)      vf_store((float *)to + e, x);
     else if (t == VLM_F16) vf_store_f16((uint16_t *)to + e, x);
-    else                   vf_store_i8((int8_t *)to + e, x);
+    else                   vi_store_bytes((int8_t *)to + e, vf_int(x));
 }
 /* 127 / max |x| of a row, or 0; *scale: max |x| / 127, or NaN. */
 static float byte_scale(const float *x, int64_t D, float *scale) {
@@ -506,33 +506,41 @@ static void kv_store(vlm_ctx *ctx, void *to, vlm_dtype t, int values, const act 
     if (R > 0) vlm_parallel(ctx, (at + R - 1) / VLM_PANEL - at / VLM_PANEL + 1, 1 + 1024 / (G * D), store_part, &s);
 }
 
-/* Backward. A task is a key head of a span: no other adds to its dk and dv, nor to dq of its query heads. Keys go block by block, and
-   with each the query heads, and the rows of a head that see the block, in blocks. Rows that share a tile (GROUP) share the keys that
-   any of them sees; to a row that does not see one, p and ds are 0, and 0 times a finite number changes no sum. */
+/* Backward. A task is a block of keys of one key head of a span: no other adds to its dk and dv. With it go the query heads, and the rows
+   of a head that see the block, in blocks, always in this order; dq of a block of rows waits for the block of keys before (`done`), so
+   that it too is added up in order. A thread takes a key head of a span and goes through its tasks, for rows and dq then stay near; when
+   there is no other it helps with the tasks of one that is under way, a block of rows behind. Whoever is waited for has begun.
+   Rows that share a tile (GROUP) share the keys that any of them sees; to a row that does not see one, p and ds are 0, and 0 times a finite
+   number changes no sum. */
 enum {
     GROUP = 12,                        /* rows, whatever MR is: the same products under every ISA */
     BQ = 96,                           /* query rows in a block */
-    BK = 128,                          /* keys in a block, if D allows */
-    HALF = 128                         /* where dout' lies beside q' */
+    BK = 256,                          /* keys in a block, if D allows */
+    BLOCK = 128 * DMAX,                /* elements of it */
+    HALF = 128,                        /* where dout' lies beside q' */
+    PENDING = 2048                     /* tasks that are under way at once */
 };
 typedef struct grad_scratch {
-    float q[BQ * LD], dout[BQ * LD], ds[BQ * LD];      /* by rows: over d, over d, over the keys of the block */
+    float q[BQ * LD], dout[BQ * LD], ds[BQ * LD];      /* by rows: scale log2 e q over d, scale dout over d, ds over the keys of the block */
     float turned[DMAX * LD];           /* by d: q' over rows, and from HALF on dout' */
-    float kt[BK * 128], vt[BK * 128];  /* [key / 32][D][32] */
-    float k[BK * 128];                /* [d / 32][BK][32] */
-    float dk[BK * 128], dv[BK * 128];                /* sums so far: [key / 32][D][32] */
+    float kt[BLOCK], vt[BLOCK];        /* [key / 32][D][32] */
+    float k[BLOCK];                    /* [d / 32][keys][32] */
+    float dk[BLOCK], dv[BLOCK];        /* sums so far: [key / 32][D][32] */
     float p[BK * BQ], dp[BK * BQ];     /* scores, then p; dp, then ds: [key / 32][row][32] */
     float edge[MR * STRIP];            /* of dq, where a strip goes beyond D */
-    float lse[BQ], delta[BQ], zero[STRIP];
+    float lse[BQ], delta[BQ], zero[STRIP];             /* log2 e lse, scale δ */
 } grad_scratch;
-_Static_assert(sizeof(grad_scratch) <= VLM_SCRATCH_BYTES && HALF >= BQ && HALF + BQ <= LD && (int)BQ % GROUP == 0 && GROUP % MR == 0 &&
-               (int)BK <= (int)KC, "scratch of attention_backward");
+_Static_assert(sizeof(grad_scratch) <= VLM_SCRATCH_BYTES && HALF >= BQ && HALF + BQ <= LD && (int)BQ % GROUP == 0 && GROUP % MR == 0 && (int)BK <= (int)KC, "scratch of attention_backward");
 
 typedef struct grad {
     attention a;                       /* what it sees */
     float *dq, *dk, *dv;
     const float *dout, *out, *k, *v, *lse;
-    int64_t BK;                        /* keys in a block */
+    int64_t BK, blocks;                /* keys in a block; blocks in a task */
+    const vlm_span *spans, *end;       /* those whose tasks are under way */
+    int64_t heads, tasks;              /* of them all */
+    _Atomic int64_t next, taken[PENDING];              /* the key head that nobody has taken yet; of each, the task */
+    _Atomic int64_t done[PENDING];     /* of each task: heads · rows + rows of the next head */
 } grad;
 
 /* Rows [i, i + m) of query head h, and δ = Σ dout out. */
@@ -540,30 +548,31 @@ static void take_rows(const grad *l, const vlm_span *s, int64_t h, int64_t i, in
     const attention *a = &l->a;
     for (int64_t r = 0; r < m; r++) {
         int64_t row = s->row + i + r, at = (row * a->H + h) * a->D;
-        vw sum = vw_set(0);
-        memcpy(z->q + r * LD, a->q + row * a->S + h * a->D, (size_t)a->D * sizeof(float));
+        vw sum = vw_set(0), scale = vw_set(a->scale), scale2 = vw_set(a->scale * 1.44269504f);
         for (int64_t d = 0; d < a->D; d += 16) {
             vw x = vw_load_n(l->dout + at + d, a->D - d);
-            vw_store(z->dout + r * LD + d, x);
+            vw_store(z->dout + r * LD + d, VW2(vf_mul, x, scale));
+            vw_store(z->q + r * LD + d, VW2(vf_mul, vw_load_n(a->q + row * a->S + h * a->D + d, a->D - d), scale2));
             sum = VW3(vf_fma, x, vw_load_n(l->out + at + d, a->D - d), sum);
         }
-        z->delta[r] = vw_sum(sum);
-        z->lse[r] = l->lse[row * a->H + h];
-        if (z->lse[r] == -INFINITY) z->lse[r] = INFINITY;      /* no key: every p is 0 */
+        z->delta[r] = a->scale * vw_sum(sum);
+        z->lse[r] = 1.44269504f * l->lse[row * a->H + h];
     }
+    const float *q = a->q + (s->row + i) * a->S + h * a->D, *dout = l->dout + ((s->row + i) * a->H + h) * a->D;
     for (int64_t r = 0; r < m; r += VF_N)
         for (int64_t d = 0; d < a->D; d += VF_N) {
-            vf_transpose(z->turned + d * LD + r, LD, z->q + r * LD + d, LD, 0, m - r, a->D - d);
-            vf_transpose(z->turned + d * LD + r + HALF, LD, z->dout + r * LD + d, LD, 0, m - r, a->D - d);
+            vf_transpose(z->turned + d * LD + r, LD, q + r * a->S + d, a->S, 0, m - r, a->D - d);
+            vf_transpose(z->turned + d * LD + r + HALF, LD, dout + r * a->H * a->D + d, a->H * a->D, 0, m - r, a->D - d);
         }
 }
 /* Row j of the block sees columns [first, last): its scores become p, dp becomes ds, over the panels that [from, to) touches. */
-INLINE void row_grad(const grad *l, grad_scratch *z, int64_t j, bool whole, int64_t first, int64_t last, int64_t from, int64_t to) {
-    vw scale = vw_set(l->a.scale), lse = vw_set(-z->lse[j]), delta = vw_set(z->delta[j]), zero = vw_set(0);
+INLINE void row_grad(grad_scratch *z, int64_t j, bool whole, int64_t first, int64_t last, int64_t from, int64_t to) {
+    vw lse = vw_set(z->lse[j]), delta = vw_set(z->delta[j]), zero = vw_set(0);
+    bool none = z->lse[j] == -INFINITY;                        /* no key: every p is 0 */
     for (int64_t c = from / VLM_PANEL * VLM_PANEL; c < cdiv(to, VLM_PANEL) * VLM_PANEL; c += 16) {
         int64_t at = (c / VLM_PANEL * BQ + j) * VLM_PANEL + c % VLM_PANEL;
-        vw p = VW1(vf_exp, VW3(vf_fma, vw_load(z->p + at), scale, lse));
-        vw ds = VW2(vf_mul, VW2(vf_mul, p, scale), VW2(vf_sub, vw_load(z->dp + at), delta));
+        vw p = none ? zero : VW1(vf_exp2, VW2(vf_sub, vw_load(z->p + at), lse));
+        vw ds = VW2(vf_mul, p, VW2(vf_sub, vw_load(z->dp + at), delta));
         if (!whole) p = vw_within(p, first - c, last - c, zero), ds = vw_within(ds, first - c, last - c, zero);
         vw_store(z->p + at, p);
         vw_store(z->dp + at, ds);
@@ -584,8 +593,8 @@ static void tile_grad(const grad *l, const vlm_span *s, int64_t h, int64_t i, in
     for (int64_t r = 0; r < m; r++) {
         int64_t first = most(sees_from(a, s, i + j + r) - kb, 0), last = sees_to(a, s, i + j + r) - kb;
         bool whole = first <= from / VLM_PANEL * VLM_PANEL && last >= cdiv(to, VLM_PANEL) * VLM_PANEL;
-        if (whole) row_grad(l, z, j + r, true, 0, 0, from, to);
-        else       row_grad(l, z, j + r, false, first, last, from, to);
+        if (whole) row_grad(z, j + r, true, 0, 0, from, to);
+        else       row_grad(z, j + r, false, first, last, from, to);
     }
     for (int64_t d = 0; d < D; d += STRIP) {
         float *dq = l->dq + (s->row + i + j) * a->S + h * D + d;
@@ -638,50 +647,95 @@ static void put_keys(float *out, int64_t S, const float *in, int64_t n, int64_t 
             for (int64_t c = 0; c < VF_N && j + c < n; c++) vf_store_n(out + (j + c) * S + d, vf_load(t + c * VF_N), D - d);
         }
 }
-static void head_grad(const grad *l, const vlm_span *s, int64_t g, grad_scratch *z) {
-    const attention *a = &l->a;
-    int64_t D = a->D, group = a->H / a->G;
-    for (int64_t i = 0; i < s->rows; i++)
-        memset(l->dq + (s->row + i) * a->S + g * group * D, 0, (size_t)(group * D) * sizeof(float));
-    memset(z->zero, 0, sizeof z->zero);
-    for (int64_t kb = 0; kb < s->rows; kb += l->BK) {
-        int64_t n = least(l->BK, s->rows - kb), at = (s->row + kb) * a->S + g * D;
-        turn_keys(z->kt, l->k + at, a->S, 0, n, D);
-        turn_keys(z->vt, l->v + at, a->S, 0, n, D);
-        for (int64_t j = 0; j < n; j++)
-            for (int64_t d = 0; d < D; d += VF_N)
-                vf_store(z->k + (d / VLM_PANEL * l->BK + j) * VLM_PANEL + d % VLM_PANEL, vf_load_n(l->k + at + j * a->S + d, D - d));
-        memset(z->dk, 0, (size_t)(cdiv(n, VLM_PANEL) * VLM_PANEL * D) * sizeof(float));
-        memset(z->dv, 0, (size_t)(cdiv(n, VLM_PANEL) * VLM_PANEL * D) * sizeof(float));
-        int64_t i0 = a->causal ? kb : 0, i1 = a->window ? least(s->rows, kb + n - 1 + a->window) : s->rows;
-        int64_t step = cdiv(cdiv(i1 - i0, cdiv(i1 - i0, BQ)), GROUP) * GROUP;          /* equal blocks, whole groups */
-        for (int64_t h = g * group; h < (g + 1) * group; h++)
-            for (int64_t i = i0; i < i1; i += step) block_grad(l, s, h, i, least(step, i1 - i), kb, n, z);
-        put_keys(l->dk + at, a->S, z->dk, n, D);
-        put_keys(l->dv + at, a->S, z->dv, n, D);
-    }
+/* Waits until a task before has got so far. */
+static void wait_for(const _Atomic int64_t *done, int64_t far) {
+    for (int i = 0; atomic_load_explicit(done, memory_order_acquire) < far; i++) if (i < 1000) vf_pause(); else thrd_yield();
 }
-
-/* As walk: the tasks that begin in [lo, hi) of the work, measured in pairs of a row and a key. */
-static int64_t walk_back(const grad *l, int64_t lo, int64_t hi, grad_scratch *z) {
+/* Keys [kb, kb + n) of key head g with all their rows. before, own: how far the task before has got (NULL: there is none), and this one
+   (NULL: it has more blocks to come). */
+static void keys_grad(grad *l, const vlm_span *s, int64_t g, int64_t kb, int64_t n, const _Atomic int64_t *before, _Atomic int64_t *own,
+                      grad_scratch *z) {
     const attention *a = &l->a;
-    int64_t at = 0;
-    for (const vlm_span *s = a->spans; s < a->spans + a->nspans; s++) {
+    int64_t D = a->D, group = a->H / a->G, at = (s->row + kb) * a->S + g * D;
+    turn_keys(z->kt, l->k + at, a->S, 0, n, D);
+    turn_keys(z->vt, l->v + at, a->S, 0, n, D);
+    for (int64_t j = 0; j < n; j++)
+        for (int64_t d = 0; d < D; d += VF_N)
+            vf_store(z->k + (d / VLM_PANEL * l->BK + j) * VLM_PANEL + d % VLM_PANEL, vf_load_n(l->k + at + j * a->S + d, D - d));
+    memset(z->dk, 0, (size_t)(cdiv(n, VLM_PANEL) * VLM_PANEL * D) * sizeof(float));
+    memset(z->dv, 0, (size_t)(cdiv(n, VLM_PANEL) * VLM_PANEL * D) * sizeof(float));
+    int64_t i0 = a->causal ? kb : 0, i1 = a->window ? least(s->rows, kb + n - 1 + a->window) : s->rows;
+    int64_t step = cdiv(cdiv(i1 - i0, cdiv(i1 - i0, BQ)), GROUP) * GROUP;              /* equal blocks, whole groups */
+    for (int64_t h = 0; h < group; h++) {
+        for (int64_t i = i0, m; i < i1; i += m) {
+            m = least(step, i1 - i);
+            if (before) wait_for(before, h * s->rows + i + m);
+            block_grad(l, s, g * group + h, i, m, kb, n, z);
+            if (own) atomic_store_explicit(own, h * s->rows + i + m, memory_order_release);
+        }
+        if (own) atomic_store_explicit(own, (h + 1) * s->rows, memory_order_release);  /* rows behind the window: none of its business */
+    }
+    put_keys(l->dk + at, a->S, z->dk, n, D);
+    put_keys(l->dv + at, a->S, z->dv, n, D);
+}
+/* Tasks of a span for each key head. */
+static int64_t chunks(const grad *l, const vlm_span *s) { return cdiv(most(s->rows, 0), l->BK * l->blocks); }
+/* The span and key head that come x-th, and the number of their first task. */
+static const vlm_span *find_head(const grad *l, int64_t x, int64_t *g, int64_t *first) {
+    const vlm_span *s = l->spans + x / l->a.G;
+    int64_t n = 0;
+    for (const vlm_span *o = l->spans; o < s; o++) n += chunks(l, o) * l->a.G;
+    *g = x % l->a.G, *first = n + *g * chunks(l, s);
+    return s;
+}
+/* The key head with most tasks that nobody has taken, or -1. */
+static int64_t head_to_help(const grad *l) {
+    int64_t best = -1, left = 0;
+    for (int64_t x = 0; x < l->heads; x++) {
+        int64_t n = chunks(l, l->spans + x / l->a.G) - atomic_load(&l->taken[x]);
+        if (n > left) best = x, left = n;
+    }
+    return best;
+}
+static void backward_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
+    grad *l = arg;
+    const attention *a = &l->a;
+    grad_scratch *z = scratch;
+    int64_t g, first, c, group = a->H / a->G;
+    (void)lo, (void)hi;
+    memset(z->zero, 0, sizeof z->zero);
+    for (int64_t x; (x = atomic_fetch_add(&l->next, 1)) < l->heads || (x = head_to_help(l)) >= 0;) {
+        const vlm_span *s = find_head(l, x, &g, &first);
         vlm_span own = { .row = s->row, .rows = s->rows, .keys = s->rows };
-        for (int64_t g = 0; g < a->G && s->rows > 0; g++) {
-            if (at >= lo && at < hi) head_grad(l, &own, g, z);
-            at += s->rows * (64 + (a->window ? least(a->window, s->rows) : s->rows));
+        while ((c = atomic_fetch_add(&l->taken[x], 1)) < chunks(l, s)) {
+            for (int64_t i = 0; i < s->rows && c == 0; i++)
+                memset(l->dq + (s->row + i) * a->S + g * group * a->D, 0, (size_t)(group * a->D) * sizeof(float));
+            int64_t end = least(s->rows, (c + 1) * l->BK * l->blocks);
+            for (int64_t kb = c * l->BK * l->blocks; kb < end; kb += l->BK)
+                keys_grad(l, &own, g, kb, least(l->BK, end - kb), c ? &l->done[first + c - 1] : NULL,
+                          kb + l->BK < end ? NULL : &l->done[first + c], z);
         }
     }
-    return at;
 }
-static void backward_part(void *arg, int64_t lo, int64_t hi, void *scratch) { walk_back(arg, lo, hi, scratch); }
 static void attention_backward(vlm_ctx *ctx, act *dq, act *dk, act *dv, const act *dout, const act *out, const real *lse,
                                const act *q, const act *k, const act *v, const vlm_span *spans, int64_t nspans,
                                int64_t H, int64_t G, int64_t D, int64_t S, int causal, int64_t window, float scale) {
-    assert(D >= 1 && D <= DMAX && H % G == 0 && ctx->scratch_bytes >= sizeof(grad_scratch));
-    grad l = { .a = { .q = q, .spans = spans, .nspans = nspans, .H = H, .G = G, .D = D, .S = S, .causal = causal,
-                      .window = causal && window > 0 ? window : 0, .scale = scale },
-               .dq = dq, .dk = dk, .dv = dv, .dout = dout, .out = out, .k = k, .v = v, .lse = lse, .BK = D <= 128 ? BK : BK / 2 };
-    vlm_parallel(ctx, walk_back(&l, 0, 0, NULL), 1 + 65536 / (H / G * D), backward_part, &l);
+    assert(D >= 1 && D <= DMAX && H % G == 0 && G <= PENDING && ctx->scratch_bytes >= sizeof(grad_scratch));
+    grad l;
+    l.a = (attention){ .q = q, .H = H, .G = G, .D = D, .S = S, .causal = causal, .window = causal && window > 0 ? window : 0, .scale = scale };
+    l.dq = dq, l.dk = dk, l.dv = dv, l.dout = dout, l.out = out, l.k = k, l.v = v, l.lse = lse;
+    l.BK = D <= BLOCK / BK ? BK : BLOCK / DMAX;
+    for (l.spans = spans; l.spans < spans + nspans; l.spans = l.end) {         /* as many spans at once as there are places for tasks */
+        double work = 0;
+        l.blocks = 1, l.heads = l.tasks = 0;
+        while (chunks(&l, l.spans) * G > PENDING) l.blocks *= 2;
+        for (l.end = l.spans; l.end < spans + nspans && most(1, chunks(&l, l.end)) * G + l.tasks <= PENDING; l.end++) {
+            l.heads += G;
+            l.tasks += most(1, chunks(&l, l.end)) * G;
+            work += (double)(l.end->rows * H * D) * (double)(l.a.window ? least(l.a.window, l.end->rows) : l.end->rows);
+        }
+        atomic_init(&l.next, 0);
+        for (int64_t i = 0; i < l.tasks; i++) atomic_init(&l.done[i], 0), atomic_init(&l.taken[i], 0);
+        vlm_parallel(ctx, l.tasks, 1 + (int64_t)(65536 * (double)l.tasks / (work + 1)), backward_part, &l);
+    }
 }

@@ -25,6 +25,14 @@ INLINE vf vf_exp2(vf x) {
     p = vf_fma(r, p, vf_set(0.69314718f));
     return vf_ldexp_normal(vf_fma(r, p, vf_set(1.0f)), n);
 }
+/* 2^x for x <= 120, relative error <= 1e-4: for what becomes 8 bits. 2^n is exact; below -100 it is 2^-100. */
+INLINE vf vf_pow2(vf x) {
+    x = vf_max(vf_set(-100.0f), x);
+    vf n = vf_round(x), r = vf_sub(x, n);
+    vf p = vf_fma(r, vf_set(0.05500892f), vf_set(0.24221096f));
+    p = vf_fma(r, p, vf_set(0.69328293f));
+    return vf_ldexp_normal(vf_fma(r, p, vf_set(1.0f)), n);
+}
 
 /* erf x, error <= 1.3 units. Below 15/16 an odd polynomial, above 1 - e^-q(x); from 4 on it is 1. */
 INLINE vf vf_erf(vf x) {

@@ -6,6 +6,7 @@
 #include <math.h>                      /* INFINITY */
 #include <stdatomic.h>
 #include <string.h>
+#include <threads.h>                   /* thrd_yield */
 #include "simd.h"
 static int64_t cdiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -18,6 +19,7 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 #include "position.c"
 #include "image.c"
 #include "attention.c"
+#include "attention_int8.c"
 #include "loss.c"
 #include "optimizer.c"
 #define CAT2(a, b) a##b
@@ -25,6 +27,8 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 void CAT(vlm_ops_init_, ISA)(vlm_ops *o) {
     o->linear_forward         = linear_forward;
+    o->attention_int8_forward = attention_int8_forward;
+    o->fast_bytes             = VNNI;
 #if !VNNI
     o->layernorm_forward      = layernorm_forward;
     o->layernorm_backward     = layernorm_backward;

@@ -7,6 +7,7 @@ enum {
     QG = QK / VLM_QGROUP,
     QM = 288,                          /* most rows in a block */
     QMR = VF_N == 16 ? 12 : VNNI ? 6 : 4,      /* rows in a tile: without VNNI a weight takes two registers */
+    QAHEAD = 6144,                     /* bytes of weights that few rows ask for early: what memory sends by itself comes too late */
     QFAR = 9216                        /* outliers in a block of rows: more than K/16 */
 };
 typedef struct qrow {                  /* a row's share of a block, an odd number of cache lines */
@@ -105,7 +106,9 @@ INLINE void quant_tile(vlm_dtype t, int m, const quant_work *z) {
         vsb v = vsb_load(xq + i * sizeof(qrow)); \
         a[s][i][0] = vi_dot(a[s][i][0], w0, v); \
         a[s][i][1] = vi_dot(a[s][i][1], w1, v); }
-#define BYTES(q) { vub w0 = vub_set(vi_load(w + q * QUAD)), w1 = vub_set(vi_load(w + q * QUAD + HALF)); EACH12(DOT, 0) xq += VSB_BYTES; }
+#define AHEAD(q) if (m < 12) { vf_prefetch((const float *)(const void *)(w + q * QUAD + QAHEAD)); \
+        if (VF_N == 16) vf_prefetch((const float *)(const void *)(w + q * QUAD + QAHEAD + 64)); }
+#define BYTES(q) { AHEAD(q) vub w0 = vub_set(vi_load(w + q * QUAD)), w1 = vub_set(vi_load(w + q * QUAD + HALF)); EACH12(DOT, 0) xq += VSB_BYTES; }
 #define PUT(i, u, v) vf_store(out + i * STRIP, u), vf_store(out + i * STRIP + VF_N, v)
     if (t == VLM_I8) {
         int32_t *sum = z->sum;
@@ -147,6 +150,7 @@ INLINE void quant_tile(vlm_dtype t, int m, const quant_work *z) {
             w += GROUP8 - 8 * QUAD;
         } else {
             for (int q = 0; q < 4; q++, w += QUAD) {
+                AHEAD(0)
                 vi b0 = vi_load(w), b1 = vi_load(w + HALF);
                 { vub w0 = vub_low(b0), w1 = vub_low(b1); EACH12(DOT, 0) }
                 xq += 4 * VSB_BYTES;

@@ -27,6 +27,10 @@ INLINE float32x4_t neon_ldexp(float32x4_t a, float32x4_t n) {
     return vmulq_f32(vmulq_f32(a, vreinterpretq_f32_s32(p)), vreinterpretq_f32_s32(q));
 }
 INLINE vf vf_ldexp(vf a, vf n) { return VF2(neon_ldexp, a, n); }               /* a 2^n in two steps, of which the first is exact */
+INLINE float32x4_t neon_ldexp_normal(float32x4_t a, float32x4_t n) {
+    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(a), vshlq_n_s32(vcvtnq_s32_f32(n), 23)));
+}
+INLINE vf vf_ldexp_normal(vf a, vf n) { return VF2(neon_ldexp_normal, a, n); } /* the same where a and a 2^n are normal, or NaN */
 INLINE vf vf_abs(vf a) { return VF1(vabsq_f32, a); }
 INLINE float32x4_t neon_sign(float32x4_t a, float32x4_t s) {
     return vreinterpretq_f32_u32(vorrq_u32(vreinterpretq_u32_f32(a), vandq_u32(vreinterpretq_u32_f32(s), vdupq_n_u32(0x80000000u))));
@@ -39,6 +43,11 @@ INLINE vf vf_bf16(const uint16_t *p) {
 INLINE vf vf_f16(const uint16_t *p) {
     float16x8_t h = vreinterpretq_f16_u16(vld1q_u16(p));
     return (vf){ vcvt_f32_f16(vget_low_f16(h)), vcvt_high_f32_f16(h) };
+}
+INLINE void vf_store_f16(uint16_t *p, vf a) { vst1q_u16(p, vreinterpretq_u16_f16(vcvt_high_f16_f32(vcvt_f16_f32(a.a), a.b))); }
+INLINE vf vf_i8(const int8_t *p) {
+    int16x8_t h = vmovl_s8(vld1_s8(p));
+    return (vf){ vcvtq_f32_s32(vmovl_s16(vget_low_s16(h))), vcvtq_f32_s32(vmovl_high_s16(h)) };
 }
 INLINE vf vf_within(vf a, int64_t lo, int64_t hi, vf b) {                      /* lanes lo..hi-1 of a, the others from b */
     static const uint32_t lane[8] = { 0, 1, 2, 3, 4, 5, 6, 7 };
@@ -98,6 +107,10 @@ INLINE vsb vsb_load(const void *p) {
     memcpy(x, p, 8);
     return (vsb){ vi_set(x[0]), vi_set(x[1]) };
 }
+INLINE vub vub_each(const void *p) { int32_t x; memcpy(&x, p, 4); return vub_set(vi_set(x)); }
+INLINE int32x4_t neon_sign_odd(int32x4_t a) { return vreinterpretq_s32_s16(vshrq_n_s16(vreinterpretq_s16_s32(a), 8)); }
+INLINE int32x4_t neon_sign_even(int32x4_t a) { return neon_sign_odd(vreinterpretq_s32_s16(vshlq_n_s16(vreinterpretq_s16_s32(a), 8))); }
+INLINE vsb vsb_set(vi a) { return (vsb){ { neon_sign_even(a.a), neon_sign_even(a.b) }, { neon_sign_odd(a.a), neon_sign_odd(a.b) } }; }
 INLINE int32x4_t neon_pairs(int32x4_t a, int32x4_t b) {
     int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
     return vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y));
@@ -114,5 +127,14 @@ INLINE void vsb_store(void *p, vi a) {
     vst1_s16(q, neon_quad(a.a)), vst1_s16(q + 4, neon_quad(a.b));
     memcpy(p, q, sizeof q);
 }
+/* The low bytes of VF_N integers; of four times as many, a's first byte, b's, c's, d's, a's second .. */
+INLINE void vi_store_bytes(void *p, vi a) {
+    vst1_u8(p, vreinterpret_u8_s8(vmovn_s16(vcombine_s16(vmovn_s32(a.a), vmovn_s32(a.b)))));
+}
+INLINE int32x4_t neon_mix(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) {
+    return vreinterpretq_s32_u32(vsliq_n_u32(vsliq_n_u32(vsliq_n_u32(vreinterpretq_u32_s32(a), vreinterpretq_u32_s32(b), 8),
+                                                         vreinterpretq_u32_s32(c), 16), vreinterpretq_u32_s32(d), 24));
+}
+INLINE vi vi_mix(vi a, vi b, vi c, vi d) { return (vi){ neon_mix(a.a, b.a, c.a, d.a), neon_mix(a.b, b.b, c.b, d.b) }; }
 #undef VF1
 #undef VF2
