@@ -723,7 +723,8 @@ static void attention_backward(vlm_ctx *ctx, act *dq, act *dk, act *dv, const ac
                                int64_t H, int64_t G, int64_t D, int64_t S, int causal, int64_t window, float scale) {
     assert(D >= 1 && D <= DMAX && H % G == 0 && G <= PENDING && ctx->scratch_bytes >= sizeof(grad_scratch));
     grad l;
-    l.a = (attention){ .q = q, .H = H, .G = G, .D = D, .S = S, .causal = causal, .window = causal && window > 0 ? window : 0, .scale = scale };
+    l.a = (attention){ .q = q, .H = H, .G = G, .D = D, .S = S, .causal = causal,
+                         .window = causal && window > 0 ? window : 0, .scale = scale };
     l.dq = dq, l.dk = dk, l.dv = dv, l.dout = dout, l.out = out, l.k = k, l.v = v, l.lse = lse;
     for (l.spans = spans; l.spans < spans + nspans; l.spans = l.end) {         /* as many spans at once as there are places for tasks */
         double work = 0;
