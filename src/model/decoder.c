@@ -116,7 +116,8 @@ void vlm_lm_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_
     VLM_TAKE(dev, a->df, part, c->F);
 }
 
-void vlm_kvcache_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, vlm_dtype type, int64_t room, int64_t chunk, vlm_kvcache *kv) {
+void vlm_kvcache_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, vlm_dtype type, int64_t room, int64_t chunk,
+                      vlm_kvcache *kv) {
     kv->type = type;
     kv->room = room;
     kv->chunk = chunk;

@@ -62,7 +62,8 @@ void vlm_lm_free(vlm_lm *m);
 void vlm_lm_params(vlm_lm *m, vlm_params *ps);
 /* At most T rows in at most so many segments. */
 void vlm_lm_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_t T, int64_t segments, vlm_save save, vlm_lm_acts *a);
-void vlm_kvcache_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, vlm_dtype type, int64_t room, int64_t chunk, vlm_kvcache *kv);
+void vlm_kvcache_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, vlm_dtype type, int64_t room, int64_t chunk,
+                      vlm_kvcache *kv);
 
 /* a->x[row..] = embedding of ids (host), times embed_scale. */
 void vlm_lm_embed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const int64_t *ids, int64_t T, vlm_lm_acts *a);

@@ -130,7 +130,9 @@ static inline int64_t vlm_kv_chunk_at(vlm_dtype t, int64_t p, int64_t ring, int6
 static inline int64_t vlm_kv_key_at(int64_t p, int64_t d, int64_t D) {
     return (p % VLM_KEY_BLOCK / VLM_PANEL * D + d) * VLM_PANEL + p % VLM_PANEL;
 }
-static inline int64_t vlm_kv_value_at(int64_t p, int64_t d) { return (d / VLM_PANEL * VLM_KEY_BLOCK + p % VLM_KEY_BLOCK) * VLM_PANEL + d % VLM_PANEL; }
+static inline int64_t vlm_kv_value_at(int64_t p, int64_t d) {
+    return (d / VLM_PANEL * VLM_KEY_BLOCK + p % VLM_KEY_BLOCK) * VLM_PANEL + d % VLM_PANEL;
+}
 static inline int64_t vlm_kv_scale_at(int64_t p, int64_t D) {          /* in bytes */
     return vlm_kv_chunk_bytes(VLM_I8, D) + (p % VLM_KEY_BLOCK - VLM_KEY_BLOCK) * 4;
 }

@@ -233,8 +233,8 @@ static void block_rows(const attention *a, const task *t, int64_t kb, const kv *
     for (int64_t c = c0, step; c < c1; c += step) {
         step = n > 1 ? 2 - c % 2 : c1 - c;
         for (int64_t u = 0; u < n; u++)
-            all_dots(b->t, b->direct, least(MR, rows - u * MR), most(c, from[u] / VF_N), least(c + step, cdiv(to[u], VF_N)), z->p + u * MR * LD,
-                     z->q + (j + u * MR) * LD, b->k, D * VLM_PANEL, D);
+            all_dots(b->t, b->direct, least(MR, rows - u * MR), most(c, from[u] / VF_N), least(c + step, cdiv(to[u], VF_N)),
+                     z->p + u * MR * LD, z->q + (j + u * MR) * LD, b->k, D * VLM_PANEL, D);
     }
     for (int64_t i = 0; i < rows; i++) z->pm[i] = top_of(z->p + i * LD, b->ks, first[i], last[i]);
     for (int64_t i = 0; i < rows; i++) 
@@ -243,13 +243,13 @@ static void block_rows(const attention *a, const task *t, int64_t kb, const kv *
     for (int64_t c = 0, step; c < vectors; c += step) {
         step = n > 1 ? 2 : vectors;
         for (int64_t u = 0; u < n; u++)
-            all_dots(b->t, b->direct, least(MR, rows - u * MR), c, least(c + step, vectors), z->part + u * MR * LD, z->p + u * MR * LD + from[u],
-                     (const char *)b->v + from[u] * VLM_PANEL * bytes, KB * VLM_PANEL, to[u] - from[u]);
+            all_dots(b->t, b->direct, least(MR, rows - u * MR), c, least(c + step, vectors), z->part + u * MR * LD,
+                     z->p + u * MR * LD + from[u], (const char *)b->v + from[u] * VLM_PANEL * bytes, KB * VLM_PANEL, to[u] - from[u]);
     }
     for (int64_t i = 0; i < rows; i++) {
         if ((first[i] > from[i / MR] || last[i] < to[i / MR]) && !finite_row(z->part + i * LD, vectors * VF_N))
-            all_dots(b->t, b->direct, 1, 0, vectors, z->part + i * LD, z->p + i * LD + first[i], (const char *)b->v + first[i] * VLM_PANEL * bytes,
-                     KB * VLM_PANEL, last[i] - first[i]);
+            all_dots(b->t, b->direct, 1, 0, vectors, z->part + i * LD, z->p + i * LD + first[i],
+                     (const char *)b->v + first[i] * VLM_PANEL * bytes, KB * VLM_PANEL, last[i] - first[i]);
     }
 }
 /* Joins the block's part (pm, pl, part) of some rows to what they have (m, l, o). */
@@ -521,7 +521,7 @@ enum {
     PENDING = 2048                     /* tasks that are under way at once */
 };
 typedef struct grad_scratch {
-    float q[BQ * LD], dout[BQ * LD], ds[BQ * LD];      /* by rows: scale log2 e q over d, scale dout over d, ds over the keys of the block */
+    float q[BQ * LD], dout[BQ * LD], ds[BQ * LD];      /* by rows: scale log2 e q, scale dout, over d; ds, over keys */
     float turned[DMAX * LD];           /* by d: q' over rows, and from HALF on dout' */
     float kt[BK * DMAX], vt[BK * DMAX];                /* [key / 32][D][32] */
     float k[BK * DMAX];                /* [d / 32][BK][32] */
@@ -530,7 +530,8 @@ typedef struct grad_scratch {
     float edge[MR * STRIP];            /* of dq, where a strip goes beyond D */
     float lse[BQ], delta[BQ], zero[STRIP];             /* log2 e lse, scale δ */
 } grad_scratch;
-_Static_assert(sizeof(grad_scratch) <= VLM_SCRATCH_BYTES && HALF >= BQ && HALF + BQ <= LD && (int)BQ % GROUP == 0 && GROUP % MR == 0 && (int)BK <= (int)KC, "scratch of attention_backward");
+_Static_assert(sizeof(grad_scratch) <= VLM_SCRATCH_BYTES && HALF >= BQ && HALF + BQ <= LD && (int)BQ % GROUP == 0 && GROUP % MR == 0 &&
+               (int)BK <= (int)KC, "scratch of attention_backward");
 
 typedef struct grad {
     attention a;                       /* what it sees */
@@ -722,7 +723,8 @@ static void attention_backward(vlm_ctx *ctx, act *dq, act *dk, act *dv, const ac
                                int64_t H, int64_t G, int64_t D, int64_t S, int causal, int64_t window, float scale) {
     assert(D >= 1 && D <= DMAX && H % G == 0 && G <= PENDING && ctx->scratch_bytes >= sizeof(grad_scratch));
     grad l;
-    l.a = (attention){ .q = q, .H = H, .G = G, .D = D, .S = S, .causal = causal, .window = causal && window > 0 ? window : 0, .scale = scale };
+    l.a = (attention){ .q = q, .H = H, .G = G, .D = D, .S = S, .causal = causal,
+                         .window = causal && window > 0 ? window : 0, .scale = scale };
     l.dq = dq, l.dk = dk, l.dv = dv, l.dout = dout, l.out = out, l.k = k, l.v = v, l.lse = lse;
     for (l.spans = spans; l.spans < spans + nspans; l.spans = l.end) {         /* as many spans at once as there are places for tasks */
         double work = 0;
