@@ -593,7 +593,7 @@ $ vlm new --vision models/siglip --language models/gemma3 -o n3 --dtype bf16 --c
 | images     tiles of 32 x 32 and a global tile, long side always 128; bicubic; normalised: siglip; a token is 16 x 16 pixels
 | tokens     486 ids, 72 special, bos 2 <bos>, eos 1 <eos>, pad 0 <pad>, image 420 <|image|>, global 421 <|global_image|>, an answer ends at 1 5
 | context    128 positions, chat template: gemma
-$ rm -r n3; vlm ask n2 'Tell me a long story.' --max-tokens 3000 --quiet >/dev/null & sleep 0.4; kill -INT $!; wait $!
+$ rm -r n3; vlm ask n2 'Tell me a long story.' --max-tokens 3000 --isa ref --threads 1 --quiet >/dev/null & sleep 0.4; kill -INT $!; wait $!
 = 130
 
 A full disk (here: a limit on what a file may hold): the output is named as it was asked for, with the system's word, and nothing stays.

@@ -6,16 +6,16 @@ $ vlm plan models/vlm_dino cat.jpg --max-size 128
 | cat.jpg   451x300     1       128x96        12x16       6x8      48   -11.3%  0.02157  928.8 kB
 |
 | total    1 image, 48 tokens, 0.02157 GFLOP
-| memory   214.4 kB weights + 928.8 kB images + 268.3 kB session = 1.4 MB
+| memory   214.4 kB weights + 928.8 kB images + 366.6 kB session = 1.5 MB
 | context  48 of 256 positions in images
 $ vlm plan models/vlm_dino cat.jpg images/rgb_150x9.png images/exif6.jpg --max-size 32 --no-upscale --fast-decode
 | image                 size WxH  EXIF  decoded WxH  resized WxH  patches HxW  grid HxW  tokens  stretch      GFLOP    memory
 | cat.jpg                451x300     1        57x38        32x16          2x4       1x2       2   +33.0%   0.000733  457.9 kB
-| images/rgb_150x9.png     150x9     1        150x9        32x16          2x4       1x2       2   -88.0%   0.000733   30.2 kB
-| images/exif6.jpg         15x24     6        15x24        16x16          2x2       1x1       1   +60.0%  0.0004771   17.9 kB
+| images/rgb_150x9.png     150x9     1        150x9        32x16          2x4       1x2       2   -88.0%   0.000733   28.6 kB
+| images/exif6.jpg         15x24     6        15x24        16x16          2x2       1x1       1   +60.0%  0.0004771   16.7 kB
 |
 | total    3 images, 5 tokens, 0.001943 GFLOP
-| memory   214.4 kB weights + 477.8 kB images + 268.3 kB session = 960.5 kB
+| memory   214.4 kB weights + 475.4 kB images + 366.6 kB session = 1.1 MB
 | context  5 of 256 positions in images
 $ vlm plan models/vlm_dino cat.jpg --max-size 64 --fast-decode --json | grep -o '"decoded":[][0-9,]*'
 | "decoded":[75,113],

@@ -198,7 +198,7 @@ $ vlm plan models/vlm_dino --data images/mixed.jsonl --freeze head
 ! vlm: --freeze: "head" is no part; give vision, language, projector, parted by commas
 = 2
 $ vlm plan models/vlm_dino --data images/mixed.jsonl --memory much
-! vlm: --memory: "much" is no amount of memory; write 8GB, 500MB or bytes
+! vlm: --memory: "much" is no amount of bytes; write 8GB, 500MB or bytes
 = 2
 $ vlm plan models/vlm_dino --data images/mixed.jsonl --resume auto
 ! vlm: --resume: is not an option of plan; `vlm help plan` lists them

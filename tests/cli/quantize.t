@@ -22,6 +22,7 @@ $ ls p.dinov3_sharded p.llama_f16
 | generation_config.json
 | model.safetensors
 | tokenizer.json
+| tokenizer.safetensors
 | tokenizer_config.json
 $ vlm convert digits --packed --dtype f16 -o p --json && vlm inspect p | grep -v '^[vpltic]' && vlm plan p strip.png --json | grep -o '"weights_bytes":[0-9]*' && vlm ask p -i strip.png "Read the number." --quiet
 | {"path":"p"}
@@ -67,6 +68,7 @@ $ ls q
 | quantization.json
 | quantization.md
 | tokenizer.json
+| tokenizer.safetensors
 | tokenizer_config.json
 | vlm.json
 $ vlm inspect q | grep param

@@ -60,7 +60,7 @@ $ bash ./t -o x --val images/mixed.jsonl --val-fraction 0.1
 ! vlm: --val-fraction: and --val are given; leave one out
 = 2
 $ bash ./t -o x --memory 8XB
-! vlm: --memory: "8XB" is no amount of memory; write 8GB, 500MB or bytes
+! vlm: --memory: "8XB" is no amount of bytes; write 8GB, 500MB or bytes
 = 2
 $ bash ./t -o x --keep -1
 ! vlm: --keep: -1 is out of range; give 0 to 1048576
