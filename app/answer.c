@@ -71,8 +71,8 @@ void vlm_question_timings(const vlm_model *m, const vlm_question *q) {
         snprintf(reused, sizeof reused, "; from the cache: %lld images, %lld positions", (long long)q->reused_images,
                  (long long)q->reused_positions);
     vlm_note("vlm: %lld prompt tokens, %lld answered (%s); load %.0f ms, images %.0f ms, encode %.0f ms, prompt %.0f ms, "
-             "answer %.0f ms (%.1f tokens/s)%s", (long long)r->prompt_tokens, (long long)r->n, r->finish_reason, q->load_ms, q->preprocess_ms,
-             q->encode_ms, q->prefill_ms, q->decode_ms, rate(q), reused);
+             "answer %.0f ms (%.1f tokens/s)%s", (long long)r->prompt_tokens, (long long)r->n, r->finish_reason, q->load_ms,
+             q->preprocess_ms, q->encode_ms, q->prefill_ms, q->decode_ms, rate(q), reused);
 }
 void vlm_question_free(vlm_question *q) {
     vlm_free(q->answer.text);

@@ -106,7 +106,8 @@ static const struct { const char *layer; int64_t R, K, C; } shapes[] = {
     { "ViT-S+-up", 1029, 384, 3072 }, { "ViT-B-qkv", 1029, 768, 2304 }, { "ViT-B-out", 1029, 768, 768 }, { "ViT-B-up", 1029, 768, 3072 },
     { "ViT-B-down", 1029, 3072, 768 }, { "ViT-L-qkv", 1029, 1024, 3072 }, { "ViT-L-out", 1029, 1024, 1024 },
     { "ViT-L-up", 1029, 1024, 4096 }, { "ViT-L-down", 1029, 4096, 1024 }, { "SmolLM2-qkv", 512, 576, 960 },
-    { "SmolLM2-out", 512, 576, 576 }, { "SmolLM2-up", 512, 576, 3072 }, { "SmolLM2-down", 512, 1536, 576 }, { "Gemma-qkv", 512, 640, 1536 }, { "Gemma-out", 512, 1024, 640 },
+    { "SmolLM2-out", 512, 576, 576 }, { "SmolLM2-up", 512, 576, 3072 }, { "SmolLM2-down", 512, 1536, 576 },
+    { "Gemma-qkv", 512, 640, 1536 }, { "Gemma-out", 512, 1024, 640 },
     { "Gemma-up", 512, 640, 4096 }, { "Gemma-down", 512, 2048, 640 } };
 static const struct { const char *layer; int64_t K, C; } streams[] = {
     { "SmolLM2-qkv", 576, 960 }, { "SmolLM2-out", 576, 576 }, { "SmolLM2-up", 576, 3072 }, { "SmolLM2-down", 1536, 576 },

@@ -146,9 +146,9 @@ vlm_status vlm_bench_row(vlm_bench *b, vlm_row *r) {
                vlm_bytes_text((double)r->planned_bytes, median), took - (double)r->planned_bytes <= slack ? "within" : "OVER");
     }
     if (r->planned_seconds > 0)
-        printf("%-62s planned %.*f %s, %+.0f %%: %s (25 %%)%s%s\n", "", by == 1 ? 2 : 1, r->planned_seconds * by, by == 1e6 ? "us" : by == 1e3 ?
-               "ms" : "s", 100 * (t / r->planned_seconds - 1), fabs(t / r->planned_seconds - 1) <= 0.25 ? "within" : "OUTSIDE",
-               *r->why ? "; " : "", r->why);
+        printf("%-62s planned %.*f %s, %+.0f %%: %s (25 %%)%s%s\n", "", by == 1 ? 2 : 1, r->planned_seconds * by,
+               by == 1e6 ? "us" : by == 1e3 ? "ms" : "s", 100 * (t / r->planned_seconds - 1),
+               fabs(t / r->planned_seconds - 1) <= 0.25 ? "within" : "OUTSIDE", *r->why ? "; " : "", r->why);
     fflush(stdout);
     return VLM_OK;
 }

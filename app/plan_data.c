@@ -278,7 +278,8 @@ static void print_plan(const vlm_train_options *o, const vlm_model *m, const vlm
            (ll)p->largest_samples, plural(p->largest_samples), (ll)b->tokens, (ll)b->labels, (ll)b->patches);
     printf("updates  %lld an epoch, %lld in all\n", (ll)p->updates, (ll)p->steps);
     printf("context  %lld of %lld positions in the largest sample\n", (ll)most, (ll)m->context);
-    if (m->rule.fast_decode) printf("images   JPEGs that shrink to half or less are decoded at a lower resolution: other bits (--fast-decode)\n");
+    if (m->rule.fast_decode)
+        printf("images   JPEGs that shrink to half or less are decoded at a lower resolution: other bits (--fast-decode)\n");
     printf("model    %.4g M parameters, %.4g M trained%s\n", (double)p->parameters / 1e6, (double)p->trained / 1e6,
            o->recompute ? ", recompute" : "");
     printf("memory   %s weights + %s gradients and moments + %s activations + %s data = %s of %s\n",

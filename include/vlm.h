@@ -56,7 +56,7 @@ typedef struct vlm_model_options {     /* zeroed: everything as the folder says 
     int fork_maths;                    /* tanh-GELU and K bias, as the nanoVLM fork trained its plain DINOv3 */
     const char *chat_template;         /* "chatml", "smollm2", "gemma", "none"; NULL: the folder's */
     int64_t max_pixels, max_side_px, max_file_bytes;   /* limits on images; 0: 128 M, 65,500, 256 MB */
-    const char *cache_dir;             /* keeps images' features and prompts' keys and values there, for later calls; NULL: nothing is kept */
+    const char *cache_dir;             /* keeps images' features and prompts' keys and values there, for later calls; NULL: keeps nothing */
     int64_t cache_bytes;               /* of that folder; 0: 2 GiB. Answers have the same bytes, whatever it holds */
 } vlm_model_options;
 /* options may be NULL. Fails with VLM_EIO, VLM_EFORMAT (a file, key or tensor is wrong: named), VLM_EUNSUPPORTED (named), VLM_ENOMEM. */

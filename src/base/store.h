@@ -8,8 +8,8 @@
 enum { VLM_STORE_KEY = 16, VLM_STORE_SUM = 16 };       /* bytes of a name, and of the digest at an entry's end */
 typedef struct vlm_store vlm_store;
 
-/* dir is made, its parent exists. limit_bytes: of all entries; the least recently used go first. 0: none. keeps_no_more: what a warning says
-   when the folder cannot be written to, before the reason; then entries are only read, and the program goes on. VLM_ENOMEM. */
+/* dir is made, its parent exists. limit_bytes: of all entries; the least recently used go first. 0: none. keeps_no_more: what a warning
+   says when the folder cannot be written to, before the reason; then entries are only read, and the program goes on. VLM_ENOMEM. */
 vlm_status  vlm_store_open(const char *dir, size_t limit_bytes, const char *keeps_no_more, vlm_store **out);
 void        vlm_store_close(vlm_store *s);             /* NULL is fine */
 const char *vlm_store_dir(const vlm_store *s);

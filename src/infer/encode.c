@@ -303,7 +303,10 @@ vlm_status vlm_encode_keeping(vlm_session *s, const vlm_image *const *images, in
     bool reuse = m->reuse && !(keep & VLM_KEEP_PIXELS);
     for (int64_t i = 0, units, group, run; i < n; i += group) {
         group = 1;
-        if (reuse && images[i]->has_key && vlm_reuse_get_image(m->reuse, images[i]->key, keep, &f->image[i])) { s->reused_images++; continue; }
+        if (reuse && images[i]->has_key && vlm_reuse_get_image(m->reuse, images[i]->key, keep, &f->image[i])) {
+            s->reused_images++;
+            continue;
+        }
         for (run = 1; i + run < n && !(reuse && images[i + run]->has_key); ) run++;    /* others are asked for first */
         group = group_of(m, f->image + i, run, &units);
         TRY_DONE(encode_group(s, images + i, group, units, keep, f->image + i));

@@ -21,9 +21,9 @@ static void add_text(vlm_digest *d, const char *s) {
 }
 
 /* ---- The model: its files ----
-   Gigabytes are not read at each start. What a file's bytes are is an entry, too, named by device, inode, size and times: who changes a file
-   changes its ctime, which no program can set. A file that changed a moment ago might do so again within one tick of that clock; it is
-   read until it is older. */
+   Gigabytes are not read at each start. What a file's bytes are is an entry, too, named by device, inode, size and times: who changes a
+   file changes its ctime, which no program can set. A file that changed a moment ago might do so again within one tick of that clock; it
+   is read until it is older. */
 
 typedef struct parts { const vlm_map *map; unsigned char (*sum)[VLM_STORE_KEY]; } parts;
 static void sum_parts(void *arg, int64_t lo, int64_t hi, void *scratch) {
@@ -198,8 +198,8 @@ void vlm_reuse_file(const void *data, size_t bytes, unsigned char *file) {
 }
 static void image_key(const vlm_reuse *r, const unsigned char *file, const vlm_image_plan *p, int keep, unsigned char *out) {
     const vlm_image_rule *u = &r->m->rule;
-    const int64_t ints[] = { p->w, p->h, p->H, p->W, p->rows, p->cols, p->n, p->tile_h, p->tile_w, u->patch, u->shuffle, u->filter, u->fast_decode,
-                             keep & VLM_KEEP_PATCHES };
+    const int64_t ints[] = { p->w, p->h, p->H, p->W, p->rows, p->cols, p->n, p->tile_h, p->tile_w, u->patch, u->shuffle, u->filter,
+                             u->fast_decode, keep & VLM_KEEP_PATCHES };
     vlm_digest d;
     vlm_digest_begin(&d, VLM_STORE_KEY);
     add_text(&d, "image");
@@ -290,8 +290,8 @@ bool vlm_chain_add(const vlm_session *s, vlm_chain *c, int64_t id, const float *
 }
 bool vlm_reuse_has_block(const vlm_reuse *r, const unsigned char *key) { return vlm_store_has(r->store, key); }
 
-/* The places in the session's cache where 64 positions from `first` on lie: of each layer keys, then values; of each head its part, and behind
-   it the scales, if there are some. The same order makes an entry. */
+/* The places in the session's cache where 64 positions from `first` on lie: of each layer keys, then values; of each head its part, and
+   behind it the scales, if there are some. The same order makes an entry. */
 _Static_assert(VLM_KEY_BLOCK % VLM_REUSE_ROWS == 0 && VLM_REUSE_ROWS % VLM_PANEL == 0, "our blocks are whole panels of one of the cache's");
 typedef vlm_status place_fn(void *user, unsigned char *at, size_t bytes);
 static vlm_status each_place(const vlm_session *s, int64_t first, place_fn *fn, void *user) {
@@ -329,7 +329,12 @@ static vlm_status keep_place(void *user, unsigned char *at, size_t bytes) {
     return vlm_entry_add(m->entry, m->buffer, bytes);
 }
 
-typedef struct blocks { vlm_reuse *r; const unsigned char (*key)[VLM_STORE_KEY]; const unsigned char **body; vlm_map *map; size_t bytes; } blocks;
+typedef struct blocks {
+    vlm_reuse *r;
+    const unsigned char (*key)[VLM_STORE_KEY], **body;
+    vlm_map *map;
+    size_t bytes;
+} blocks;
 static void find_blocks(void *arg, int64_t lo, int64_t hi, void *scratch) {
     const blocks *b = arg;
     bool damaged;

@@ -97,7 +97,8 @@ vlm_status vlm_model_read(vlm_tokenizer *t, const json_t *model, const char *voc
         return vlm_fail(VLM_EUNSUPPORTED, t->where,
                         "model.type is %.40s; only BPE is supported, not WordPiece, WordLevel or Unigram: use a model with a BPE tokenizer",
                         type ? type : "missing");
-    if (!ready && (!vocab || !merges)) return vlm_fail(VLM_EFORMAT, t->where, "model has no %s; get the file again", vocab ? "merges" : "vocab");
+    if (!ready && (!vocab || !merges))
+        return vlm_fail(VLM_EFORMAT, t->where, "model has no %s; get the file again", vocab ? "merges" : "vocab");
     TRY(vlm_json_real(model, t->where, "dropout", 0, 1, &dropout));
     if (dropout > 0) return vlm_fail(VLM_EUNSUPPORTED, t->where, "model.dropout is %g: ids would be random; set it to null", dropout);
     TRY(refuse_affix(model, t->where, "continuing_subword_prefix"));

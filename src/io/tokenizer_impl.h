@@ -153,8 +153,8 @@ vlm_status vlm_model_cut(const char *s, size_t n, vlm_buf *rest, const char **vo
                          size_t *merges_n);
 /* vocab and merges: what was cut out; not looked at where t->tables has them. */
 vlm_status vlm_model_read(vlm_tokenizer *t, const json_t *model, const char *vocab, size_t vocab_n, const char *merges, size_t merges_n);
-/* *ready: vocabulary and merges are there, from the tables in `path`, which are this file's (json, bytes); *rest: as vlm_model_cut leaves it.
-   Where there is no such file, or with a warning where it is of no use, nothing has happened. */
+/* *ready: vocabulary and merges are there, from the tables in `path`, which are this file's (json, bytes); *rest: as vlm_model_cut leaves
+   it. Where there is no such file, or with a warning where it is of no use, nothing has happened. */
 vlm_status vlm_tables_read(vlm_tokenizer *t, const char *path, const void *json, size_t bytes, vlm_buf *rest, bool *ready);
 vlm_status vlm_bpe_encode(const vlm_tokenizer *t, const char *s, size_t n, bool literal, vlm_word *w, vlm_ids *ids);
 

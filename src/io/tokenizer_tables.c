@@ -1,6 +1,6 @@
-/* A tokenizer's tables as they lie in memory, beside its tokenizer.json: tokenizer.safetensors (docs/formats.md). To parse 33 MB of JSON into
-   them takes longer than all else that a packed model needs to open. What is read here is believed only as far as it cannot do harm: sizes,
-   indices, UTF-8 and the hash tables' gaps are checked; that it says what tokenizer.json says, a hash of that and of itself. */
+/* A tokenizer's tables as they lie in memory, beside its tokenizer.json: tokenizer.safetensors (docs/formats.md). To parse 33 MB of JSON
+   into them takes longer than all else that a packed model needs to open. What is read here is believed only as far as it cannot do harm:
+   sizes, indices, UTF-8 and the hash tables' gaps are checked; that it says what tokenizer.json says, a hash of that and of itself. */
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -114,15 +114,16 @@ static bool sound(const vlm_tensor *const a[ARRAYS], size_t n[ARRAYS], size_t us
     size_t bad;
     for (int i = 0; i < ARRAYS; i++) {
         if (a[i]->dtype != arrays[i].dtype || a[i]->ndim != (arrays[i].columns ? 2 : 1)) return false;
-        if ((arrays[i].columns && a[i]->shape[1] != arrays[i].columns) || (uintptr_t)a[i]->data % vlm_tensor_dtype_bytes(a[i]->dtype)) return false;
+        if (arrays[i].columns && a[i]->shape[1] != arrays[i].columns) return false;
+        if ((uintptr_t)a[i]->data % vlm_tensor_dtype_bytes(a[i]->dtype)) return false;
         n[i] = (size_t)a[i]->shape[0];
     }
     if (n[PAIR] != n[PAIR_KEY] || n[ID] != n[ID_KEY] || n[TEXT] > UINT32_MAX || n[TOKEN] > VLM_TOKEN_LIMIT) return false;
     if (!gaps(a[PAIR_KEY]->data, n[PAIR], 8, &used[0]) || !gaps(a[ID_KEY]->data, n[ID], 8, &used[1]) ||
         !gaps(a[SLOT]->data, n[SLOT], 4, &used[2])) return false;
-    if (!values_below((const uint64_t *)(const void *)a[PAIR_KEY]->data, (const uint32_t *)(const void *)a[PAIR]->data, n[PAIR], n[MERGED]) ||
-        !values_below((const uint64_t *)(const void *)a[ID_KEY]->data, (const uint32_t *)(const void *)a[ID]->data, n[ID], n[TOKEN]) ||
-        !below((const uint32_t *)(const void *)a[SLOT]->data, n[SLOT], n[TOKEN] + 1)) return false;
+    const void *pair = a[PAIR]->data, *pair_key = a[PAIR_KEY]->data, *id = a[ID]->data, *id_key = a[ID_KEY]->data, *slot = a[SLOT]->data;
+    if (!values_below(pair_key, pair, n[PAIR], n[MERGED]) || !values_below(id_key, id, n[ID], n[TOKEN]) ||
+        !below(slot, n[SLOT], n[TOKEN] + 1)) return false;
     for (size_t i = 0; i < n[MERGED]; i++) if (merged[i] < 0 || merged[i] >= VLM_TOKEN_LIMIT) return false;
     if (vlm_utf8_valid(text, n[TEXT], &bad) != n[TEXT]) return false;
     for (size_t i = 0; i < n[TOKEN]; i++) {            /* from a character's begin to a NUL: valid, as the whole text is */
@@ -150,7 +151,8 @@ static vlm_status take(vlm_tokenizer *t, const vlm_tensor *const a[ARRAYS], cons
     v->token = copy(a[TOKEN]), v->n = v->cap = n[TOKEN];
     v->slot = copy(a[SLOT]), v->slots = n[SLOT];
     v->id = (vlm_u64map){ copy(a[ID_KEY]), copy(a[ID]), n[ID], used[1] };
-    if (!v->text.s || !v->token || !v->slot || !v->id.key || !v->id.value) return vlm_fail_memory(t->where, a[TEXT]->bytes + a[TOKEN]->bytes);
+    if (!v->text.s || !v->token || !v->slot || !v->id.key || !v->id.value)
+        return vlm_fail_memory(t->where, a[TEXT]->bytes + a[TOKEN]->bytes);
     for (size_t i = 0; i < v->n; i++) if (v->size <= v->token[i].id) v->size = v->token[i].id + 1;
     t->bpe.pair = (vlm_u64map){ (uint64_t *)(uintptr_t)a[PAIR_KEY]->data, (uint32_t *)(uintptr_t)a[PAIR]->data, n[PAIR], used[0] };
     t->bpe.merged = (int32_t *)(uintptr_t)a[MERGED]->data;
@@ -171,7 +173,8 @@ vlm_status vlm_tables_read(vlm_tokenizer *t, const char *path, const void *json,
         good = a[i] != NULL;
         if (good && a[i]->bytes) h = vlm_hash_fast(vlm_hash_int(h, (int64_t)a[i]->bytes), a[i]->data, a[i]->bytes);
     }
-    good = good && says(&t->tables, "vlm.tables", h, ARRAYS) && says(&t->tables, "vlm.tokenizer", vlm_hash_fast(VLM_HASH, json, bytes), bytes);
+    good = good && says(&t->tables, "vlm.tables", h, ARRAYS) &&
+           says(&t->tables, "vlm.tokenizer", vlm_hash_fast(VLM_HASH, json, bytes), bytes);
     if (good && sound(a, n, used)) {
         status = take(t, a, n, used, rest);
         *ready = true;

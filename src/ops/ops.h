@@ -140,8 +140,8 @@ static inline int64_t vlm_kv_scale_at(int64_t p, int64_t D) {          /* in byt
 /* attention_int8_forward: keys in a block; spans of fewer rows are not worth whole numbers. */
 enum { VLM_INT8_KEYS = 128, VLM_INT8_ROWS = 64 };
 /* Room for attention_int8_forward: so many bytes for each head of each block, and at most R / VLM_INT8_KEYS + n blocks in n spans of R rows
-   together. k8 + 128 [D/4][keys][4], v8 [keys/4][D][4 keys]; of each key the factor of k8, log2 w, 1/w; in a head's first block its mean, size,
-   1/size. D is rounded up to 16. */
+   together. k8 + 128 [D/4][keys][4], v8 [keys/4][D][4 keys]; of each key the factor of k8, log2 w, 1/w; in a head's first block its mean,
+   size, 1/size. D is rounded up to 16. */
 static inline int64_t vlm_attention_int8_block(int64_t D) { D = (D + 15) / 16 * 16; return VLM_INT8_KEYS * (2 * D + 12) + 12 * D; }
 
 /* A pass of resampling bytes along one axis: output i of n is made of count[i] cells from first[i] on, with whole weights

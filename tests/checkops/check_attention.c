@@ -196,7 +196,8 @@ void check_kv_store(check *k) {
                 m = R - r < CUT[c] ? R - r : CUT[c];
                 k->op->kv_store(k->ctx, cut.f, t, values, x.f + r * S, r, 0, m, G, D, S);
                 /* in a ring the last position that fits is what stays: 600 lies where 88 was */
-                for (int64_t j = r; j < r + m; j++) k->op->kv_store(k->ctx, round.f, t, values, x.f + j * S, j, 2 * VLM_KEY_BLOCK, 1, G, D, S);
+                for (int64_t j = r; j < r + m; j++)
+                    k->op->kv_store(k->ctx, round.f, t, values, x.f + j * S, j, 2 * VLM_KEY_BLOCK, 1, G, D, S);
             }
             check_bits(k, "cut into calls", first.f, cut.f, n);
             read_cache(first.f, t, values, R, G, D, all.f, NULL);
@@ -357,7 +358,8 @@ static void bench_back(check *k, const char *name, const shape *s, int64_t N, in
     b.qkv = check_in(k, b.N * b.S), b.dout = check_in(k, b.N * s->H * s->D), b.dqkv = check_out(k, b.N * b.S);
     b.out = check_out(k, b.N * s->H * s->D), b.lse = check_out(k, b.N * s->H);
     for (int i = 0; i < n; i++)
-        b.f[i] = (vlm_span){ .row = i * N, .rows = N, .keys = N, .k = b.qkv.f + i * N * b.S + k_of(&b), .v = b.qkv.f + i * N * b.S + v_of(&b) };
+        b.f[i] = (vlm_span){ .row = i * N, .rows = N, .keys = N, .k = b.qkv.f + i * N * b.S + k_of(&b),
+                             .v = b.qkv.f + i * N * b.S + v_of(&b) };
     char what[64];
     double ns, pairs = 0;
     for (int64_t t = 1; t <= N; t++) pairs += (double)(!s->causal ? N : s->window && s->window < t ? s->window : t);

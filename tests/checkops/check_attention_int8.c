@@ -36,8 +36,8 @@ static void check_spans(check *k, const shape *s, const int64_t *rows, int n) {
     check_free(k);
 }
 
-/* What whole numbers cost: the root of the mean square of the difference from attention_forward, over that of its output about its own mean.
-   What makes it hard: keys or values with a channel that stands out; rows that stand out; rows that take most of every softmax. */
+/* What whole numbers cost: the root of the mean square of the difference from attention_forward, over that of its output about its own
+   mean. What makes it hard: keys or values with a channel that stands out; rows that stand out; rows that take most of every softmax. */
 typedef enum hard { NOTHING, KEY_CHANNEL, VALUE_CHANNEL, VALUE_ROWS, QUERY_ROWS, SINKS, SINKS_SMALL, SINKS_LARGE, HARDS } hard;
 static void check_cost(check *k, hard what, double most) {
     const shape *s = &(shape){ 2, 64, 0.125f };
@@ -86,7 +86,8 @@ static void check_edges(check *k) {
     void *room = room_of(k, s, N, 1);
     vlm_span one = { .row = 0, .rows = N }, none = { 0 };
     CALL(k->op, k->ctx, out.f, x.f, &one, 1);
-    for (int64_t i = 0; i < N * 16; i++) check_true(k, "the mean, by hand", fabsf(out.f[i] - 63 * (float)(i % 16)) <= 1e-3f * (float)(i % 16));
+    for (int64_t i = 0; i < N * 16; i++)
+        check_true(k, "the mean, by hand", fabsf(out.f[i] - 63 * (float)(i % 16)) <= 1e-3f * (float)(i % 16));
     CALL(k->op, k->ctx, out.f, x.f, &none, 1);
     CALL(k->op, k->ctx, out.f, x.f, &one, 0);
     for (int64_t at = 0; at < 48; at += 16) {          /* NaN and infinities show: a query's in its row, others in all */

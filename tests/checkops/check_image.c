@@ -52,7 +52,8 @@ static void same_bytes(check *k, const uint8_t *want, const uint8_t *got, int64_
 }
 void check_resample_rows(check *k) {
     /* R W n taps */
-    static const int64_t S[][4] = { {1, 1, 1, 1}, {3, 2, 5, 2}, {5, 9, 4, 9}, {4, 40, 17, 5}, {9, 33, 70, 4}, {2, 300, 3, 290}, {6, 64, 31, 24} };
+    static const int64_t S[][4] = { {1, 1, 1, 1}, {3, 2, 5, 2}, {5, 9, 4, 9}, {4, 40, 17, 5}, {9, 33, 70, 4}, {2, 300, 3, 290},
+                                    {6, 64, 31, 24} };
     for (int i = 0; i < 7; i++) {
         int64_t R = S[i][0], W = S[i][1], n = S[i][2];
         vlm_resample p = resample_pass(k, W, n, S[i][3]);
@@ -77,7 +78,8 @@ void check_resample_rows(check *k) {
 }
 void check_resample_columns(check *k) {
     /* H n C taps */
-    static const int64_t S[][4] = { {1, 1, 1, 1}, {2, 5, 3, 2}, {9, 4, 31, 9}, {40, 17, 64, 5}, {33, 70, 65, 4}, {300, 3, 130, 290}, {64, 31, 96, 24} };
+    static const int64_t S[][4] = { {1, 1, 1, 1}, {2, 5, 3, 2}, {9, 4, 31, 9}, {40, 17, 64, 5}, {33, 70, 65, 4}, {300, 3, 130, 290},
+                                    {64, 31, 96, 24} };
     for (int i = 0; i < 7; i++) {
         int64_t H = S[i][0], n = S[i][1], C = S[i][2];
         vlm_resample p = resample_pass(k, H, n, S[i][3]);

@@ -92,8 +92,9 @@ static void plant(drawn *k, double height) {
     }
 }
 static void draw_model(drawn *k, uint64_t seed, bool gated) {
-    vlm_vit_config c = { .D = 192, .L = 12, .H = 3, .F = gated ? 512 : 768, .P = 16, .R = 4, .cls = true, .layerscale = true, .gated = gated,
-                         .q_bias = true, .v_bias = true, .out_bias = true, .mlp_bias = true, .act = gated ? VLM_SILU : VLM_GELU_ERF,
+    vlm_vit_config c = { .D = 192, .L = 12, .H = 3, .F = gated ? 512 : 768, .P = 16, .R = 4, .cls = true, .layerscale = true,
+                         .gated = gated, .q_bias = true, .v_bias = true, .out_bias = true, .mlp_bias = true,
+                         .act = gated ? VLM_SILU : VLM_GELU_ERF,
                          .eps = 1e-5f, .rope_theta = 100 };
     vlm_arena a = { 0 };
     *k = (drawn){ .ctx = vlm_ctx_open(THREADS, VLM_SCRATCH_BYTES) };
@@ -171,7 +172,7 @@ static float *encode(drawn *k, float *const *pixels) {
     return out;
 }
 static int by_size(const void *a, const void *b) { float x = *(const float *)a, y = *(const float *)b; return (x > y) - (x < y); }
-/* The smallest over the blocks from mid-depth, and over CLS and registers, of their CHANNELS-largest channel; over the median of patches. */
+/* The smallest over the blocks from mid-depth, and over CLS and registers, of their CHANNELS-largest channel; over the patches' median. */
 static double outliers(drawn *k, float *const *pixels) {
     const vlm_vit_config *c = &k->v.cfg;
     vlm_arena dev = { 0 }, host = { 0 };

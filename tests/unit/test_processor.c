@@ -277,7 +277,8 @@ static void pictures(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors), cmocka_unit_test(no_upscale_never_grows), cmocka_unit_test(goldens), cmocka_unit_test(budget_holds),
-        cmocka_unit_test(tiles_and_fixed), cmocka_unit_test(impossible), cmocka_unit_test(pixels), cmocka_unit_test(fast_decoding), cmocka_unit_test(pictures),
+        cmocka_unit_test(tiles_and_fixed), cmocka_unit_test(impossible), cmocka_unit_test(pixels), cmocka_unit_test(fast_decoding),
+        cmocka_unit_test(pictures),
     };
     return cmocka_run_group_tests(tests, temp_open, temp_close);
 }

@@ -1,5 +1,5 @@
-/* What is kept for later calls: the same bits wherever a prompt's beginning comes from, in rings as in full layers, whatever happened to the
-   files; entries go when the folder is full, the least recently used first. */
+/* What is kept for later calls: the same bits wherever a prompt's beginning comes from, in rings as in full layers, whatever happened to
+   the files; entries go when the folder is full, the least recently used first. */
 #include "tiny.h"
 #include "infer/reuse.h"
 #include <fcntl.h>

@@ -43,7 +43,7 @@ static int open_all(void **state) {
 static int close_all(void **state) { vlm_ids_free(&want); return temp_close(state); }
 
 static const char *const names[] = { "pair.key", "id.key", "pair.value", "id.value", "slot", "token", "merged", "text", "rest" };
-/* The file with bytes [at, at + n) of an array replaced, or, with n = 0, without it, or with `rows` rows of it; the hash of all is right. */
+/* The file with bytes [at, at + n) of an array replaced, or, with n = 0, without it, or with `rows` rows of it; the hash is right. */
 static void broken(const char *array, int64_t at, const void *bytes, size_t n, int64_t rows) {
     vlm_safetensors st;
     vlm_safetensors_writer *w;

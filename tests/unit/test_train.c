@@ -178,7 +178,8 @@ static const char *const other[] = { MIXED "@0.5", MIXED };
     C(image_tokens, "image", o->open.max_image_tokens = 4) C(upscale, "image", o->open.no_upscale = 1) \
     C(compat, "compat-resize", o->open.compat_resize = 1) C(context, "context", o->open.context = 200) \
     C(chat, "template", o->open.chat_template = "smollm2") C(ratings, "ratings", o->dataset.rating_min[2] = 3) \
-    C(fast, "fast-decode", o->open.fast_decode = 1) C(images, "limits", o->dataset.max_images = 9) C(pixels, "limits", o->open.max_pixels = 1000000)
+    C(fast, "fast-decode", o->open.fast_decode = 1) C(images, "limits", o->dataset.max_images = 9) \
+    C(pixels, "limits", o->open.max_pixels = 1000000)
 #define C CHANGE
 CHANGES
 #undef C
