@@ -78,7 +78,8 @@ static vlm_status fingerprint(run *r) {
     uint64_t h = VLM_HASH, data;
     const char *text[] = { a->system, a->template_, vlm_ops_kind(&r->m->net->ops), a->kv };
     const int64_t number[] = { r->t.measures, a->from[O_max_tokens] ? a->max_tokens : ANSWER_TOKENS, a->max_size, a->no_upscale,
-                               a->max_image_tokens, a->context, a->compat_resize, a->fast_decode, a->fork_maths };
+                               a->max_image_tokens, a->context, a->compat_resize, a->fast_decode, a->fork_maths,
+                               vlm_net_int8_attention(r->m->net) };
     TRY(hash_model(a->arg[0], &h));
     TRY(vlm_dataset_hash(r->d, &data));
     h = vlm_hash_int(h, (int64_t)data);

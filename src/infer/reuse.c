@@ -143,6 +143,7 @@ static vlm_status model_key(vlm_reuse *r, int how, int threads) {
     vlm_digest_begin(&d, VLM_STORE_KEY);
     add_text(&d, "model of " VLM_VERSION);
     add_text(&d, vlm_ops_kind(&net->ops));
+    vlm_digest_add_int(&d, vlm_net_int8_attention(net));
     vlm_digest_add_int(&d, net->fork_maths);
     vlm_digest_add_int(&d, how & VLM_OPEN_F32);
     vlm_status status = add_files(r->store, ctx, net->dir, &d);

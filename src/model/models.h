@@ -29,6 +29,9 @@ typedef struct vlm_net {
     void *memory;                      /* all parameters; packed: the vectors */
     size_t bytes;                      /* of it */
 } vlm_net;
+/* The encoder's attention is in whole numbers: of an int8 encoder, where the CPU has VNNI. Features have other bits then. */
+static inline bool vlm_net_int8_attention(const vlm_net *net) { return net->vit.cfg.int8 && net->ops.fast_bytes; }
+
 /* VLM_EIO, VLM_EFORMAT, VLM_EUNSUPPORTED name file and key or tensor. */
 vlm_status vlm_net_open(const char *dir, const vlm_net_options *options, vlm_net **out);
 void       vlm_net_close(vlm_net *net);                /* NULL is fine */
