@@ -46,7 +46,7 @@ void vlm_log_set(vlm_log_fn *log, vlm_progress_fn *progress, void *user);
 typedef struct vlm_model vlm_model;
 typedef struct vlm_model_options {     /* zeroed: everything as the folder says */
     int threads;                       /* for loading; 0: the cores this process may use */
-    const char *isa;                   /* "ref", "avx2", "avx512"; NULL: the best this machine has */
+    const char *isa;                   /* "ref", "avx2" (without VNNI), "avx512" (with VNNI where it is there); NULL: the best there is */
     int64_t max_size_px;               /* long side of a resized image; 0: the model's rule */
     int64_t max_image_tokens;          /* 0: no limit besides */
     int64_t context;                   /* positions; 0: the model's; never more */
