@@ -1,7 +1,7 @@
 """Writes examples/digits/digits.png from scikit-learn's copy of the UCI handwritten digits; examples/digits/README.md says how it is laid out.
 
-    /tmp/venv/bin/pip install scikit-learn==1.9.1 Pillow
-    /tmp/venv/bin/python tools/make_digits.py            # --check compares pixel by pixel and writes nothing
+    build/venv/bin/pip install scikit-learn==1.9.1 Pillow
+    build/venv/bin/python tools/make_digits.py            # --check compares pixel by pixel and writes nothing
 """
 import sys
 from pathlib import Path
