@@ -109,6 +109,13 @@ $ vlm quantize digits -o e --language int4 --eval images/mixed.jsonl --limit 2 -
 | 1
 | 1
 
+Bits: a quantized language model has the same under every instruction set; an int8 encoder's features depend on VNNI, and --cache tells them apart.
+$ vlm trace q.llama --prompt hello --kv int8 -o t.q --quiet >/dev/null && vlm trace q.llama --prompt hello --kv int8 --against t.q --tolerance 0 --isa avx2 --quiet >/dev/null; echo $?
+| 0
+$ for k in avx2 all; do case $k in avx2) i="--isa avx2";; *) i=;; esac; vlm features q strip.png -o $k.npy --quiet $i >/dev/null; vlm features q strip.png -o $k.kept.npy --cache kept --quiet $i >/dev/null; cmp $k.npy $k.kept.npy && echo the same; done
+| the same
+| the same
+
 What is refused.
 $ vlm quantize digits
 ! vlm: --output: is missing; say with -o which folder to write
