@@ -83,18 +83,19 @@ vlm_status vlm_tokenizer_tables_write(const char *dir) {
 
 /* ---- Reading ---- */
 
-/* A table of `slots` that searches end in, for there is always a gap not far; empty: 0 in `word`, of so many bytes. */
+/* A table of `slots` that searches end in, also when it has grown: at most half is full, as it is written, and there is always a gap not far.
+   One slot has no half. Empty: 0 in `word`, of so many bytes. */
 static bool gaps(const void *table, size_t slots, size_t word, size_t *used) {
     size_t run = 0, longest = 0;
     *used = 0;
-    if (slots & (slots - 1)) return false;
+    if (slots & (slots - 1) || slots == 1) return false;
     for (size_t i = 0; i < slots; i++) {
         bool full = word == 8 ? ((const uint64_t *)table)[i] != 0 : ((const uint32_t *)table)[i] != 0;
         run = full ? run + 1 : 0;
         *used += full;
         if (longest < run) longest = run;
     }
-    return !slots || (*used < slots && longest <= RUN);
+    return *used <= slots / 2 && longest <= RUN;
 }
 static bool below(const uint32_t *v, size_t n, size_t limit) {
     uint32_t most = 0;
