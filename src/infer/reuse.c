@@ -144,6 +144,7 @@ static vlm_status model_key(vlm_reuse *r, int how, int threads) {
     add_text(&d, "model of " VLM_VERSION);
     add_text(&d, vlm_ops_kind(&net->ops));
     vlm_digest_add_int(&d, net->fork_maths);
+    vlm_digest_add_int(&d, net->vit.cfg.int8 && net->ops.fast_bytes);  /* then attention is in whole numbers (model/vit.c) */
     vlm_digest_add_int(&d, how & VLM_OPEN_F32);
     vlm_status status = add_files(r->store, ctx, net->dir, &d);
     vlm_digest_end(&d, r->model);
@@ -282,6 +283,7 @@ bool vlm_chain_add(const vlm_session *s, vlm_chain *c, int64_t id, const float *
         vlm_digest_add(&c->open, c->key, sizeof c->key);
     }
     vlm_digest_add_int(&c->open, id);
+    vlm_digest_add_int(&c->open, row != NULL);
     if (row) vlm_digest_add(&c->open, row, (size_t)s->m->net->lm.cfg.D * sizeof *row);
     if (++c->rows < VLM_REUSE_ROWS) return false;
     vlm_digest_end(&c->open, c->key);
