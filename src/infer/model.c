@@ -8,7 +8,8 @@
 
 /* ---- Instruction sets ---- */
 
-/* avx2 is that and no more; avx512 comes with VNNI where the machine has it. Both give the same bits. */
+/* avx2 is that and no more; avx512 comes with VNNI where the machine has it. Both give the same bits, but of an encoder of VLM_I8: its
+   attention is in whole numbers only where there is VNNI (vlm_ops.fast_bytes). */
 static const struct { const char *name; unsigned flags, more; } isas[] = {
     { "ref", 0, 0 }, { "avx2", VLM_CPU_AVX2, 0 }, { "avx512", VLM_CPU_AVX2 | VLM_CPU_AVX512, VLM_CPU_AVXVNNI | VLM_CPU_AVX512VNNI } };
 
