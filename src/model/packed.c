@@ -102,8 +102,8 @@ static vlm_status declare(packer *k, int64_t *values, int64_t *panel_bytes) {
         vlm_mat m = *ps->p[i].mat;
         m.dtype = k->from->dtype(k->from->user, &ps->p[i]);
         if (too_wide(&m))
-            return vlm_fail(VLM_EUNSUPPORTED, ps->p[i].name, "has %" PRId64 " inputs, whole numbers allow %d; leave this part as it is", m.cols,
-                            VLM_QUANT_COLS);
+            return vlm_fail(VLM_EUNSUPPORTED, ps->p[i].name, "has %" PRId64 " inputs, whole numbers allow %d; leave this part as it is",
+                            m.cols, VLM_QUANT_COLS);
         panels_name(name, &ps->p[i], m.dtype);
         panels_shape(&m, shape);
         k->bytes += vlm_mat_bytes(&m);
