@@ -24,7 +24,6 @@ static vlm_status values(void *user, const vlm_param *p, int64_t row, int64_t ro
 }
 static vlm_tensor_dtype dtype(void *user, const vlm_param *p) { (void)p; return ((const drawing *)user)->dtype; }
 
-
 vlm_status vlm_backbone_draw(const vlm_backbone *x, const char *type, const char *dir) {
     int n;
     const vlm_preset *p = vlm_presets(&n);
@@ -35,7 +34,7 @@ vlm_status vlm_backbone_draw(const vlm_backbone *x, const char *type, const char
     vlm_status status = VLM_OK;
     if (vlm_is_dir(dir)) goto done;
     if (!net || !weights) { status = vlm_fail_memory(dir, sizeof *net); goto done; }
-    for (int i = 0; strcmp(p->name, x->preset) && i < n; i++) p++;
+    for (int i = 0; i < n - 1 && strcmp(p->name, x->preset); i++) p++;
     const char *text = x->group == VLM_VISION ? p->vision : p->language;
     TRY_DONE(vlm_store_dtype(type, &d.dtype));
     TRY_DONE(vlm_json_parse(text, strlen(text), x->name, &config));

@@ -67,7 +67,7 @@ static vlm_status foresee(const growth *g, const vlm_seen *seen, vlm_row *r) {
     vlm_status status = p->images ? vlm_encode_bytes(g->m, all, p->images, VLM_KEEP_PATCHES, &images) : VLM_OK;
     free(all);
     TRY(status);
-    r->planned_bytes = net->bytes + images + (size_t)g->b->threads * VLM_SCRATCH_BYTES +
+    r->planned_bytes = vlm_net_bytes(g->m->net) + images + (size_t)g->b->threads * VLM_SCRATCH_BYTES +
                        (p->text ? vlm_session_bytes(g->m, g->tokens + (p->answer ? ANSWER : 0), VLM_F32) : 0);
     r->before_bytes = g->b->before_bytes;
     r->planned_seconds = vlm_seconds_sum(s);
@@ -111,7 +111,7 @@ static vlm_status point(growth *g, vlm_row *r) {
     r->bound = p->answer ? VLM_BOUND_READ : VLM_BOUND_FMA;
     r->flop = (double)p->images * vlm_vit_flop(&net->vit.cfg, seen.plan.patches);
     if (p->text && !p->answer) r->flop += vlm_lm_flop(&net->lm.cfg, g->tokens, 0);
-    if (p->answer) r->bytes = ANSWER * (double)net->bytes, r->amount = ANSWER, r->unit = "tokens";
+    if (p->answer) r->bytes = ANSWER * (double)vlm_net_bytes(g->m->net), r->amount = ANSWER, r->unit = "tokens";
     TRY_DONE(vlm_bench_time(g->b, r, once, g));
     status = vlm_bench_row(g->b, r);
 done:

@@ -35,12 +35,6 @@ static vlm_status open_model(const subject *x, vlm_model **out) {
     if (x->drawn && !o.max_size_px) o.max_size_px = 2048;
     return vlm_model_open(x->dir, &o, out);
 }
-/* "f32 encoder", the type that most of a part's weights have. */
-static const char *type_of(const vlm_mat *m) {
-    static const char *const names[] = { [VLM_F32] = "f32", [VLM_F16] = "f16", [VLM_BF16] = "bf16", [VLM_F64] = "f64", [VLM_I8] = "i8",
-                                         [VLM_G8] = "g8", [VLM_G4] = "g4" };
-    return names[m->dtype];
-}
 /* MODEL, or a backbone of that type. `vision`: which part of a whole model is meant. */
 static vlm_status open_subject(vlm_bench *b, const vlm_backbone *x, const char *type, bool vision, subject *out) {
     subject s = { .b = b };
@@ -66,7 +60,7 @@ static vlm_status open_subject(vlm_bench *b, const vlm_backbone *x, const char *
         status = vlm_fail(VLM_EARG, s.dir, "has no %s; name a folder that has one", vision ? "vision encoder" : "language model");
         goto done;
     }
-    snprintf(s.type, sizeof s.type, "%s", type_of(vision ? &net->vit.block[0].qkv : &net->lm.block[0].qkv));
+    snprintf(s.type, sizeof s.type, "%s", vlm_dtype_name(vision ? net->vit.block[0].qkv.dtype : net->lm.block[0].qkv.dtype));
     TRY_DONE(vlm_session_open(s.m, &(vlm_session_options){ .threads = b->threads }, &s.s));
     *out = s;
     return VLM_OK;
@@ -148,7 +142,7 @@ static vlm_status encode_row(subject *x, int i, vlm_row *r) {
     }
     r->bytes += (double)bytes + 4.0 * (double)(seen.plan.n * seen.plan.patches.h * seen.plan.patches.w * net->vit.cfg.D);
     r->bound = bound_of(x->b, &net->vit.block[0].qkv);
-    r->planned_bytes = net->bytes + need + (size_t)x->b->threads * VLM_SCRATCH_BYTES, r->before_bytes = x->b->before_bytes;
+    r->planned_bytes = vlm_net_bytes(x->m->net) + need + (size_t)x->b->threads * VLM_SCRATCH_BYTES, r->before_bytes = x->b->before_bytes;
     vlm_status status = vlm_bench_time(x->b, r, encode_once, x);
     vlm_image_free(x->image);
     x->image = NULL;
@@ -255,7 +249,7 @@ static vlm_status load_once(void *arg) {
 }
 static vlm_status load_row(subject *x, int i, vlm_row *r) {
     (void)i;
-    r->amount = (double)x->m->net->bytes / 1e6, r->unit = "MB";
+    r->amount = (double)vlm_net_bytes(x->m->net) / 1e6, r->unit = "MB";
     TRY(vlm_bench_time(x->b, r, load_once, x));
     return vlm_bench_row(x->b, r);
 }

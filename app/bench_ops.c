@@ -63,8 +63,6 @@ static vlm_status multiply(void *arg) {
     p->at = (p->at + 1) % p->copies;
     return VLM_OK;
 }
-static const char *const types[] = { [VLM_F32] = "f32", [VLM_F16] = "f16", [VLM_BF16] = "bf16", [VLM_I8] = "i8", [VLM_G8] = "g8",
-                                     [VLM_G4] = "g4" };
 static const char *const passes[] = { "forward", "to-input", "to-weight" };
 
 /* Rows that stream the weights are bound by memory, more rows by arithmetic. */
@@ -73,7 +71,7 @@ static vlm_status one_product(vlm_bench *b, pass pass, vlm_dtype t, const char *
     vlm_row r = { .flop = 2.0 * (double)R * (double)K * (double)C };
     size_t w_bytes = (size_t)vlm_mat_bytes(&p.w), set = w_bytes + (p.x_len + p.out_len) * sizeof(float), past = R > 8 ? PAST_L2 : PAST_L3;
     vlm_status status = VLM_OK;
-    snprintf(r.name, sizeof r.name, "gemm %s %s %lldx%lldx%lld %s rows%s%s", types[t], passes[pass], (long long)R, (long long)K,
+    snprintf(r.name, sizeof r.name, "gemm %s %s %lldx%lldx%lld %s rows%s%s", vlm_dtype_name(t), passes[pass], (long long)R, (long long)K,
              (long long)C, layer, R >= 256 ? ">=256" : "=", R >= 256 ? "" : R == 1 ? "1" : "8");
     if (!vlm_bench_wants(b, r.name)) return VLM_OK;
     r.bytes = (double)(set + (pass == TO_WEIGHT ? w_bytes : 0));       /* gradients of weights are read and written */
@@ -125,12 +123,12 @@ vlm_status vlm_bench_gemm(vlm_bench *b) {
         for (pass p = FORWARD; p <= TO_WEIGHT; p++) {
             if ((whole && p != FORWARD) || (t != VLM_F32 && p == TO_WEIGHT)) continue;        /* gradients of weights are f32 */
             for (int s = 0; s < wide; s++) TRY(one_product(b, p, t, shapes[s].layer, shapes[s].R, shapes[s].K, shapes[s].C));
-            snprintf(words, sizeof words, "gemm %s %s rows>=256", types[t], passes[p]);
+            snprintf(words, sizeof words, "gemm %s %s rows>=256", vlm_dtype_name(t), passes[p]);
             TRY(vlm_bench_summary(b, first, words));
         }
         for (int64_t R = 1; R <= 8; R += 7) {
             for (int s = 0; s < thin; s++) TRY(one_product(b, FORWARD, t, streams[s].layer, R, streams[s].K, streams[s].C));
-            snprintf(words, sizeof words, "gemm %s forward rows=%lld", types[t], (long long)R);
+            snprintf(words, sizeof words, "gemm %s forward rows=%lld", vlm_dtype_name(t), (long long)R);
             TRY(vlm_bench_summary(b, first, words));
         }
     }

@@ -140,7 +140,10 @@ static void olds_free(olds *o) {
     for (size_t i = 0; i < o->n; i++) free(o->v[i].path);
     free(o->v);
 }
-/* Entries in one folder; others' half ones count, but are not ours to take. */
+static bool is_entry(const char *name) {
+    return strlen(name) == 2 * VLM_STORE_KEY - 2 && strspn(name, "0123456789abcdef") == 2 * VLM_STORE_KEY - 2;
+}
+/* Entries in one folder. What else lies there counts, for it may be another's half entry, but is not ours to take. */
 static bool list_folder(const char *folder, olds *o) {
     DIR *d = opendir(folder);
     struct dirent *e;
@@ -149,7 +152,7 @@ static bool list_folder(const char *folder, olds *o) {
         struct stat st;
         if (e->d_name[0] == '.' || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode)) continue;
         o->total += (size_t)st.st_size;
-        if (strchr(e->d_name, '.')) continue;
+        if (!is_entry(e->d_name)) continue;
         if (o->n == o->room) {
             size_t room = o->room ? 2 * o->room : 256;
             old *v = realloc(o->v, room * sizeof *v);

@@ -10,7 +10,8 @@
 
 /* avx2 is that and no more; avx512 comes with VNNI where the machine has it. Both give the same bits, but for vlm_net_int8_attention. */
 static const struct { const char *name; unsigned flags, more; } isas[] = {
-    { "ref", 0, 0 }, { "avx2", VLM_CPU_AVX2, 0 }, { "avx512", VLM_CPU_AVX2 | VLM_CPU_AVX512, VLM_CPU_AVXVNNI | VLM_CPU_AVX512VNNI } };
+    { "ref", 0, 0 }, { "avx2", VLM_CPU_AVX2, 0 }, { "avx512", VLM_CPU_AVX2 | VLM_CPU_AVX512, VLM_CPU_AVXVNNI | VLM_CPU_AVX512VNNI },
+    { "neon", VLM_CPU_NEON, 0 } };
 
 vlm_status vlm_isa_flags(const char *isa, unsigned *cpu) {
     unsigned have = vlm_cpu_flags();
@@ -22,7 +23,7 @@ vlm_status vlm_isa_flags(const char *isa, unsigned *cpu) {
         *cpu = isas[i].flags | (isas[i].more & have);
         return VLM_OK;
     }
-    return vlm_fail(VLM_EARG, "--isa", "\"%s\" is not known; ref, avx2 and avx512 are", isa);
+    return vlm_fail(VLM_EARG, "--isa", "\"%s\" is not known; ref, avx2, avx512 and neon are", isa);
 }
 const char *vlm_isa_name(unsigned cpu) {
     const char *name = isas[0].name;

@@ -142,6 +142,7 @@ static vlm_status model_key(vlm_reuse *r, int how, int threads) {
     if (!ctx) return vlm_fail_memory("the threads", 0);
     vlm_digest_begin(&d, VLM_STORE_KEY);
     add_text(&d, "model of " VLM_VERSION);
+    vlm_digest_add_int(&d, VLM_ARITHMETIC);
     add_text(&d, vlm_ops_kind(&net->ops));
     vlm_digest_add_int(&d, vlm_net_int8_attention(net));
     vlm_digest_add_int(&d, net->fork_maths);
@@ -283,6 +284,7 @@ bool vlm_chain_add(const vlm_session *s, vlm_chain *c, int64_t id, const float *
         vlm_digest_add(&c->open, c->key, sizeof c->key);
     }
     vlm_digest_add_int(&c->open, id);
+    vlm_digest_add_int(&c->open, row != NULL);
     if (row) vlm_digest_add(&c->open, row, (size_t)s->m->net->lm.cfg.D * sizeof *row);
     if (++c->rows < VLM_REUSE_ROWS) return false;
     vlm_digest_end(&c->open, c->key);

@@ -83,18 +83,19 @@ vlm_status vlm_tokenizer_tables_write(const char *dir) {
 
 /* ---- Reading ---- */
 
-/* A table of `slots` that searches end in, for there is always a gap not far; empty: 0 in `word`, of so many bytes. */
+/* A table of `slots` in which a search ends, also when it has grown: at most half is full, as it is written, and a gap is never far.
+   One slot has no half. Empty: 0 in `word`, of so many bytes. */
 static bool gaps(const void *table, size_t slots, size_t word, size_t *used) {
     size_t run = 0, longest = 0;
     *used = 0;
-    if (slots & (slots - 1)) return false;
+    if (slots & (slots - 1) || slots == 1) return false;
     for (size_t i = 0; i < slots; i++) {
         bool full = word == 8 ? ((const uint64_t *)table)[i] != 0 : ((const uint32_t *)table)[i] != 0;
         run = full ? run + 1 : 0;
         *used += full;
         if (longest < run) longest = run;
     }
-    return !slots || (*used < slots && longest <= RUN);
+    return *used <= slots / 2 && longest <= RUN;
 }
 static bool below(const uint32_t *v, size_t n, size_t limit) {
     uint32_t most = 0;
@@ -126,10 +127,13 @@ static bool sound(const vlm_tensor *const a[ARRAYS], size_t n[ARRAYS], size_t us
         !below(slot, n[SLOT], n[TOKEN] + 1)) return false;
     for (size_t i = 0; i < n[MERGED]; i++) if (merged[i] < 0 || merged[i] >= VLM_TOKEN_LIMIT) return false;
     if (vlm_utf8_valid(text, n[TEXT], &bad) != n[TEXT]) return false;
+    const vlm_u64map ids = { (uint64_t *)(uintptr_t)a[ID_KEY]->data, (uint32_t *)(uintptr_t)a[ID]->data, n[ID], used[1] };
     for (size_t i = 0; i < n[TOKEN]; i++) {            /* from a character's begin to a NUL: valid, as the whole text is */
         const vlm_token *t = &token[i];
         if (t->id < 0 || t->id >= VLM_TOKEN_LIMIT || t->at >= n[TEXT] || t->n >= n[TEXT] - t->at || text[t->at + t->n]) return false;
         if (((unsigned char)text[t->at] & 0xC0) == 0x80) return false;
+        uint32_t at;                                   /* who finds a token by its string will ask for it by its id */
+        if (!vlm_u64map_get(&ids, (uint64_t)t->id, &at) || at != i) return false;
     }
     return true;
 }

@@ -12,6 +12,7 @@ static const char version[] = "1", key_version[] = "vlm_packed", key_embedding[]
 static void panels_name(char out[256], const vlm_param *p, vlm_dtype t) { snprintf(out, 256, "%s.panels.%s", p->name, vlm_dtype_name(t)); }
 static bool begins_operand(const vlm_param *p) { return p->mat && !p->row && !p->tied; }
 static bool is_vector(const vlm_param *p) { return p->vec && !p->tied; }
+static bool too_wide(const vlm_mat *m) { return vlm_dtype_quantized(m->dtype) && m->cols > VLM_QUANT_COLS; }
 static void panels_shape(const vlm_mat *m, int64_t shape[2]) {
     shape[0] = (m->rows + VLM_PANEL - 1) / VLM_PANEL;
     shape[1] = vlm_panel_bytes(m->dtype, m->cols);
@@ -100,6 +101,9 @@ static vlm_status declare(packer *k, int64_t *values, int64_t *panel_bytes) {
         if (!begins_operand(&ps->p[i])) continue;
         vlm_mat m = *ps->p[i].mat;
         m.dtype = k->from->dtype(k->from->user, &ps->p[i]);
+        if (too_wide(&m))
+            return vlm_fail(VLM_EUNSUPPORTED, ps->p[i].name, "has %" PRId64 " inputs, whole numbers allow %d; leave this part as it is",
+                            m.cols, VLM_QUANT_COLS);
         panels_name(name, &ps->p[i], m.dtype);
         panels_shape(&m, shape);
         k->bytes += vlm_mat_bytes(&m);
@@ -194,6 +198,7 @@ static vlm_status bind_operand(vlm_net *net, vlm_param *p) {
         snprintf(name, sizeof name, "%s.panels", p->name);
         return missing(net, name);
     }
+    if (too_wide(m)) return wrong(net, t, "is of whole numbers with %" PRId64 " inputs, %d are allowed", m->cols, VLM_QUANT_COLS);
     panels_shape(m, shape);
     const char *stored = vlm_weights_metadata(net->weights, name);
     rows_cols(m, x);

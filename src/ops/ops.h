@@ -177,6 +177,7 @@ typedef struct vlm_ops {
 enum { VLM_CPU_AVX2 = 1, VLM_CPU_AVX512 = 2, VLM_CPU_NEON = 4, VLM_CPU_AVXVNNI = 8, VLM_CPU_AVX512VNNI = 16 };
 unsigned vlm_cpu_flags(void);                  /* what this machine has */
 void  vlm_ops_init(vlm_ops *o, unsigned cpu);  /* reference first, then overwritten by the best that cpu allows */
+enum { VLM_ARITHMETIC = 2 };   /* one more with each change of the bits that ops give: part of the names of kept results */
 const char *vlm_ops_kind(const vlm_ops *o);    /* "ref" or "fast": two kinds of bits; every instruction set of fast/ gives the same */
 void  vlm_ops_init_avx2(vlm_ops *o);
 void  vlm_ops_init_avx512(vlm_ops *o);

@@ -50,6 +50,7 @@ static void encoder_key(const vlm_model *m, bool bf16, unsigned char *out) {
     vlm_digest d;
     vlm_digest_begin(&d, VLM_CACHE_KEY);
     add_text(&d, "features of " VLM_VERSION);
+    vlm_digest_add_int(&d, VLM_ARITHMETIC);
     add_text(&d, vlm_ops_kind(&net->ops));
     const int64_t ints[] = { bf16, net->fork_maths, c->D, c->L, c->H, c->F, c->P, c->R, c->cls, c->layerscale, c->gated, c->q_bias,
                              c->k_bias, c->v_bias, c->out_bias, c->mlp_bias, c->act, c->pos_h, c->pos_w, c->pos_cls, c->pos_resize,

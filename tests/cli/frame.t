@@ -162,10 +162,10 @@ $ vlm ask m p --temperature 0x1p3
 ! vlm: --temperature: "0x1p3" is not a number; give 0 to 1000000
 = 2
 $ vlm ask m p --isa sse9
-! vlm: --isa: "sse9" is not known; give ref|avx2|avx512
+! vlm: --isa: "sse9" is not known; give ref|avx2|avx512|neon
 = 2
 $ vlm ask m p --isa ''
-! vlm: --isa: "" is not known; give ref|avx2|avx512
+! vlm: --isa: "" is not known; give ref|avx2|avx512|neon
 = 2
 $ vlm ask m p --no-upscale=maybe
 ! vlm: --no-upscale: "maybe" is neither true nor false; give one of them

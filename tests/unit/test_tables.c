@@ -44,7 +44,7 @@ static int close_all(void **state) { vlm_ids_free(&want); return temp_close(stat
 
 static const char *const names[] = { "pair.key", "id.key", "pair.value", "id.value", "slot", "token", "merged", "text", "rest" };
 /* The file with bytes [at, at + n) of an array replaced, or, with n = 0, without it, or with `rows` rows of it; the hash is right. */
-static void broken(const char *array, int64_t at, const void *bytes, size_t n, int64_t rows) {
+static void broken_two(const char *array, const char *other, int64_t at, const void *bytes, size_t n, int64_t rows) {
     vlm_safetensors st;
     vlm_safetensors_writer *w;
     uint64_t h = VLM_HASH;
@@ -55,7 +55,7 @@ static void broken(const char *array, int64_t at, const void *bytes, size_t n, i
     size_t size[9];
     for (int i = 0; i < 9; i++) {
         const vlm_tensor *t = vlm_safetensors_find(&st, names[i]);
-        bool hit = !strcmp(names[i], array);
+        bool hit = !strcmp(names[i], array) || !strcmp(names[i], other);
         vlm_tensor c = *t;
         data[i] = malloc(t->bytes + 64);
         memcpy(data[i], t->data, t->bytes);
@@ -70,11 +70,15 @@ static void broken(const char *array, int64_t at, const void *bytes, size_t n, i
     assert_ok(vlm_safetensors_writer_metadata(w, "vlm.tokenizer", json_string_value(json_object_get(st.metadata, "vlm.tokenizer"))));
     assert_ok(vlm_safetensors_writer_metadata(w, "vlm.tables", sum));
     for (int i = 0; i < 9; i++) {
-        if (strcmp(names[i], array) || n || rows) assert_ok(vlm_safetensors_writer_put(w, names[i], data[i], size[i]));
+        if ((strcmp(names[i], array) && strcmp(names[i], other)) || n || rows)
+            assert_ok(vlm_safetensors_writer_put(w, names[i], data[i], size[i]));
         free(data[i]);
     }
     assert_ok(vlm_safetensors_writer_commit(w));
     vlm_safetensors_close(&st);
+}
+static void broken(const char *array, int64_t at, const void *bytes, size_t n, int64_t rows) {
+    broken_two(array, "", at, bytes, n, rows);
 }
 static void promises(void **state) {
     (void)state;
@@ -103,14 +107,20 @@ static void promises(void **state) {
         memset(full, i < 2 ? 1 : 0, t->bytes);
         for (size_t k = 0; i == 4 && k < t->bytes; k += 4) full[k] = 1;
         if (i < 2 || i == 4) broken(names[i], 0, full, t->bytes, 0), same(1);
+        memset(full, 0, i < 2 ? 8 : 4);        /* one is left, which an added token would take */
+        if (i < 2 || i == 4) broken(names[i], 0, full, t->bytes, 0), same(1);
         free(full);
     }
     const vlm_tensor *ids = vlm_safetensors_find(&st, "id.key");
+    static const uint64_t empty = 0;
+    broken_two("id.key", "id.value", 0, &empty, 4, 1 - ids->shape[0]), same(1);        /* a single one likewise */
     for (int64_t k = 0; k < ids->shape[0]; k++) {
         uint64_t key;
         memcpy(&key, ids->data + 8 * k, 8);
         if (!key) continue;
         broken("id.value", 4 * k, all, 4, 0), same(1);
+        broken("id.key", 8 * k, &empty, 8, 0), same(1);       /* a token whose id is nobody's, or another's */
+        broken("id.value", 4 * k, ids->data + 8 * k, 4, 0), same(1);
         break;
     }
     vlm_safetensors_close(&st);

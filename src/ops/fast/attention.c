@@ -237,7 +237,7 @@ static void block_rows(const attention *a, const task *t, int64_t kb, const kv *
                      z->p + u * MR * LD, z->q + (j + u * MR) * LD, b->k, D * VLM_PANEL, D);
     }
     for (int64_t i = 0; i < rows; i++) z->pm[i] = top_of(z->p + i * LD, b->ks, first[i], last[i]);
-    for (int64_t i = 0; i < rows; i++) 
+    for (int64_t i = 0; i < rows; i++)
         z->pl[i] = powers_of(z->p + i * LD, b->vs, z->pm[i], first[i], last[i], from[i / MR], to[i / MR]);
     int64_t bytes = kv_bytes(b->t);
     for (int64_t c = 0, step; c < vectors; c += step) {
