@@ -53,7 +53,8 @@ $ vlm help preprocess
 | 
 | everywhere:
 |   --threads N               threads (default: the cores this process may use) (1 to 1024)
-|   --isa ref|avx2|avx512     instruction set; avx512 takes VNNI where it is there, avx2 does not
+|   --isa ref|avx2|avx512|neon
+|                             instruction set; avx512 takes VNNI where it is there, avx2 does not
 |                             (default: the best this machine has)
 |   --seed N                  seed of everything random (0 or more, default 0)
 |   --json                    print JSON, errors too
