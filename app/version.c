@@ -14,7 +14,8 @@
 
 void vlm_print_version(FILE *f, bool json) {
     unsigned cpu = vlm_cpu_flags();
-    const char *isas[] = { "ref", cpu & VLM_CPU_AVX2 ? "avx2" : NULL, cpu & VLM_CPU_AVX512 ? "avx512" : NULL, cpu & VLM_CPU_NEON ? "neon" : NULL };
+    const char *isas[] = { "ref", cpu & VLM_CPU_AVX2 ? "avx2" : NULL, cpu & VLM_CPU_AVX512 ? "avx512" : NULL,
+                           cpu & VLM_CPU_NEON ? "neon" : NULL };
     const char *best = vlm_isa_name(cpu);
     char pcre[64] = "", webp[32];
     int w = WebPGetDecoderVersion();
