@@ -168,7 +168,7 @@ static double language_bytes(const vlm_model *m) {     /* that each token reads:
     for (int i = 0; i < m->net->params.n; i++) {
         const vlm_param *p = &m->net->params.p[i];
         if (p->group == VLM_LANGUAGE && p->mat && !p->tied && !p->row &&
-            (p->mat != &m->net->lm.embed || m->net->lm.head.data == p->mat->data))
+            (p->mat != &m->net->lm.embed || m->net->lm.cfg.tied))
             n += (double)vlm_mat_bytes(p->mat);
     }
     return n;
