@@ -126,6 +126,9 @@ What is refused.
 $ vlm quantize digits
 ! vlm: --output: is missing; say with -o which folder to write
 = 2
+$ vlm quantize digits -o x --limit 3
+! vlm: --limit: is for --eval's data; give --eval, or leave it out
+= 2
 $ vlm quantize digits -o x --vision int4
 ! vlm: --vision: "int4" is not known; give int8|none
 = 2
