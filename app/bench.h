@@ -41,6 +41,7 @@ typedef struct vlm_bench {
     int seen;                          /* rows that there are, measured or not */
     char *folder;                      /* for models and data that are drawn: made when it is asked for, removed at the end */
     json_t *summary;                   /* [{...}] of several rows together */
+    json_t *names;                     /* with --list and --json: the rows' names */
 } vlm_bench;
 
 /* Is the row wanted (--only: all its words are words of the name)? Counts it; with --list prints it and says no. */

@@ -42,7 +42,8 @@ bool vlm_bench_wants(vlm_bench *b, const char *name) {
     for (int i = 0; i < b->a->only.n; i++) yes = yes || has_words(name, b->a->only.v[i]);
     if (!yes) return false;
     b->seen++;
-    if (b->a->list) puts(name);
+    if (b->a->list && b->a->json) json_array_append_new(b->names, vlm_json_text(name));
+    else if (b->a->list) puts(name);
     return !b->a->list;
 }
 
@@ -264,11 +265,17 @@ static vlm_status run(vlm_bench *b) {
     for (int i = 0; i < KINDS; i++) if (all || !strcmp(kinds[i].name, what)) TRY(kinds[i].run(b));
     if (!b->seen) return vlm_usage("--only", "\"%s\" fits no row; `vlm bench %s --list` prints them", b->a->only.v[0], what);
     if (b->a->svg && !b->a->list) TRY(vlm_roofline_draw(b, machine, b->a->svg));
-    return b->a->json && !b->a->list ? report(b, machine) : VLM_OK;
+    if (!b->a->json) return VLM_OK;
+    return b->a->list ? vlm_json_out(json_pack("{s:O}", "names", b->names)) : report(b, machine);
 }
 vlm_status vlm_cmd_bench(vlm_args *a) {
-    vlm_bench b = { .a = a, .quick = a->quick, .repeat = a->repeat ? (int)a->repeat : a->quick ? 2 : REPEAT, .summary = json_array() };
-    if (!b.summary) return vlm_fail_memory("bench", 64);
+    vlm_bench b = { .a = a, .quick = a->quick, .repeat = a->repeat ? (int)a->repeat : a->quick ? 2 : REPEAT, .summary = json_array(),
+                    .names = json_array() };
+    if (!b.summary || !b.names) {
+        json_decref(b.summary);
+        json_decref(b.names);
+        return vlm_fail_memory("bench", 64);
+    }
     vlm_term_only("repetitions");
     vlm_hold();                        /* the folder must not stay behind */
     vlm_status status = run(&b), stopped = vlm_release();
@@ -276,6 +283,7 @@ vlm_status vlm_cmd_bench(vlm_args *a) {
         vlm_tell("vlm: %s: cannot be removed; remove it", b.folder);
     vlm_ctx_close(b.ctx);
     json_decref(b.summary);
+    json_decref(b.names);
     free(b.folder);
     free(b.row);
     return status ? status : stopped;

@@ -78,6 +78,7 @@ static void print_report(const json_t *r, const char *path) {
 }
 
 vlm_status vlm_cmd_quantize(vlm_args *a) {
+    static const int of_eval[] = { O_max_tokens, O_data_root, O_metrics, O_limit };
     run r = { .a = a, .measures = VLM_TALLY_MEASURES };
     vlm_model_options open = vlm_options_of(a);
     vlm_quantize_options o = { .out = a->output, .force = a->force, .vision = a->vision_type, .language = a->language_type,
@@ -88,6 +89,12 @@ vlm_status vlm_cmd_quantize(vlm_args *a) {
     vlm_status status = VLM_OK;
     if (a->metrics) { TRY(vlm_tally_measures(a->metrics, &r.measures)); r.named = r.measures; }
     if (!a->output) return vlm_usage("--output", "is missing; say with -o which folder to write");
+    for (size_t i = 0; !a->eval && i < sizeof of_eval / sizeof *of_eval; i++)
+        if (a->from[of_eval[i]] == VLM_LINE) {
+            char name[80];
+            snprintf(name, sizeof name, "--%s", vlm_options[of_eval[i]].name);
+            return vlm_usage(name, "is for --eval's data; give --eval, or leave it out");
+        }
     TRY_DONE(vlm_open_model(a, &m));
     if (a->calibrate.n) TRY_DONE(vlm_need_vision(a, m));
     if (a->eval) {

@@ -235,37 +235,39 @@ typedef struct job {
     const vlm_image **image;
     int64_t images;
     vlm_image *made[PICTURES];
+    int64_t shown;                     /* the picture that the language model sees, or -1 */
     int threads;
 } job;
 
 /* a's features as s's own model would have them. */
 static vlm_status prefill(const job *k, const side *s, size_t n, const vlm_observer *o) {
-    const vlm_features *f = k->side[0].f;
-    vlm_features view = { 0 };
-    if (f && s->m->net->language) {
-        view = *f;
-        view.m = s->m;
-        view.n = view.n > 0;           /* the first picture */
-    }
+    vlm_features view = { .m = s->m, .n = 1 };
+    if (k->shown >= 0) view.image = k->side[0].f->image + k->shown;
     vlm_session_reset(s->s);
-    return vlm_prefill_observed(s->s, k->ids.id, n, f ? &view : NULL, o);
+    return vlm_prefill_observed(s->s, k->ids.id, n, view.image ? &view : NULL, o);
 }
-/* Something to read: a turn about the first picture, or a text; then what a says to it. */
+/* Something to read: a turn about the first picture that the context has room for, or a text; then what a says to it. */
 static vlm_status read_ids(job *k) {
     side *a = &k->side[0];
     int64_t V = a->m->net->lm.cfg.V, most = a->m->context, id;
-    if (a->f) {
-        vlm_features first = *a->f;
-        first.n = 1;
-        TRY(vlm_turn_ids(a->m, NULL, &first, question, &k->ids));
-    } else if (a->m->tok) TRY(vlm_tokenizer_encode(a->m->tok, text, strlen(text), VLM_ENCODE_LITERAL | VLM_ENCODE_ADD, &k->ids));
-    else for (int64_t i = 0; i < 128; i++) TRY(vlm_ids_add(&k->ids, i * 7919 % V));    /* nothing says what text is */
-    if (!a->f && (int64_t)k->ids.n > most - ANSWER) k->ids.n = (size_t)(most > 2 * ANSWER ? most - ANSWER : most / 2);
+    k->shown = -1;
+    for (int64_t i = 0; a->f && i < a->f->n && k->shown < 0; i++) {
+        vlm_features one = { .m = a->m, .n = 1, .image = a->f->image + i };
+        k->ids.n = 0;
+        TRY(vlm_turn_ids(a->m, NULL, &one, question, &k->ids));
+        if ((int64_t)k->ids.n < most) k->shown = i;
+    }
+    if (k->shown < 0) {
+        k->ids.n = 0;
+        if (a->m->tok) TRY(vlm_tokenizer_encode(a->m->tok, text, strlen(text), VLM_ENCODE_LITERAL | VLM_ENCODE_ADD, &k->ids));
+        else for (int64_t i = 0; i < 128; i++) TRY(vlm_ids_push(&k->ids, i * 7919 % V));       /* nothing says what text is */
+        if ((int64_t)k->ids.n > most - ANSWER) k->ids.n = (size_t)(most > 2 * ANSWER ? most - ANSWER : most / 2);
+    }
     k->prompt = k->ids.n;
     TRY(prefill(k, a, k->prompt, NULL));
     for (int64_t i = 0; i < ANSWER && (int64_t)k->ids.n < a->m->context; i++) {
         TRY(vlm_sample(a->s, NULL, &id));
-        TRY(vlm_ids_add(&k->ids, id));
+        TRY(vlm_ids_push(&k->ids, id));
         TRY(vlm_prefill(a->s, &id, 1, NULL));
     }
     return VLM_OK;

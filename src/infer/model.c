@@ -71,11 +71,18 @@ done:
 
 /* ---- Tokens that stand for images ---- */
 
+/* What config.json calls a token, if it does. */
+static vlm_status extra_token(const vlm_net *net, const char *key, const char **name) {
+    char *where = vlm_join(net->dir, "config.json");
+    if (!where) return vlm_fail_memory(net->dir, strlen(net->dir) + 32);
+    vlm_status status = vlm_json_string(json_object_get(net->config, "vlm_extra_tokens"), where, key, name);
+    free(where);
+    return status;
+}
 static vlm_status image_tokens(vlm_model *m) {
-    const json_t *extra = json_object_get(m->net->config, "vlm_extra_tokens");
     const char *name = "<|image|>";
     char text[64];
-    TRY(vlm_json_string(extra, m->net->dir, "image_token", &name));
+    TRY(extra_token(m->net, "image_token", &name));
     m->image_token = vlm_token_id(m->tok, name);
     if (m->image_token < 0)
         return vlm_fail(VLM_EFORMAT, vlm_tokenizer_where(m->tok), "has no token %s, which stands for images; it is another model's", name);
@@ -84,7 +91,7 @@ static vlm_status image_tokens(vlm_model *m) {
                         "%s has id %lld, but the embedding has %lld rows; one of the two is another model's",
                         name, (long long)m->image_token, (long long)m->net->lm.cfg.V);
     name = "<|global_image|>";
-    TRY(vlm_json_string(extra, m->net->dir, "global_image_token", &name));
+    TRY(extra_token(m->net, "global_image_token", &name));
     m->global_token = vlm_token_id(m->tok, name);
     if (m->rule.kind != VLM_RULE_TILES) return VLM_OK;
     if (m->rule.global_tile && m->global_token < 0)
@@ -138,14 +145,19 @@ static vlm_status has_tokenizer(const char *dir, bool *has) {
     return VLM_OK;
 }
 
+static vlm_status read_own(const vlm_net *net, int64_t most, int64_t *context, const char **chat) {
+    char *where = vlm_join(net->dir, "vlm.json");
+    if (!where) return vlm_fail_memory(net->dir, strlen(net->dir) + 32);
+    vlm_status status = vlm_json_int(net->ours, where, "context", 1, most, context);
+    if (!status) status = vlm_json_string(net->ours, where, "template", chat);
+    free(where);
+    return status;
+}
 static vlm_status open_language(vlm_model *m, const vlm_model_options *o) {
     const vlm_lm_config *c = &m->net->lm.cfg;
     int64_t own = c->context;
     const char *own_template = NULL;
-    if (m->net->ours) {
-        TRY(vlm_json_int(m->net->ours, "vlm.json", "context", 1, c->context, &own));
-        TRY(vlm_json_string(m->net->ours, "vlm.json", "template", &own_template));
-    }
+    if (m->net->ours) TRY(read_own(m->net, c->context, &own, &own_template));
     if (o->context > own)
         return vlm_fail(VLM_EARG, "--context", "is %lld, but the model knows %lld positions; choose at most that",
                         (long long)o->context, (long long)own);

@@ -6,6 +6,8 @@ rows
 $ vlm bench gemm --list --only 'SmolLM2-head f32'
 | gemm f32 forward 1x576x49152 SmolLM2-head rows=1
 | gemm f32 forward 8x576x49152 SmolLM2-head rows=8
+$ vlm bench gemm --list --json --only 'SmolLM2-head f32'
+| {"names":["gemm f32 forward 1x576x49152 SmolLM2-head rows=1","gemm f32 forward 8x576x49152 SmolLM2-head rows=8"]}
 $ vlm bench all --list | cut -d' ' -f1 | uniq | paste -sd' '
 | gemm attention encode prefill decode train image load growth
 $ vlm bench encode --list --only '512x512'

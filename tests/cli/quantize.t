@@ -116,9 +116,18 @@ $ for k in avx2 all; do case $k in avx2) i="--isa avx2";; *) i=;; esac; vlm feat
 | the same
 | the same
 
+The answer counts whole, also where it repeats itself; the picture is the first that the context has room for, or there is none.
+$ for c in 1024 400 100; do vlm quantize digits -o c$c --context $c --json --quiet | grep -o '"positions":[0-9]*\|"decode_tokens":[0-9]*' | paste -sd' '; done
+| "positions":705 "decode_tokens":32
+| "positions":400 "decode_tokens":31
+| "positions":100 "decode_tokens":32
+
 What is refused.
 $ vlm quantize digits
 ! vlm: --output: is missing; say with -o which folder to write
+= 2
+$ vlm quantize digits -o x --limit 3
+! vlm: --limit: is for --eval's data; give --eval, or leave it out
 = 2
 $ vlm quantize digits -o x --vision int4
 ! vlm: --vision: "int4" is not known; give int8|none
