@@ -69,6 +69,7 @@ INLINE void vf_store_(float *p, vf v, int64_t n) {
 }
 INLINE float vf_lane0(vf a) { return vgetq_lane_f32(a.a, 0); }
 INLINE float f1_sqrt(float a) { return vget_lane_f32(vsqrt_f32(vdup_n_f32(a)), 0); }
+INLINE void vf_pause(void) { __asm__ volatile("yield"); }
 INLINE void vf_prefetch(const float *p) { __builtin_prefetch(p, 0, 2); }
 
 /* vi and dot products of bytes, as in simd.h without VNNI: 16 bits wide, inputs 0 and 2 apart from 1 and 3. */
