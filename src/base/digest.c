@@ -67,6 +67,10 @@ void vlm_digest_add_int(vlm_digest *d, int64_t v) {
     for (int i = 0; i < 8; i++) b[i] = (unsigned char)((uint64_t)v >> 8 * i);
     vlm_digest_add(d, b, sizeof b);
 }
+void vlm_digest_add_text(vlm_digest *d, const char *s) {
+    vlm_digest_add_int(d, (int64_t)strlen(s));
+    vlm_digest_add(d, s, strlen(s));
+}
 void vlm_digest_end(vlm_digest *d, unsigned char *out) {
     memset(d->block + d->used, 0, BLOCK - d->used);
     compress(d, d->block, d->used, UINT64_MAX);

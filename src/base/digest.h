@@ -13,6 +13,7 @@ typedef struct vlm_digest {
 void vlm_digest_begin(vlm_digest *d, size_t size);
 void vlm_digest_add(vlm_digest *d, const void *data, size_t n);
 void vlm_digest_add_int(vlm_digest *d, int64_t v);             /* 8 bytes, little-endian; before a text, so that where it ends counts */
+void vlm_digest_add_text(vlm_digest *d, const char *s);         /* its length, then its bytes */
 void vlm_digest_end(vlm_digest *d, unsigned char *out);        /* (size) */
 void vlm_digest_hex(const unsigned char *digest, size_t size, char *out);      /* (2 size + 1) */
 #endif

@@ -15,11 +15,6 @@ struct vlm_reuse {
     unsigned char model[VLM_STORE_KEY];
 };
 
-static void add_text(vlm_digest *d, const char *s) {
-    vlm_digest_add_int(d, (int64_t)strlen(s));
-    vlm_digest_add(d, s, strlen(s));
-}
-
 /* ---- The model: its files ----
    Gigabytes are not read at each start. What a file's bytes are is an entry, too, named by device, inode, size and times: who changes a
    file changes its ctime, which no program can set. A file that changed a moment ago might do so again within one tick of that clock; it
@@ -79,7 +74,7 @@ static vlm_status file_digest(vlm_store *store, vlm_ctx *ctx, const char *path, 
     const int64_t ints[] = { (int64_t)st.st_dev, (int64_t)st.st_ino, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
                              st.st_ctim.tv_sec, st.st_ctim.tv_nsec };
     vlm_digest_begin(&d, VLM_STORE_KEY);
-    add_text(&d, "file");
+    vlm_digest_add_text(&d, "file");
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) vlm_digest_add_int(&d, ints[i]);
     vlm_digest_end(&d, key);
     TRY(vlm_store_get(store, key, &map, &damaged));
@@ -126,7 +121,7 @@ static vlm_status add_files(vlm_store *store, vlm_ctx *ctx, const char *dir, vlm
         char *path = vlm_join(dir, name[i]);
         if (!path) status = vlm_fail_memory(dir, 256);
         else if (!(status = file_digest(store, ctx, path, sum))) {
-            add_text(d, name[i]);
+            vlm_digest_add_text(d, name[i]);
             vlm_digest_add(d, sum, sizeof sum);
         }
         free(path);
@@ -141,9 +136,9 @@ static vlm_status model_key(vlm_reuse *r, int how, int threads) {
     vlm_digest d;
     if (!ctx) return vlm_fail_memory("the threads", 0);
     vlm_digest_begin(&d, VLM_STORE_KEY);
-    add_text(&d, "model of " VLM_VERSION);
+    vlm_digest_add_text(&d, "model of " VLM_VERSION);
     vlm_digest_add_int(&d, VLM_ARITHMETIC);
-    add_text(&d, vlm_ops_kind(&net->ops));
+    vlm_digest_add_text(&d, vlm_ops_kind(&net->ops));
     vlm_digest_add_int(&d, vlm_net_int8_attention(net));
     vlm_digest_add_int(&d, net->fork_maths);
     vlm_digest_add_int(&d, how & VLM_OPEN_F32);
@@ -204,7 +199,7 @@ static void image_key(const vlm_reuse *r, const unsigned char *file, const vlm_i
                              u->fast_decode, keep & VLM_KEEP_PATCHES };
     vlm_digest d;
     vlm_digest_begin(&d, VLM_STORE_KEY);
-    add_text(&d, "image");
+    vlm_digest_add_text(&d, "image");
     vlm_digest_add(&d, r->model, sizeof r->model);
     vlm_digest_add(&d, file, VLM_STORE_KEY);
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) vlm_digest_add_int(&d, ints[i]);
@@ -278,7 +273,7 @@ void vlm_chain_begin(vlm_chain *c, const unsigned char *key) {
 bool vlm_chain_add(const vlm_session *s, vlm_chain *c, int64_t id, const float *row) {
     if (!c->rows) {
         vlm_digest_begin(&c->open, VLM_STORE_KEY);
-        add_text(&c->open, "keys and values");
+        vlm_digest_add_text(&c->open, "keys and values");
         vlm_digest_add(&c->open, s->m->reuse->model, sizeof s->m->reuse->model);
         vlm_digest_add_int(&c->open, s->kv_type);
         vlm_digest_add(&c->open, c->key, sizeof c->key);

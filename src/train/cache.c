@@ -38,10 +38,6 @@ void vlm_cached_free(vlm_cached *c) {
 
 /* ---- What features depend on ---- */
 
-static void add_text(vlm_digest *d, const char *s) {
-    vlm_digest_add_int(d, (int64_t)strlen(s));
-    vlm_digest_add(d, s, strlen(s));
-}
 /* All but the picture itself and its size. */
 static void encoder_key(const vlm_model *m, bool bf16, unsigned char *out) {
     const vlm_net *net = m->net;
@@ -49,14 +45,14 @@ static void encoder_key(const vlm_model *m, bool bf16, unsigned char *out) {
     const vlm_image_rule *r = &m->rule;
     vlm_digest d;
     vlm_digest_begin(&d, VLM_CACHE_KEY);
-    add_text(&d, "features of " VLM_VERSION);
+    vlm_digest_add_text(&d, "features of " VLM_VERSION);
     vlm_digest_add_int(&d, VLM_ARITHMETIC);
-    add_text(&d, vlm_ops_kind(&net->ops));
+    vlm_digest_add_text(&d, vlm_ops_kind(&net->ops));
     const int64_t ints[] = { bf16, net->fork_maths, c->D, c->L, c->H, c->F, c->P, c->R, c->cls, c->layerscale, c->gated, c->q_bias,
                              c->k_bias, c->v_bias, c->out_bias, c->mlp_bias, c->act, c->pos_h, c->pos_w, c->pos_cls, c->pos_resize,
                              c->pos_antialias, r->patch, r->filter };
     for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) vlm_digest_add_int(&d, ints[i]);
-    if (r->fast_decode) add_text(&d, "fast decode");
+    if (r->fast_decode) vlm_digest_add_text(&d, "fast decode");
     vlm_digest_add(&d, &c->eps, sizeof c->eps);
     vlm_digest_add(&d, &c->rope_theta, sizeof c->rope_theta);
     vlm_digest_add(&d, r->mean, sizeof r->mean);
@@ -66,7 +62,7 @@ static void encoder_key(const vlm_model *m, bool bf16, unsigned char *out) {
         int64_t n;
         const vlm_param *p = &net->params.p[i];
         if (p->group != VLM_VISION || !vlm_params_operand(&net->params, i, &data, &n)) continue;
-        add_text(&d, p->name);
+        vlm_digest_add_text(&d, p->name);
         vlm_digest_add_int(&d, n);
         vlm_digest_add(&d, data, (size_t)vlm_params_operand_bytes(&net->params, i));
     }

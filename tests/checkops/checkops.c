@@ -1,4 +1,5 @@
 #include "checkops.h"
+#include "ops/limits.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,48 +187,17 @@ static const oracle want = {
 #include "ops/ops.def"
 #undef OP
 };
-/* peak: of FMA, flop: of a round of it; dot: of dot products of bytes. Each set is tested with what it needs and nothing more. */
-static const struct { const char *name; unsigned cpu; float (*peak)(int64_t), (*read)(const float *, int64_t); double flop;
-                      float (*dot)(int64_t); double op; } isas[] = {
-    { "ref", 0, NULL, NULL, 0, NULL, 0 },
+/* Each set is tested with what it needs and nothing more. */
+static const struct { const char *name; unsigned cpu; } isas[] = {
+    { "ref", 0 },
 #if defined(__x86_64__)
-    { "avx2", VLM_CPU_AVX2, vlm_peak_avx2, vlm_read_avx2, VLM_PEAK_FLOP_AVX2, NULL, 0 },
-    { "avxvnni", VLM_CPU_AVX2 | VLM_CPU_AVXVNNI, vlm_peak_avx2, vlm_read_avx2, VLM_PEAK_FLOP_AVX2,
-      vlm_peak_avxvnni, VLM_PEAK_OP_AVXVNNI },
-    { "avx512", VLM_CPU_AVX2 | VLM_CPU_AVX512, vlm_peak_avx512, vlm_read_avx512, VLM_PEAK_FLOP_AVX512, NULL, 0 },
-    { "avx512vnni", VLM_CPU_AVX2 | VLM_CPU_AVX512 | VLM_CPU_AVX512VNNI, vlm_peak_avx512, vlm_read_avx512, VLM_PEAK_FLOP_AVX512,
-      vlm_peak_avx512vnni, VLM_PEAK_OP_AVX512VNNI },
+    { "avx2", VLM_CPU_AVX2 }, { "avxvnni", VLM_CPU_AVX2 | VLM_CPU_AVXVNNI }, { "avx512", VLM_CPU_AVX2 | VLM_CPU_AVX512 },
+    { "avx512vnni", VLM_CPU_AVX2 | VLM_CPU_AVX512 | VLM_CPU_AVX512VNNI },
 #elif defined(__aarch64__)
-    { "neon", VLM_CPU_NEON, vlm_peak_neon, vlm_read_neon, VLM_PEAK_FLOP_NEON, NULL, 0 },
+    { "neon", VLM_CPU_NEON },
 #endif
 };
 enum { OPS = sizeof ops / sizeof *ops, ISAS = sizeof isas / sizeof *isas };
-
-static void peak_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
-    *(float *)scratch = (*(float (*const *)(int64_t))arg)((hi - lo) * 1000);
-}
-static double peak_of(float (*fn)(int64_t), double flop, vlm_ctx *ctx) {
-    double ns;
-    if (!fn) return 0;
-    CHECK_TIME(ns, vlm_parallel(ctx, 1000LL * ctx->threads, 1, peak_part, &fn));
-    return 1e6 * ctx->threads * flop / ns;
-}
-typedef struct reading { const float *p; float (*fn)(const float *, int64_t); } reading;
-static void read_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
-    const reading *r = arg;
-    *(float *)scratch = r->fn(r->p + lo * 4096, (hi - lo) * 4096);
-}
-static double read_of(int isa, vlm_ctx *ctx, const vlm_ops *op) {
-    size_t bytes = (size_t)1 << 29;
-    float *p = op->alloc(bytes);
-    if (!p) return 0;
-    memset(p, 1, bytes);
-    reading r = { p, isas[isa].read };
-    double ns;
-    CHECK_TIME(ns, vlm_parallel(ctx, (int64_t)(bytes / 16384), 1, read_part, &r));
-    op->free(p, bytes);
-    return (double)bytes / ns;
-}
 
 static void poison_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
     (void)lo, (void)hi;
@@ -288,9 +258,12 @@ int main(int argc, char **argv) {
             continue;
         }
         vlm_ops_init(&now, isas[i].cpu);
-        check k = { .op = &now, .want = &want, .peak = bench ? peak_of(isas[i].peak, isas[i].flop, ctx[2]) : 0,
-                    .dot = bench ? peak_of(isas[i].dot, isas[i].op, ctx[2]) : 0,
-                    .read = bench && isas[i].read ? read_of(i, ctx[2], &now) : 0 };
+        vlm_limits limits = { 0 };
+        if (bench && vlm_limits_measure(ctx[2], isas[i].cpu, (size_t)1 << 29, &limits)) {
+            fprintf(stderr, "checkops: no memory\n");
+            return 2;
+        }
+        check k = { .op = &now, .want = &want, .peak = limits.fma / 1e9, .dot = limits.dot / 1e9, .read = limits.read / 1e9 };
         if (k.peak > 0)
             printf("%-10s peak of FMA %.1f GFLOP/s, of reading %.1f GB/s on %d threads\n", isas[i].name, k.peak, k.read, ctx[2]->threads);
         if (k.dot > 0) printf("%-10s peak of dot products of bytes %.1f GOP/s\n", isas[i].name, k.dot);

@@ -14,15 +14,6 @@ static const char *golden(const char *name) {
     return buf[k];
 }
 /* temp_dir/name, removed. Each call has its own memory. */
-static const char *fresh(const char *name) {
-    static char buf[8][512];
-    static int k;
-    char cmd[600];
-    snprintf(buf[k = (k + 1) % 8], sizeof *buf, "%s", temp(name));
-    snprintf(cmd, sizeof cmd, "rm -rf '%s'", buf[k]);
-    assert_int_equal(system(cmd), 0);
-    return buf[k];
-}
 static const char *in(const char *dir, const char *name) {
     static char buf[4][1024];
     static int k;
@@ -78,7 +69,7 @@ static void there_and_back(void **state) {
     static const char *const models[] = { "vlm_dino", "vlm_dino_bf16", "vlm_dino_plain", "vlm_fork_maths", "vlm_siglip_fork",
                                           "vlm_siglip_up" };
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
-        const char *src = golden(models[m]), *ours = fresh("ours"), *back = fresh("back"), *key;
+        const char *src = golden(models[m]), *ours = temp_fresh("ours"), *back = temp_fresh("back"), *key;
         bool fork = !strcmp(models[m], "vlm_fork_maths"), up = !strcmp(models[m], "vlm_siglip_up");
         vlm_model_options mo = { .fork_maths = fork };
         vlm_safetensors a, b;
@@ -128,7 +119,7 @@ static void taken_apart(void **state) {
         { "dinov2_reg", "gemma3_bf16" }, { "dinov2", "llama" }, { "siglip", "llama_untied" }, { "siglip_nested", "llama" },
         { "siglip_prefix", "gemma3" } };
     for (size_t i = 0; i < sizeof pair / sizeof *pair; i++) {
-        const char *whole = fresh("whole"), *hf = fresh("hf"), *vision = in(hf, "vision"), *language = in(hf, "language");
+        const char *whole = temp_fresh("whole"), *hf = temp_fresh("hf"), *vision = in(hf, "vision"), *language = in(hf, "language");
         vlm_new_options o = { .vision = golden(pair[i].vision), .language = golden(pair[i].language), .out = whole,
                               .chat_template = strncmp(pair[i].language, "gemma", 5) ? NULL : "gemma" };
         assert_ok(vlm_new(&o));
@@ -168,7 +159,7 @@ static void made_configs(void **state) {
     static const char *const models[] = { "vlm_dino", "vlm_dino_plain", "vlm_fork_maths", "vlm_gemma", "vlm_siglip_up" };
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         bool fork = !strcmp(models[m], "vlm_fork_maths");
-        const char *hf = fresh("hf"), *ours = fresh("ours");
+        const char *hf = temp_fresh("hf"), *ours = temp_fresh("ours");
         vlm_model_options mo = { .fork_maths = fork };
         assert_ok(convert_as(golden(models[m]), hf, "hf", NULL, &mo));
         assert_ok(convert_as(golden(models[m]), ours, NULL, NULL, &mo));
@@ -195,7 +186,7 @@ static void put_together(void **state) {
     (void)state;
     static const char *const models[] = { "vlm_dino", "vlm_dino_bf16", "vlm_gemma", "vlm_siglip_up" };
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
-        const char *hf = fresh("hf"), *whole = fresh("whole");
+        const char *hf = temp_fresh("hf"), *whole = temp_fresh("whole");
         char vision[800], language[800], projector[800];
         snprintf(vision, sizeof vision, "%s", in(hf, "vision"));
         snprintf(language, sizeof language, "%s", in(hf, "language"));
@@ -219,13 +210,13 @@ static void put_together(void **state) {
         assert_true(a->chat == b->chat && a->image_token == b->image_token && a->net->lm.cfg.V == b->net->lm.cfg.V);
         vlm_model_close(a);
         vlm_model_close(b);
-        o.out = fresh("out");
+        o.out = temp_fresh("out");
         o.shuffle = 3;
         assert_failure(vlm_new(&o), VLM_EARG, "--shuffle", "the projector's shape says 2");
         o.shuffle = 2;
         o.max_size_px = 32;
         assert_ok(vlm_new(&o));
-        o.out = fresh("out");
+        o.out = temp_fresh("out");
         o.vision = golden("dinov2_giant");
         assert_failure(vlm_new(&o), VLM_EFORMAT, "projector.safetensors", "other backbones");
         o.projector = in(vision, "model.safetensors");
@@ -242,7 +233,7 @@ static void types(void **state) {
     static const char *const models[] = { "vlm_dino", "vlm_dino_bf16", "dinov3_sharded", "llama_f16" };
     for (size_t m = 0; m < 4; m++)
         for (int d = 0; d < 3; d++) {
-            const char *out = fresh("out");
+            const char *out = temp_fresh("out");
             assert_ok(convert(golden(models[m]), out, NULL, names[d]));
             vlm_net *a = opened(golden(models[m]), false), *b = opened(out, false);
             for (int i = 0; i < a->params.n; i++) {
@@ -262,13 +253,13 @@ static void types(void **state) {
             vlm_net_close(a);
             vlm_net_close(b);
         }
-    const char *out = fresh("out"), *dir = folder("vlm_dino");
+    const char *out = temp_fresh("out"), *dir = folder("vlm_dino");
     spoil_tensor(POISON, "decoder.blocks.1.mlp.up_proj.weight", NULL, 7, 7e4f);
     int before = temp_count();
     assert_failure(convert(dir, out, "hf", "f16"), VLM_EFORMAT, "out/language", "model.layers.1.mlp.up_proj.weight has the value 70000");
     assert_failure(convert(dir, out, "ours", "f16"), VLM_EFORMAT, "out/model.safetensors", "decoder.blocks.1.mlp.up_proj.weight has");
     assert_ok(convert(dir, out, "ours", "bf16"));
-    fresh("out");
+    temp_fresh("out");
     spoil_tensor(POISON, "MP.proj.weight", NULL, 5, NAN);
     static const char *const to[] = { "ours", "nanovlm", "hf" };
     for (int i = 0; i < 3; i++)
@@ -300,7 +291,7 @@ static void tokens_of(const char *dir, float **out, int64_t *n) {
 /* nanoVLM has other statistics than the encoder: they go into the convolution, and its Python sees what the model saw. */
 static void normalisation(void **state) {
     (void)state;
-    const char *whole = fresh("whole"), *out = fresh("out");
+    const char *whole = temp_fresh("whole"), *out = temp_fresh("out");
     float *x, *y, worst = 0, most = 0;
     int64_t n, k;
     vlm_new_options o = { .vision = golden("siglip"), .language = golden("llama"), .out = whole };
@@ -328,7 +319,7 @@ static void normalisation(void **state) {
 /* The fork's Python computes the table's rows: they are filled up to 128, and the answer's numbers stay. */
 static void rows(void **state) {
     (void)state;
-    const char *whole = fresh("whole"), *out = fresh("out");
+    const char *whole = temp_fresh("whole"), *out = temp_fresh("out");
     vlm_new_options o = { .vision = golden("dinov3_splus"), .language = golden("llama_untied"), .out = whole };
     assert_ok(vlm_new(&o));
     json_t *j = json_of(in(whole, "vlm.json"));
@@ -364,7 +355,7 @@ static void rows(void **state) {
 /* What is written down: the choices of this call, and keys of vlm.json that are somebody else's. */
 static void choices(void **state) {
     (void)state;
-    const char *dir = folder("vlm_dino"), *out = fresh("out"), *again = fresh("again");
+    const char *dir = folder("vlm_dino"), *out = temp_fresh("out"), *again = temp_fresh("again");
     assert_ok(convert_as(dir, out, "ours", NULL, &(vlm_model_options){ .context = 77 }));
     json_t *j = json_of(in(out, "vlm.json"));
     assert_int_equal(json_integer_value(json_object_get(j, "context")), 77);
@@ -382,7 +373,7 @@ static void choices(void **state) {
     assert_true(json_is_true(json_object_get(json_object_get(j, "image"), "no_upscale")));
     json_decref(j);
     listen();
-    assert_ok(convert(out, fresh("again"), "nanovlm", NULL));
+    assert_ok(convert(out, temp_fresh("again"), "nanovlm", NULL));
     assert_non_null(strstr(warned, "image.max_tokens, image.no_upscale, context"));
     assert_int_equal(warnings, 1);
     vlm_log_set(NULL, NULL, NULL);
@@ -395,7 +386,7 @@ static void checkpoint(void **state) {
     vlm_ctx *ctx = vlm_ctx_open(2, VLM_SCRATCH_BYTES);
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         bool fork = m == 0;
-        const char *out = fresh("step"), *ours = fresh("ours");
+        const char *out = temp_fresh("step"), *ours = temp_fresh("ours");
         char cmd[1200];
         vlm_model *a;
         assert_int_equal(mkdir(out, 0777), 0);
@@ -412,7 +403,7 @@ static void checkpoint(void **state) {
 
 static void refusals(void **state) {
     (void)state;
-    const char *out = fresh("out"), *whole = fresh("whole");
+    const char *out = temp_fresh("out"), *whole = temp_fresh("whole");
     assert_failure(convert(golden("vlm_gemma"), out, "nanovlm", NULL), VLM_EUNSUPPORTED, "vlm_gemma", "gemma3");
     assert_failure(convert(golden("dinov3_s"), out, "ours", NULL), VLM_EARG, "dinov3_s", "vlm new");
     assert_failure(convert(golden("llama"), out, "nanovlm", NULL), VLM_EARG, "llama", "--to hf");
@@ -428,12 +419,12 @@ static void refusals(void **state) {
     assert_ok(convert(dir, out, "nanovlm", NULL));
     dir = folder("vlm_dino");
     set_key("config.json", "vit_rope_theta", "50");
-    assert_failure(convert(dir, fresh("out"), "nanovlm", NULL), VLM_EUNSUPPORTED, "model", "rope_theta");
+    assert_failure(convert(dir, temp_fresh("out"), "nanovlm", NULL), VLM_EUNSUPPORTED, "model", "rope_theta");
     vlm_new_options o = { .vision = golden("dinov2"), .language = golden("llama"), .out = whole };
     assert_ok(vlm_new(&o));
     assert_failure(convert(whole, out, "nanovlm", NULL), VLM_EUNSUPPORTED, "whole", "DINOv2");
     o.vision = golden("siglip");
-    o.out = whole = fresh("whole");
+    o.out = whole = temp_fresh("whole");
     assert_ok(vlm_new(&o));
     json_t *j = json_of(in(whole, "vlm.json"));
     json_object_set_new(json_object_get(j, "vision_config"), "hidden_act", json_string("gelu"));

@@ -8,15 +8,6 @@
 #define MODELS "tests/golden/models/"
 #define CONV "conv.weight.panels.f32"
 #define BIAS "conv.bias\":{\"dtype\":\"F32\""
-static const char *fresh(const char *name) {
-    static char buf[4][512];
-    static int k;
-    char cmd[600];
-    snprintf(buf[k = (k + 1) % 4], sizeof *buf, "%s", temp(name));
-    snprintf(cmd, sizeof cmd, "rm -rf '%s'", buf[k]);
-    assert_int_equal(system(cmd), 0);
-    return buf[k];
-}
 static vlm_status pack(const char *dir, const char *out, const char *to, const char *dtype, bool fork) {
     vlm_model *m;
     assert_ok(vlm_model_open_as(dir, &(vlm_model_options){ .fork_maths = fork }, VLM_OPEN_STRUCTURE, &m));
@@ -57,7 +48,7 @@ static void same_as_loaded(void **state) {
                                           "llama_untied" };
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         char dir[256];
-        const char *out = fresh("out");
+        const char *out = temp_fresh("out");
         bool fork = !strcmp(models[m], "vlm_fork_maths");
         snprintf(dir, sizeof dir, MODELS "%s", models[m]);
         assert_ok(pack(dir, out, NULL, NULL, fork));
@@ -81,7 +72,7 @@ static void types(void **state) {
     static const char *const names[] = { "f32", "bf16", "f16" }, *const models[] = { MODELS "vlm_dino_bf16", MODELS "llama" };
     for (size_t m = 0; m < 2; m++)
         for (int d = 0; d < 3; d++) {
-            const char *out = fresh("out"), *plain = fresh("plain");
+            const char *out = temp_fresh("out"), *plain = temp_fresh("plain");
             vlm_model *model;
             assert_ok(vlm_model_open_as(models[m], NULL, VLM_OPEN_STRUCTURE, &model));
             assert_ok(vlm_convert(model, &(vlm_convert_options){ .out = plain, .dtype = names[d] }));
@@ -154,19 +145,19 @@ static void broken(void **state) {
     char dir[512];
     snprintf(dir, sizeof dir, "%s", temp("out"));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_ok(pack(MODELS "vlm_dino", fresh("out"), NULL, NULL, false));
+        assert_ok(pack(MODELS "vlm_dino", temp_fresh("out"), NULL, NULL, false));
         assert_ok(opens(dir));
         edit(dir, cases[i].from, cases[i].to, 64);
         assert_failure(opens(dir), cases[i].status, "out", cases[i].says);
     }
-    assert_ok(pack(MODELS "vlm_dino", fresh("out"), NULL, NULL, false));
+    assert_ok(pack(MODELS "vlm_dino", temp_fresh("out"), NULL, NULL, false));
     edit(dir, "", "", 8);
     assert_failure(opens(dir), VLM_EFORMAT, "model.safetensors", "does not begin on a multiple of 64 bytes");
     /* one tensor too many: that of the deeper layer, where config.json knows one layer less */
-    assert_ok(pack(MODELS "dinov3_s", fresh("model"), NULL, NULL, false));
+    assert_ok(pack(MODELS "dinov3_s", temp_fresh("model"), NULL, NULL, false));
     set_key("config.json", "num_hidden_layers", "1");
     assert_failure(opens(temp("model")), VLM_EFORMAT, "model.safetensors", "is there, but config.json says that the model has none such");
-    assert_ok(pack(MODELS "vlm_dino", fresh("model"), NULL, NULL, false));
+    assert_ok(pack(MODELS "vlm_dino", temp_fresh("model"), NULL, NULL, false));
     set_key("config.json", "lm_vocab_size", "383");                    /* as many panels, but other rows */
     assert_failure(opens(temp("model")), VLM_EFORMAT, "model.safetensors", "[384,24] matrix, expected [383,24]");
     assert_int_equal(unlink(temp("model/vlm.json")), 0);
@@ -175,7 +166,7 @@ static void broken(void **state) {
     char path[600];
     struct { const char *name; long at; } cuts[] = { { "header", 100 }, { "panels", 20000 }, { "vectors", -4 } };
     for (size_t i = 0; i < 3; i++) {
-        assert_ok(pack(MODELS "vlm_dino", fresh("out"), NULL, NULL, false));
+        assert_ok(pack(MODELS "vlm_dino", temp_fresh("out"), NULL, NULL, false));
         snprintf(path, sizeof path, "%s/model.safetensors", dir);
         FILE *f = fopen(path, "rb");
         assert_non_null(f);
@@ -190,7 +181,7 @@ static void broken(void **state) {
 /* What they do not serve for; what is not written. */
 static void refusals(void **state) {
     (void)state;
-    const char *v = fresh("v"), *l = fresh("l"), *w = fresh("w");
+    const char *v = temp_fresh("v"), *l = temp_fresh("l"), *w = temp_fresh("w");
     vlm_model *m = NULL;
     assert_ok(pack(MODELS "dinov3_s", v, "hf", NULL, false));
     assert_ok(pack(MODELS "llama", l, "hf", NULL, false));

@@ -7,15 +7,6 @@
 #include "model/packed.h"
 
 #define MODELS "tests/golden/models/"
-static const char *fresh(const char *name) {
-    static char buf[4][512];
-    static int k;
-    char cmd[600];
-    snprintf(buf[k = (k + 1) % 4], sizeof *buf, "%s", temp(name));
-    snprintf(cmd, sizeof cmd, "rm -rf '%s'", buf[k]);
-    assert_int_equal(system(cmd), 0);
-    return buf[k];
-}
 static vlm_model *opened(const char *dir) {
     vlm_model *m = NULL;
     assert_ok(vlm_model_open(dir, &(vlm_model_options){ .threads = 2 }, &m));
@@ -82,7 +73,7 @@ static void operands(void **state) {
     vlm_ctx *ctx = vlm_ctx_open(2, VLM_SCRATCH_BYTES);
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         char dir[256];
-        const char *out = fresh("out"), *v = cases[c].vision ? cases[c].vision : "int8";
+        const char *out = temp_fresh("out"), *v = cases[c].vision ? cases[c].vision : "int8";
         const char *l = cases[c].language ? cases[c].language : "int8";
         json_t *report = NULL, *stored = NULL;
         int changed = 0;
@@ -138,7 +129,7 @@ static void operands(void **state) {
 /* One picture's features through a quantized folder do not depend on threads or company, as through any. */
 static void same_bits(void **state) {
     (void)state;
-    const char *out = fresh("out");
+    const char *out = temp_fresh("out");
     vlm_model *a = opened(MODELS "dinov3_s");
     assert_ok(quantize(a, (vlm_quantize_options){ .out = out }, NULL));
     vlm_model_close(a);
@@ -180,7 +171,7 @@ static void whole_or_not(void **state) {
     char out[512], path[600];
     vlm_model *a = opened(MODELS "vlm_dino");
     json_t *report = NULL;
-    snprintf(out, sizeof out, "%s", fresh("out"));
+    snprintf(out, sizeof out, "%s", temp_fresh("out"));
     int before = temp_count();
     assert_failure(quantize(a, (vlm_quantize_options){ .out = out, .score = score, .user = "" }, &report), VLM_EIO, "data", "went away");
     assert_true(scored == 2 && !report);
@@ -208,7 +199,7 @@ static void whole_or_not(void **state) {
 static void refusals(void **state) {
     (void)state;
     char out[512];
-    snprintf(out, sizeof out, "%s", fresh("out"));
+    snprintf(out, sizeof out, "%s", temp_fresh("out"));
     vlm_model *whole = opened(MODELS "vlm_dino"), *encoder = opened(MODELS "dinov3_s"), *language = opened(MODELS "llama");
     assert_failure(quantize(whole, (vlm_quantize_options){ 0 }, NULL), VLM_EARG, "-o", "missing");
     assert_failure(quantize(whole, (vlm_quantize_options){ .out = out, .vision = "int4" }, NULL),
