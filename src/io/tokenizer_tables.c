@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Goes up with the tables' layout and with the hash functions of vlm_vocab and vlm_u64map. */
-#define VERSION "1"
+/* Goes up with the tables' layout and with the hash functions of vlm_vocab, vlm_u64map and of bytes. */
+#define VERSION "2"
 enum { PAIR_KEY, ID_KEY, PAIR, ID, SLOT, TOKEN, MERGED, TEXT, REST, ARRAYS, RUN = 1024 };
 static const struct { const char *name; vlm_tensor_dtype dtype; int64_t columns; } arrays[ARRAYS] = {
     { "pair.key", VLM_T_U64, 0 }, { "id.key", VLM_T_U64, 0 }, { "pair.value", VLM_T_U32, 0 }, { "id.value", VLM_T_U32, 0 },

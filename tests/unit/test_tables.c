@@ -66,7 +66,7 @@ static void broken_two(const char *array, const char *other, int64_t at, const v
         h = vlm_hash_fast(vlm_hash_int(h, (int64_t)size[i]), data[i], size[i]);
         assert_ok(vlm_safetensors_writer_declare(w, names[i], c.dtype, c.ndim, c.shape));
     }
-    snprintf(sum, sizeof sum, "1 9 %016" PRIx64, h);
+    snprintf(sum, sizeof sum, "2 9 %016" PRIx64, h);
     assert_ok(vlm_safetensors_writer_metadata(w, "vlm.tokenizer", json_string_value(json_object_get(st.metadata, "vlm.tokenizer"))));
     assert_ok(vlm_safetensors_writer_metadata(w, "vlm.tables", sum));
     for (int i = 0; i < 9; i++) {
