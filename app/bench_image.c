@@ -60,17 +60,21 @@ static vlm_status resize(void *arg) {
     vlm_resize(p->b->ctx, &p->b->ops, p->small, p->picture.rgb, p->picture.h, p->picture.w, p->plan.H, p->plan.W, p->rule.filter, p->work);
     return VLM_OK;
 }
-static vlm_status patches(void *arg) {
-    photo *p = arg;
+static vlm_status pixels(photo *p, bool fast) {
     vlm_bitmap b;
-    TRY(vlm_image_decode(p->file, p->bytes, "photograph", NULL, &b));
+    vlm_image_limits limits = VLM_IMAGE_LIMITS;
+    p->rule.fast_decode = fast, limits.fit = &p->rule;
+    TRY(vlm_image_decode(p->file, p->bytes, "photograph", &limits, &b));
     vlm_process(p->b->ctx, &p->b->ops, &p->rule, &p->plan, &b, NULL, p->pixels, p->work);
     vlm_bitmap_close(&b);
     return VLM_OK;
 }
+static vlm_status pixels_all(void *arg) { return pixels(arg, false); }
+static vlm_status pixels_fast(void *arg) { return pixels(arg, true); }
 vlm_status vlm_bench_image(vlm_bench *b) {
     static const struct { const char *what; vlm_status (*once)(void *); bool sized; } work[] = {
-        { "decode-jpeg", decode, false }, { "resize", resize, true }, { "jpeg-to-pixels", patches, true } };
+        { "decode-jpeg", decode, false }, { "resize", resize, true }, { "jpeg-to-pixels", pixels_all, true },
+        { "fast-decode jpeg-to-pixels", pixels_fast, true } };
     photo p = { .b = b, .rule = { .kind = VLM_RULE_DYNAMIC, .patch = 16, .shuffle = 2, .block = 32, .max_size = b->quick ? 64 : 1024,
                                   .filter = VLM_BICUBIC } };
     vlm_status status = VLM_OK;
@@ -82,7 +86,7 @@ vlm_status vlm_bench_image(vlm_bench *b) {
     size_t room = (vlm_process_bytes(&p.rule, &p.plan) + 63) & ~(size_t)63, small = (size_t)(p.plan.H * p.plan.W * 3);
     p.work = aligned_alloc(64, room), p.small = malloc(small), p.pixels = malloc(small * sizeof(float));
     if (!p.work || !p.small || !p.pixels) { status = vlm_fail_memory("the photograph", room + 5 * small); goto done; }
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof work / sizeof *work; i++) {
         vlm_row r = { .amount = (double)(p.picture.w * p.picture.h) / 1e6, .unit = "Mpixel" };
         snprintf(r.name, sizeof r.name, "image %s %lldx%lld", work[i].what, (long long)p.picture.h, (long long)p.picture.w);
         if (work[i].sized) snprintf(r.name + strlen(r.name), 32, " to %lldx%lld", (long long)p.plan.H, (long long)p.plan.W);

@@ -46,6 +46,7 @@ $ vlm bench image --quick --json | grep -o '"name":"[^"]*"'
 | "name":"image decode-jpeg 300x400"
 | "name":"image resize 300x400 to 64x64"
 | "name":"image jpeg-to-pixels 300x400 to 64x64"
+| "name":"image fast-decode jpeg-to-pixels 300x400 to 64x64"
 $ vlm bench image $ROOT/examples/cat.jpg --quick --json --only resize | grep -c '"median_ms":[0-9]'
 | 1
 $ vlm bench train --quick --json --threads 1 --only equal | grep -o '"name":"[^"]*"\|"taken_bytes":[0-9]\|"repetitions":1,' | sed 's/:[0-9]$/:N/'
