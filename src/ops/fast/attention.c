@@ -11,7 +11,8 @@ enum {
     MD = 384 * DMAX,                   /* floats of answers, or of parts */
     TILES = 2, RT = TILES * MR,        /* rows that go through a block together: what lies in L1 serves them all */
     DIRECT = 4,                        /* so few rows read a cache as it lies; for more, what is not f32 is widened first */
-    AHEAD = 4096                       /* bytes; they then read it from one end to the other, this far ahead of need */
+    AHEAD = 4096,                      /* bytes; they then read it from one end to the other, this far ahead of need */
+    SOON = 16                          /* rows of q: that far ahead of need */
 };
 typedef struct attention_scratch {
     float q[MQ * LD];                  /* times scale and log2 e */
@@ -53,9 +54,10 @@ INLINE int64_t kv_bytes(vlm_dtype t) { return t == VLM_I8 ? 1 : (int64_t)vlm_dty
 INLINE vf kv_vector(vlm_dtype t, const void *p, int64_t at) {
     return t == VLM_I8 ? vf_i8((const int8_t *)p + at) : vf_weight(t, p, at);
 }
-/* sum[row][vector] = Σ_k x[row][k] w[k][vector]: rows LD apart, vectors in panels that are `stride` elements apart. ahead: w comes from
-   memory, and what lies AHEAD of it is wanted soon. */
-INLINE void dots(vlm_dtype t, bool ahead, int m, int n, float *sum, const float *x, const void *w, int64_t stride, int64_t kc) {
+/* sum[row][vector] = Σ_k x[row][k] w[k][vector]: rows LD apart, vectors in panels that are `stride` elements apart. direct: w comes from
+   memory, and what lies AHEAD of it is wanted soon; otherwise next is, as in tile.h. */
+INLINE void dots(vlm_dtype t, bool direct, int m, int n, float *sum, ahead next, const float *x, const void *w, int64_t stride,
+                 int64_t kc) {
     vf a[4][12][2];                                    /* pairs of vectors */
 #define ZERO(s, i) if (2 * s < n && i < m) a[s][i][0] = a[s][i][1] = vf_set(0);
 #define FMA(s, i) if (i < m) { \
@@ -64,7 +66,7 @@ INLINE void dots(vlm_dtype t, bool ahead, int m, int n, float *sum, const float 
         if (2 * s + 1 < n) a[s][i][1] = vf_fma(v, w1, a[s][i][1]); }
 #define AT(v) ((v) / PV * stride + (v) % PV * VF_N + k * VLM_PANEL)
 #define INPUT(s) if (2 * s < n) { \
-        if (ahead) vf_prefetch((const float *)(const void *)((const char *)w + AT(2 * s) * kv_bytes(t) + AHEAD)); \
+        if (direct) vf_prefetch((const float *)(const void *)((const char *)w + AT(2 * s) * kv_bytes(t) + AHEAD)); \
         vf w0 = kv_vector(t, w, AT(2 * s)), w1 = 2 * s + 1 < n ? kv_vector(t, w, AT(2 * s + 1)) : w0; \
         EACH12(FMA, s) }
 #define STORE(s, i) if (2 * s < n && i < m) { \
@@ -72,7 +74,11 @@ INLINE void dots(vlm_dtype t, bool ahead, int m, int n, float *sum, const float 
         if (2 * s + 1 < n) vf_store(sum + i * LD + (2 * s + 1) * VF_N, a[s][i][1]); }
     EACH12(ZERO, 0) EACH12(ZERO, 1) EACH12(ZERO, 2) EACH12(ZERO, 3)
     int64_t k = 0;
-    for (; k < kc - 1; k++) { EACH4(INPUT) k++; EACH4(INPUT) }         /* two at a time, as in tile.h */
+    if (!next.at) next.at = (uintptr_t)x;
+    for (; k < kc - 1; k++, next.at += (uintptr_t)next.step) {         /* two at a time, as in tile.h */
+        if (!direct) vf_prefetch((const float *)next.at), vf_prefetch((const float *)(next.at + 64));
+        EACH4(INPUT) k++; EACH4(INPUT)
+    }
     if (k < kc) { EACH4(INPUT) }
     EACH12(STORE, 0) EACH12(STORE, 1) EACH12(STORE, 2) EACH12(STORE, 3)
 #undef ZERO
@@ -83,12 +89,12 @@ INLINE void dots(vlm_dtype t, bool ahead, int m, int n, float *sum, const float 
 }
 #define CASE(M) \
     case M: \
-        if (WIDTH(M) >= 8 && n == 8)      { dots(VLM_F32, false, M, WIDTH(M) >= 8 ? 8 : 1, sum, x, w, stride, kc); } \
-        else if (WIDTH(M) >= 4 && n == 4) { dots(VLM_F32, false, M, WIDTH(M) >= 4 ? 4 : 1, sum, x, w, stride, kc); } \
-        else if (n == 2)                  { dots(VLM_F32, false, M, 2, sum, x, w, stride, kc); } \
-        else                              { dots(VLM_F32, false, M, 1, sum, x, w, stride, kc); } \
+        if (WIDTH(M) >= 8 && n == 8)      { dots(VLM_F32, false, M, WIDTH(M) >= 8 ? 8 : 1, sum, next, x, w, stride, kc); } \
+        else if (WIDTH(M) >= 4 && n == 4) { dots(VLM_F32, false, M, WIDTH(M) >= 4 ? 4 : 1, sum, next, x, w, stride, kc); } \
+        else if (n == 2)                  { dots(VLM_F32, false, M, 2, sum, next, x, w, stride, kc); } \
+        else                              { dots(VLM_F32, false, M, 1, sum, next, x, w, stride, kc); } \
         break;
-static void dots_any(int m, int64_t n, float *sum, const float *x, const void *w, int64_t stride, int64_t kc) {
+static void dots_any(int m, int64_t n, float *sum, ahead next, const float *x, const void *w, int64_t stride, int64_t kc) {
     switch (m) {
         CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 #if VF_N == 16
@@ -100,8 +106,8 @@ static void dots_any(int m, int64_t n, float *sum, const float *x, const void *w
 /* Few rows, keys and values as they lie in a cache: two vectors at a time, so that memory is read from one end to the other. */
 #define CASE(T, M) \
     case M: \
-        if (n == 2) { dots(T, true, M, 2, sum, x, w, stride, kc); } \
-        else        { dots(T, true, M, 1, sum, x, w, stride, kc); } \
+        if (n == 2) { dots(T, true, M, 2, sum, (ahead){ 0, 0 }, x, w, stride, kc); } \
+        else        { dots(T, true, M, 1, sum, (ahead){ 0, 0 }, x, w, stride, kc); } \
         break;
 #define CASES(T) CASE(T, 1) CASE(T, 2) CASE(T, 3) CASE(T, 4)
 static void dots_direct(vlm_dtype t, int m, int64_t n, float *sum, const float *x, const void *w, int64_t stride, int64_t kc) {
@@ -111,21 +117,21 @@ static void dots_direct(vlm_dtype t, int m, int64_t n, float *sum, const float *
 }
 #undef CASE
 #undef CASES
-/* Vectors [c, end) of m rows; w is where vector 0 begins. direct: in a cache. */
-static void all_dots(vlm_dtype t, bool direct, int64_t m, int64_t c, int64_t end, float *sum, const float *x, const void *w, int64_t stride,
-                     int64_t kc) {
+/* Keys and values of a block, in panels; scales of I8, else NULL; direct: in a cache. What comes behind them, Skv apart. */
+typedef struct kv { const void *k, *v; const float *ks, *vs; vlm_dtype t; bool direct; coming keys, values; int64_t Skv; } kv;
+/* Vectors [c, end) of m rows; w is where vector 0 begins. */
+static void all_dots(kv *b, int64_t m, int64_t c, int64_t end, float *sum, const float *x, const void *w, int64_t stride, int64_t kc) {
     for (int64_t n; c < end; c += n) {
-        n = direct ? 2 : WIDTH(m);
+        n = b->direct ? 2 : WIDTH(m);
         while (n > end - c || c % least(n, PV)) n /= 2;
-        const void *y = (const char *)w + (c / PV * stride + c % PV * VF_N) * kv_bytes(t);
-        if (direct) dots_direct(t, (int)m, n, sum + c * VF_N, x, y, stride, kc);
-        else        dots_any((int)m, n, sum + c * VF_N, x, y, stride, kc);
+        const void *y = (const char *)w + (c / PV * stride + c % PV * VF_N) * kv_bytes(b->t);
+        if (b->direct) { dots_direct(b->t, (int)m, n, sum + c * VF_N, x, y, stride, kc); continue; }
+        coming *next = b->keys.column < b->keys.columns ? &b->keys : &b->values;
+        dots_any((int)m, n, sum + c * VF_N, ask_rows(next, b->Skv, kc / 2), x, y, stride, kc);
     }
 }
 
 /* ---- A block of keys ---- */
-
-typedef struct kv { const void *k, *v; const float *ks, *vs; vlm_dtype t; bool direct; } kv;   /* in panels; scales of I8, else NULL */
 
 /* to: [key / 32][D][32], of rows [lo, hi) of k, S apart; what shares a vector with them is 0. */
 static void turn_keys(float *to, const float *k, int64_t S, int64_t lo, int64_t hi, int64_t D) {
@@ -145,23 +151,22 @@ static kv take_block(const attention *a, const task *t, int64_t kb, int64_t lo, 
         vlm_dtype type = t->s->dtype;
         int64_t at = vlm_kv_chunk_at(type, kb, t->s->ring, a->G, g, D), scales = vlm_kv_scale_at(0, D);
         const char *k = (const char *)t->s->k + at, *v = (const char *)t->s->v + at;
-        kv b = { k, v, NULL, NULL, type, M <= DIRECT };
+        kv b = { .k = k, .v = v, .t = type, .direct = M <= DIRECT };
         if (type == VLM_I8) b.ks = (const float *)(const void *)(k + scales), b.vs = (const float *)(const void *)(v + scales);
         if (type == VLM_F32 || b.direct) return b;
         int64_t first = lo / VLM_PANEL * VLM_PANEL, end = cdiv(hi, VLM_PANEL) * VLM_PANEL;
         widen(type, z->k, k, first * D, (end - first) * D);
         for (int64_t d = 0; d < D; d += VLM_PANEL) widen(type, z->v, v, d * KB + lo * VLM_PANEL, (hi - lo) * VLM_PANEL);
-        return (kv){ z->k, z->v, b.ks, b.vs, VLM_F32, false };
+        return (kv){ .k = z->k, .v = z->v, .ks = b.ks, .vs = b.vs, .t = VLM_F32 };
     }
     const float *k = (const float *)t->s->k + kb * a->Skv + g * D, *v = (const float *)t->s->v + kb * a->Skv + g * D;
-    if (D <= 128)                                              /* rows are far apart: nothing else would fetch the next block in time */
-        for (int64_t j = KB; j < least(2 * KB, end - kb); j++)
-            for (int64_t d = 0; d < D; d += 16) vf_prefetch(k + j * a->Skv + d), vf_prefetch(v + j * a->Skv + d);
     turn_keys(z->k, k, a->Skv, lo, hi, D);
     for (int64_t j = lo; j < hi; j++)
         for (int64_t d = 0; d < D; d += VF_N)
             vf_store(z->v + (d / VLM_PANEL * KB + j) * VLM_PANEL + d % VLM_PANEL, vf_load_n(v + j * a->Skv + d, D - d));
-    return (kv){ z->k, z->v, NULL, NULL, VLM_F32, false };
+    int64_t behind = least(end - kb - KB, KB), ask = D <= 128 && behind > 0 ? D : 0;   /* wider ones would push the task's own out of L2 */
+    return (kv){ .k = z->k, .v = z->v, .t = VLM_F32, .keys = { k + KB * a->Skv, ask, behind, 0, 0 },
+                 .values = { v + KB * a->Skv, ask, behind, 0, 0 }, .Skv = a->Skv };
 }
 
 /* The largest score of a row that sees columns [lo, hi) of the block. */
@@ -220,10 +225,10 @@ static void rows_that_see(const attention *a, const task *t, int64_t kb, int64_t
     *from = (i0 - t->i) * t->heads, *to = most(i0, i1) * t->heads - t->i * t->heads;
 }
 /* Rows [j, j + rows) of a task, at most RT, which all see a key of the block: pm, pl and part. */
-static void block_rows(const attention *a, const task *t, int64_t kb, const kv *b, int64_t j, int64_t rows, attention_scratch *z) {
+static void block_rows(const attention *a, const task *t, int64_t kb, kv *b, int64_t j, int64_t rows, attention_scratch *z) {
     int64_t D = a->D, vectors = cdiv(D, VF_N), first[RT], last[RT], from[TILES], to[TILES], c0 = KB, c1 = 0, n = cdiv(rows, MR);
-    for (int64_t i = 0; i < rows; i++) {
-        int64_t row = t->i + (j + i) / t->heads;
+    for (int64_t i = 0, row = t->i + j / t->heads, h = j % t->heads; i < rows; i++) {
+        if (h++ == t->heads) row++, h = 1;
         first[i] = most(sees_from(a, t->s, row) - kb, 0), last[i] = least(sees_to(a, t->s, row) - kb, KB);
     }
     for (int64_t u = 0; u < n; u++) {                  /* later rows see later keys */
@@ -233,7 +238,7 @@ static void block_rows(const attention *a, const task *t, int64_t kb, const kv *
     for (int64_t c = c0, step; c < c1; c += step) {
         step = n > 1 ? 2 - c % 2 : c1 - c;
         for (int64_t u = 0; u < n; u++)
-            all_dots(b->t, b->direct, least(MR, rows - u * MR), most(c, from[u] / VF_N), least(c + step, cdiv(to[u], VF_N)),
+            all_dots(b, least(MR, rows - u * MR), most(c, from[u] / VF_N), least(c + step, cdiv(to[u], VF_N)),
                      z->p + u * MR * LD, z->q + (j + u * MR) * LD, b->k, D * VLM_PANEL, D);
     }
     for (int64_t i = 0; i < rows; i++) z->pm[i] = top_of(z->p + i * LD, b->ks, first[i], last[i]);
@@ -243,12 +248,12 @@ static void block_rows(const attention *a, const task *t, int64_t kb, const kv *
     for (int64_t c = 0, step; c < vectors; c += step) {
         step = n > 1 ? 2 : vectors;
         for (int64_t u = 0; u < n; u++)
-            all_dots(b->t, b->direct, least(MR, rows - u * MR), c, least(c + step, vectors), z->part + u * MR * LD,
+            all_dots(b, least(MR, rows - u * MR), c, least(c + step, vectors), z->part + u * MR * LD,
                      z->p + u * MR * LD + from[u], (const char *)b->v + from[u] * VLM_PANEL * bytes, KB * VLM_PANEL, to[u] - from[u]);
     }
     for (int64_t i = 0; i < rows; i++) {
         if ((first[i] > from[i / MR] || last[i] < to[i / MR]) && !finite_row(z->part + i * LD, vectors * VF_N))
-            all_dots(b->t, b->direct, 1, 0, vectors, z->part + i * LD, z->p + i * LD + first[i],
+            all_dots(b, 1, 0, vectors, z->part + i * LD, z->p + i * LD + first[i],
                      (const char *)b->v + first[i] * VLM_PANEL * bytes, KB * VLM_PANEL, last[i] - first[i]);
     }
 }
@@ -276,9 +281,13 @@ static void join(float *m, float *l, float *o, int64_t Dp, const float *pm, cons
 
 static void take_queries(const attention *a, const task *t, attention_scratch *z) {
     vf scale = vf_set(a->scale * 1.44269504f);
-    for (int64_t j = 0; j < t->rows * t->heads; j++) {         /* heads of a row are neighbours */
-        const float *q = a->q + (t->s->row + t->i + j / t->heads) * a->S + (t->h + j % t->heads) * a->D;
-        for (int64_t d = 0; d < a->D; d += VF_N) vf_store(z->q + j * LD + d, vf_mul(vf_load_n(q + d, a->D - d), scale));
+    const float *q = a->q + (t->s->row + t->i) * a->S + t->h * a->D;
+    float *to = z->q;
+    for (int64_t i = 0; i < t->rows; i++, q += a->S) {         /* heads of a row are neighbours */
+        const float *next = q + least(SOON, t->rows - 1 - i) * a->S;
+        for (int64_t d = 0; d < t->heads * a->D; d += 16) vf_prefetch(next + d);
+        for (int64_t h = 0; h < t->heads; h++, to += LD)
+            for (int64_t d = 0; d < a->D; d += VF_N) vf_store(to + d, vf_mul(vf_load_n(q + h * a->D + d, a->D - d), scale));
     }
 }
 /* Rows from j on that one of the joined (m, l, o) has: the answer. */
