@@ -238,12 +238,29 @@ static vlm_status check_ours(const char *path, const char *in, bool half, const 
     closedir(d);
     return status;
 }
-static const char spares[] = "no folder with such a file is replaced: move it away";
+static bool is_empty(const char *path) {
+    DIR *d = opendir(path);
+    struct dirent *e = NULL;
+    while (d && (e = readdir(d)) && (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))) {}
+    if (d) closedir(d);
+    return d && !e;
+}
+static vlm_status check_old(const char *path, vlm_dir_kind *kind) {
+    TRY(check_ours(path, NULL, false, "no folder with such a file is replaced: move it away"));
+    return kind && !is_empty(path) ? kind(path) : VLM_OK;
+}
+vlm_status vlm_dir_holds(const char *path, const char *name) {
+    char *file = vlm_join(path, name);
+    if (!file) return vlm_fail_memory(path, strlen(path));
+    bool there = vlm_exists(file);
+    free(file);
+    return there ? VLM_OK : vlm_fail(VLM_EIO, path, "holds no %s, and no other folder is replaced here: move it away", name);
+}
 
-vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_writer *out) {
+vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_kind *kind, vlm_dir_writer *out) {
     if (!replace && vlm_exists(path)) return vlm_fail(VLM_EIO, path, "exists already; name another folder or give --force to replace it");
-    if (replace && vlm_exists(path)) TRY(check_ours(path, NULL, false, spares));
-    vlm_dir_writer w = { .path = strdup(path), .temp = beside(path), .replace = replace };
+    if (replace && vlm_exists(path)) TRY(check_old(path, kind));
+    vlm_dir_writer w = { .path = strdup(path), .temp = beside(path), .replace = replace, .kind = kind };
     if (!w.path || !w.temp) { free(w.path); free(w.temp); return vlm_fail_memory(path, strlen(path)); }
     for (size_t n = strlen(w.path); n > 1 && w.path[n - 1] == '/'; n--) w.path[n - 1] = 0;
     mode_t mask = umask(0);
@@ -279,7 +296,7 @@ static int exchange(const char *a, const char *b) {
 vlm_status vlm_dir_writer_commit(vlm_dir_writer *w) {
     vlm_status status = sync_dir(w->temp, w->path, "sync");    /* its names before its own: a whole folder has all its files */
     bool old = w->replace && vlm_exists(w->path), moved = false;
-    if (!status && old) status = check_ours(w->path, NULL, false, spares);
+    if (!status && old) status = check_old(w->path, w->kind);
     if (!status && (old ? exchange(w->temp, w->path) : rename(w->temp, w->path)))
         status = vlm_fail_errno(w->path, old ? "replace the folder"
                                        : errno == EEXIST || errno == ENOTEMPTY ? "make the folder (it exists now)" : "make the folder");
