@@ -307,7 +307,7 @@ static vlm_status encode_others(vlm_session *s, const vlm_image *const *images, 
     const vlm_image **other = malloc((size_t)n * sizeof *other + 1);
     vlm_seen *at = malloc((size_t)n * sizeof *at + 1);         /* the same memory for features */
     bool *done = calloc((size_t)n + 1, sizeof *done);
-    vlm_status status = other && at && done ? VLM_OK : vlm_fail_memory("the images", (size_t)n * (sizeof *other + sizeof *at + sizeof *done));
+    vlm_status status = other && at && done ? VLM_OK : vlm_fail_memory("the images", (size_t)n * (sizeof *other + sizeof *at));
     for (int round = 0; !status && round < 2; round++) {
         int64_t others = 0;
         for (int64_t i = 0; i < n; i++) {
