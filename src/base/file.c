@@ -227,7 +227,8 @@ static vlm_status check_ours(const char *path, const char *in, bool half, const 
         struct stat st;
         if (!strcmp(name, ".") || !strcmp(name, "..")) continue;
         char *p = vlm_join(path, name);
-        if (!p || lstat(p, &st)) status = vlm_fail_errno(path, "replace");
+        if (!p) status = vlm_fail_memory(path, 64);
+        else if (lstat(p, &st)) status = vlm_fail_errno(path, "replace");
         else if (S_ISREG(st.st_mode)) ok = is_ours(name, in) || (half && is_temp(name));
         else if (S_ISDIR(st.st_mode) && !in)
             for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) ok = ok || !strcmp(name, folders[i]);
