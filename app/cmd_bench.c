@@ -3,6 +3,7 @@
 #include "bench.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/sort.h"
 #include <ftw.h>
 #include <math.h>
 #include <stdarg.h>
@@ -84,14 +85,9 @@ vlm_status vlm_bench_path(vlm_bench *b, const char *name, char **out) {
 }
 
 /* ---- One row --------------------------------------------------------------------------------------------------------- */
-static int ascending(const void *x, const void *y) { double p = *(const double *)x, q = *(const double *)y; return (p > q) - (p < q); }
 void vlm_bench_five(double *t, int n, double five[5]) {
-    qsort(t, (size_t)n, sizeof *t, ascending);
-    for (int i = 0; i < 5; i++) {      /* between two samples: what lies between them */
-        double at = (n - 1) * i / 4.0;
-        int low = (int)at;
-        five[i] = low + 1 < n ? t[low] + (at - low) * (t[low + 1] - t[low]) : t[low];
-    }
+    vlm_sort(t, n);
+    for (int i = 0; i < 5; i++) five[i] = vlm_quantile(t, n, i / 4.0);
 }
 vlm_status vlm_bench_time(vlm_bench *b, vlm_row *r, vlm_status (*once)(void *arg), void *arg) {
     double t[MOST], begin = vlm_now_ms(), first, ms;

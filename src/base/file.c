@@ -324,6 +324,38 @@ void vlm_dir_writer_cancel(vlm_dir_writer *w) {
     *w = (vlm_dir_writer){ 0 };
 }
 
+static bool ends_in(const char *s, const char *const *endings) {
+    size_t n = strlen(s), e;
+    for (; *endings; endings++) if (n > (e = strlen(*endings)) && !strcmp(s + n - e, *endings)) return true;
+    return false;
+}
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+vlm_status vlm_dir_names(const char *dir, const char *const *endings, char ***names, size_t *n) {
+    DIR *d = opendir(dir);
+    struct dirent *e;
+    char **name = NULL;
+    size_t found = 0;
+    if (!d) return vlm_fail_errno(dir, "open");
+    while ((e = readdir(d))) {
+        if (!ends_in(e->d_name, endings)) continue;
+        char **more = realloc(name, (found + 1) * sizeof *name);
+        if (more) name = more;
+        if (more && (name[found] = strdup(e->d_name))) { found++; continue; }
+        closedir(d);
+        vlm_names_free(name, found);
+        return vlm_fail_memory(dir, 256);
+    }
+    closedir(d);
+    if (found) qsort(name, found, sizeof *name, by_text);
+    *names = name;
+    *n = found;
+    return VLM_OK;
+}
+void vlm_names_free(char **names, size_t n) {
+    for (size_t i = 0; i < n; i++) free(names[i]);
+    free(names);
+}
+
 vlm_status vlm_dir_make(const char *path) {
     char *p = strdup(path);
     if (!p) return vlm_fail_memory(path, strlen(path));

@@ -48,6 +48,11 @@ void       vlm_dir_writer_cancel(vlm_dir_writer *w);   /* removes what was writt
 /* The name of what was made at `path` reaches the disk: its folder is synced. Files and folders written as above have had that. */
 vlm_status vlm_sync_parent(const char *path);
 
+/* Names in `dir` that end in one of `endings` (NULL ends these), in the order of their bytes; *names, n of them, is the caller's:
+   vlm_names_free. */
+vlm_status vlm_dir_names(const char *dir, const char *const *endings, char ***names, size_t *n);
+void       vlm_names_free(char **names, size_t n);
+
 /* The folder and those above it, as far as they are not there; synced. */
 vlm_status vlm_dir_make(const char *path);
 

@@ -168,7 +168,8 @@ static vlm_status cached(const char *dir) {
         if (!st) st = vlm_say(s, NULL, f, text);
         if (!st) st = vlm_answer(s, &(vlm_answer_options){ .max_tokens = 3 }, &r);
         if (!st && fail_at < 0 && !round) memcpy(first_ids, r.ids, (size_t)r.n * sizeof *r.ids);
-        if (!st && fail_at < 0) check(round ? s->reused_images == 2 && s->reused_positions >= 64 : s->reused_images == 1, "reused", dir, round);
+        if (!st && fail_at < 0)
+            check(round ? s->reused_images == 2 && s->reused_positions >= 64 : s->reused_images == 1, "reused", dir, round);
         if (!st) expect(!memcmp(first_ids, r.ids, (size_t)r.n * sizeof *r.ids), "another answer");
         vlm_free(r.text);
         vlm_free(r.ids);
@@ -186,7 +187,8 @@ static vlm_status quantized(const char *dir) {
     json_t *report = NULL;
     const char *out = in_place("q", 0);
     (void)dir;
-    vlm_status st = vlm_quantize(whole, &open, &(vlm_quantize_options){ .out = out, .force = true, .language = "int4", .threads = 1 }, &report);
+    vlm_quantize_options o = { .out = out, .force = true, .language = "int4", .threads = 1 };
+    vlm_status st = vlm_quantize(whole, &open, &o, &report);
     expect(vlm_is_dir(out), "a folder is gone");
     json_decref(report);
     return st;

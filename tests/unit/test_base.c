@@ -452,6 +452,16 @@ static void folders(void **state) {
     temp_write("race/theirs", "x", 1);
     assert_failure(vlm_dir_writer_commit(&w), VLM_EIO, "/race", "it exists now");
     assert_file("race/theirs", "x");
+    static const char *const endings[] = { ".jsonl", ".txt", NULL };
+    static const char *const files[] = { "notes/b.txt", "notes/B.txt", "notes/a.jsonl", "notes/a.json", "notes/.txt", "notes/txt" };
+    for (int i = 0; i < 6; i++) temp_write(files[i], "", 0);
+    char **names;
+    size_t n;
+    assert_ok(vlm_dir_names(temp("notes"), endings, &names, &n));
+    assert_int_equal(n, 3);
+    for (int i = 0; i < 3; i++) assert_string_equal(names[i], ((const char *[]){ "B.txt", "a.jsonl", "b.txt" })[i]);
+    vlm_names_free(names, n);
+    assert_failure(vlm_dir_names(temp("nowhere"), endings, &names, &n), VLM_EIO, "nowhere", "cannot open");
     p = vlm_join("a//", "b");
     assert_string_equal(p, "a/b");
     free(p);
