@@ -35,10 +35,10 @@ typedef struct vlm_bench {
     vlm_ctx *ctx;
     vlm_ops ops;
     vlm_limits limits;
-    size_t before_bytes;               /* that the process holds without any row */
     vlm_row *row;
     int rows;
     int seen;                          /* rows that there are, measured or not */
+    bool counting;                     /* they are only counted */
     char *folder;                      /* for models and data that are drawn: made when it is asked for, removed at the end */
     json_t *summary;                   /* [{...}] of several rows together */
     json_t *names;                     /* with --list and --json: the rows' names */
@@ -60,7 +60,7 @@ void vlm_bench_five(double *t, int n, double five[5]);
 /* DIR/name in the temporary folder, which is made; the caller frees. */
 vlm_status vlm_bench_path(vlm_bench *b, const char *name, char **out);
 size_t vlm_bench_free_bytes(void);     /* memory that is free or can be freed; SIZE_MAX: unknown */
-void vlm_bench_forget_peak(void);      /* from now on peak counts anew, where the system can */
+size_t vlm_bench_forget_peak(void);    /* from now on peak counts anew, where the system can; returns what is held */
 size_t vlm_bench_peak(void);
 
 /* The parts: all rows of their kinds. */

@@ -15,6 +15,7 @@ _Static_assert(POINTS <= 12, "a table that one reads");
 
 typedef struct growth {
     vlm_bench *b;
+    size_t before_bytes;               /* that the process held before the model was opened */
     vlm_model *m;
     vlm_session *s;
     vlm_image *image;
@@ -69,7 +70,7 @@ static vlm_status foresee(const growth *g, const vlm_seen *seen, vlm_row *r) {
     TRY(status);
     r->planned_bytes = vlm_net_bytes(g->m->net) + images + (size_t)g->b->threads * VLM_SCRATCH_BYTES +
                        (p->text ? vlm_session_bytes(g->m, g->tokens + (p->answer ? ANSWER : 0), VLM_F32) : 0);
-    r->before_bytes = g->b->before_bytes;
+    r->before_bytes = g->before_bytes;
     r->planned_seconds = vlm_seconds_sum(s);
     double share = r->planned_seconds > 0 ? 100 * s.attention / r->planned_seconds : 0;
     if (p->answer) snprintf(r->why, sizeof r->why, "keys and values %.0f %%, the rest is weights, the same for each token", share);
@@ -143,6 +144,7 @@ vlm_status vlm_bench_growth(vlm_bench *b) {
     if (!model) return vlm_fail_memory("bench growth", 64);
     if (!o.max_size_px) o.max_size_px = 2048;
     o.threads = b->threads;
+    g.before_bytes = vlm_bench_forget_peak();
     TRY_DONE(vlm_model_open(model, &o, &g.m));
     if (!g.m->net->vision || !g.m->net->language) {
         status = vlm_fail(VLM_EARG, model, "is no whole VLM; name one, or none");

@@ -18,6 +18,7 @@ typedef struct subject {
     char name[64], type[16];           /* words of its rows */
     char *dir;
     bool drawn;
+    size_t before_bytes;               /* that the process held before the model was opened */
     vlm_model *m;
     vlm_session *s;
     vlm_image *image;
@@ -54,6 +55,7 @@ static vlm_status open_subject(vlm_bench *b, const vlm_backbone *x, const char *
         for (char *c = s.name; *c; c++) if (*c == ' ') *c = '_';       /* one word of a row's name */
         if (!(s.dir = strdup(arg))) return vlm_fail_memory(arg, 64);
     }
+    s.before_bytes = vlm_bench_forget_peak();
     TRY_DONE(open_model(&s, &s.m));
     const vlm_net *net = s.m->net;
     if (vision ? !net->vision : !net->language) {
@@ -142,7 +144,7 @@ static vlm_status encode_row(subject *x, int i, vlm_row *r) {
     }
     r->bytes += (double)bytes + 4.0 * (double)(seen.plan.n * seen.plan.patches.h * seen.plan.patches.w * net->vit.cfg.D);
     r->bound = bound_of(x->b, &net->vit.block[0].qkv);
-    r->planned_bytes = vlm_net_bytes(x->m->net) + need + (size_t)x->b->threads * VLM_SCRATCH_BYTES, r->before_bytes = x->b->before_bytes;
+    r->planned_bytes = vlm_net_bytes(x->m->net) + need + (size_t)x->b->threads * VLM_SCRATCH_BYTES, r->before_bytes = x->before_bytes;
     vlm_status status = vlm_bench_time(x->b, r, encode_once, x);
     vlm_image_free(x->image);
     x->image = NULL;

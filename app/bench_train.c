@@ -119,9 +119,7 @@ static vlm_status train(vlm_bench *b, const char *model, const char *data, const
     if (child < 0) { close(fd[0]), close(fd[1]); return vlm_fail_errno("bench", "start a process for"); }
     if (!child) {
         run k = { .o = options_of(b, model, datas, folder, recompute, steps), .fd = fd[1] };
-        vlm_bench_forget_peak();
-        size_t before = vlm_bench_peak();
-        k.r.before_bytes = before;
+        k.r.before_bytes = vlm_bench_forget_peak();
         vlm_train(&k.o, &(vlm_train_hooks){ .user = &k, .start = on_start, .update = on_update });
         snprintf(k.r.where, sizeof k.r.where, "%s", vlm_error_where());
         snprintf(k.r.message, sizeof k.r.message, "%s", vlm_error_message());

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <utf8proc.h>
 
 extern char **environ;
@@ -50,13 +51,15 @@ vlm_status vlm_parse_int(const char *where, const char *text, int64_t lo, int64_
 vlm_status vlm_parse_bytes(const char *where, const char *text, size_t *bytes) {
     static const struct { const char *unit; double factor; } units[] = {
         { "", 1 }, { "B", 1 }, { "kB", 1e3 }, { "MB", 1e6 }, { "GB", 1e9 }, { "TB", 1e12 }, { "k", 1e3 }, { "M", 1e6 }, { "G", 1e9 },
-        { "KiB", 1024 }, { "MiB", 1048576 }, { "GiB", 1073741824 } };
+        { "T", 1e12 }, { "KiB", 1024 }, { "MiB", 1048576 }, { "GiB", 1073741824 }, { "TiB", 1099511627776 } };
     char *end;
     *bytes = 0;
     if (!text) return VLM_OK;
     double v = strtod(text, &end);
-    for (size_t i = 0; end != text && i < sizeof units / sizeof *units; i++)
-        if (!strcmp(end, units[i].unit) && v > 0 && v * units[i].factor < 1e18) {
+    bool decimal = end != text && (isdigit((unsigned char)*text) || *text == '.') && !strpbrk(text, "xX");
+    end += strspn(end, " ");
+    for (size_t i = 0; decimal && i < sizeof units / sizeof *units; i++)
+        if (!strcasecmp(end, units[i].unit) && v * units[i].factor >= 1 && v * units[i].factor < 1e18) {
             *bytes = (size_t)(v * units[i].factor);
             return VLM_OK;
         }

@@ -92,7 +92,7 @@ bool       vlm_is_usage(void);                 /* was the last failure one? */
 /* Strict: nothing but the number, no overflow, within [lo, hi]. */
 vlm_status vlm_parse_int(const char *where, const char *text, int64_t lo, int64_t hi, int64_t *out);
 vlm_status vlm_parse_real(const char *where, const char *text, double lo, double hi, double *out);
-/* "8GB", "500MB", "123456"; NULL: 0. */
+/* "8GB", "500mb", "123456", "1.50 GB" as vlm_bytes_text says it; 1 and more. NULL: 0. */
 vlm_status vlm_parse_bytes(const char *where, const char *text, size_t *bytes);
 /* Bytes up to the first that is not UTF-8; n if all is. */
 size_t     vlm_utf8_length(const char *text, size_t n);

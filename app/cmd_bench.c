@@ -3,6 +3,7 @@
 #include "bench.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/sort.h"
 #include <ftw.h>
 #include <math.h>
 #include <stdarg.h>
@@ -42,6 +43,7 @@ bool vlm_bench_wants(vlm_bench *b, const char *name) {
     for (int i = 0; i < b->a->only.n; i++) yes = yes || has_words(name, b->a->only.v[i]);
     if (!yes) return false;
     b->seen++;
+    if (b->counting) return false;
     if (b->a->list && b->a->json) json_array_append_new(b->names, vlm_json_text(name));
     else if (b->a->list) puts(name);
     return !b->a->list;
@@ -56,14 +58,14 @@ size_t vlm_bench_free_bytes(void) {
     if (f) fclose(f);
     return kb * 1024;
 }
-void vlm_bench_forget_peak(void) {
+size_t vlm_bench_forget_peak(void) {
 #ifdef __GLIBC__
     malloc_trim(0);                    /* what earlier rows have freed is not this one's */
 #endif
     FILE *f = fopen("/proc/self/clear_refs", "w");
-    if (!f) return;
-    fputs("5", f);
-    fclose(f);
+    if (f) fputs("5", f);
+    if (f) fclose(f);
+    return vlm_bench_peak();
 }
 size_t vlm_bench_peak(void) {
     struct rusage u;
@@ -83,14 +85,9 @@ vlm_status vlm_bench_path(vlm_bench *b, const char *name, char **out) {
 }
 
 /* ---- One row --------------------------------------------------------------------------------------------------------- */
-static int ascending(const void *x, const void *y) { double p = *(const double *)x, q = *(const double *)y; return (p > q) - (p < q); }
 void vlm_bench_five(double *t, int n, double five[5]) {
-    qsort(t, (size_t)n, sizeof *t, ascending);
-    for (int i = 0; i < 5; i++) {      /* between two samples: what lies between them */
-        double at = (n - 1) * i / 4.0;
-        int low = (int)at;
-        five[i] = low + 1 < n ? t[low] + (at - low) * (t[low + 1] - t[low]) : t[low];
-    }
+    vlm_sort(t, n);
+    for (int i = 0; i < 5; i++) five[i] = vlm_quantile(t, n, i / 4.0);
 }
 vlm_status vlm_bench_time(vlm_bench *b, vlm_row *r, vlm_status (*once)(void *arg), void *arg) {
     double t[MOST], begin = vlm_now_ms(), first, ms;
@@ -195,17 +192,16 @@ static void cpu_name(char *out, size_t size) {
     }
     if (f) fclose(f);
 }
-static vlm_status open_machine(vlm_bench *b, char *machine, size_t size) {
-    char cpu[200], dot[40] = "";
+static vlm_status open_threads(vlm_bench *b) {
     TRY(vlm_isa_flags(b->a->isa, &b->cpu));
     vlm_ops_init(&b->ops, b->cpu);
     b->threads = b->a->threads ? (int)b->a->threads : vlm_cores();
-    if (!(b->ctx = vlm_ctx_open(b->threads, VLM_SCRATCH_BYTES)))
-        return vlm_fail_memory("the threads", (size_t)b->threads * VLM_SCRATCH_BYTES);
-    if (b->a->list) return VLM_OK;
+    b->ctx = vlm_ctx_open(b->threads, VLM_SCRATCH_BYTES);
+    return b->ctx ? VLM_OK : vlm_fail_memory("the threads", (size_t)b->threads * VLM_SCRATCH_BYTES);
+}
+static vlm_status measure_machine(vlm_bench *b, char *machine, size_t size) {
+    char cpu[200], dot[40] = "";
     TRY(vlm_limits_measure(b->ctx, b->cpu, (size_t)1 << (b->quick ? 24 : 29), &b->limits));
-    vlm_bench_forget_peak();
-    b->before_bytes = vlm_bench_peak();
     cpu_name(cpu, sizeof cpu);
     if (b->limits.dot > 0) snprintf(dot, sizeof dot, "int8 %.0f GOP/s, ", b->limits.dot / 1e9);
     snprintf(machine, size, "%s, %d thread%s, %s", cpu, b->threads, b->threads == 1 ? "" : "s", vlm_isa_name(b->cpu));
@@ -250,6 +246,12 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
     (void)st, (void)kind, (void)at;
     return remove(path);
 }
+static vlm_status run_kinds(vlm_bench *b) {
+    bool all = !strcmp(b->a->arg[0], "all");
+    for (int i = 0; i < KINDS; i++) if (all || !strcmp(kinds[i].name, b->a->arg[0])) TRY(kinds[i].run(b));
+    if (!b->seen) return vlm_usage("--only", "\"%s\" fits no row; `vlm bench %s --list` prints them", b->a->only.v[0], b->a->arg[0]);
+    return VLM_OK;
+}
 static vlm_status run(vlm_bench *b) {
     const char *what = b->a->arg[0];
     bool all = !strcmp(what, "all"), known = all;
@@ -261,9 +263,14 @@ static vlm_status run(vlm_bench *b) {
     if (b->a->svg) TRY(vlm_check_ending("--svg", b->a->svg, ".svg"));
     if (b->a->svg) TRY(vlm_check_output(b->a, b->a->svg));
     char machine[260] = "";
-    TRY(open_machine(b, machine, sizeof machine));
-    for (int i = 0; i < KINDS; i++) if (all || !strcmp(kinds[i].name, what)) TRY(kinds[i].run(b));
-    if (!b->seen) return vlm_usage("--only", "\"%s\" fits no row; `vlm bench %s --list` prints them", b->a->only.v[0], what);
+    TRY(open_threads(b));
+    if (b->a->only.n && !b->a->list) { /* before the machine is measured: is there such a row? */
+        b->counting = true;
+        TRY(run_kinds(b));
+        b->counting = false;
+    }
+    if (!b->a->list) TRY(measure_machine(b, machine, sizeof machine));
+    TRY(run_kinds(b));
     if (b->a->svg && !b->a->list) TRY(vlm_roofline_draw(b, machine, b->a->svg));
     if (!b->a->json) return VLM_OK;
     return b->a->list ? vlm_json_out(json_pack("{s:O}", "names", b->names)) : report(b, machine);

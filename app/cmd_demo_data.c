@@ -121,6 +121,7 @@ done:
     return status;
 }
 
+static vlm_status is_demo(const char *dir) { return vlm_dir_holds(dir, "singles.jsonl"); }
 static vlm_status make(const vlm_args *a, part parts[LESSONS], vlm_digits *all) {
     vlm_dir_writer out = { 0 };
     vlm_status status = VLM_OK;
@@ -134,7 +135,7 @@ static vlm_status make(const vlm_args *a, part parts[LESSONS], vlm_digits *all) 
         vlm_rng_seed(&parts[i].rng, (uint64_t)a->seed * LESSONS + (uint64_t)i + 1);
         total += parts[i].images;
     }
-    TRY(vlm_dir_writer_open(a->output, a->force, &out));
+    TRY(vlm_dir_writer_open(a->output, a->force, is_demo, &out));
     for (int i = 0; i < LESSONS; i++) {
         TRY_DONE(write_part(&parts[i], out.temp, before, total));
         before += parts[i].images;

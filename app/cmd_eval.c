@@ -7,7 +7,6 @@
 #include "io/json.h"
 #include "open.h"
 #include "tally.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -39,30 +38,15 @@ static vlm_status hash_file(const char *dir, const char *name, uint64_t *h) {
     free(path);
     return status;
 }
-static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-/* The files that make a folder answer as it does: .json, .jinja and .safetensors, by name. */
+/* The files that make a folder answer as it does. */
 static vlm_status hash_folder(const char *dir, uint64_t *h) {
-    DIR *d = opendir(dir);
-    struct dirent *e;
-    char **name = NULL;
-    size_t n = 0;
+    static const char *const endings[] = { ".json", ".jinja", ".safetensors", NULL };
+    char **name;
+    size_t n;
     vlm_status status = VLM_OK;
-    if (!d) return vlm_fail_errno(dir, "read");
-    while (!status && (e = readdir(d))) {
-        const char *dot = strrchr(e->d_name, '.');
-        if (!dot || (strcmp(dot, ".json") && strcmp(dot, ".jinja") && strcmp(dot, ".safetensors"))) continue;
-        char **p = realloc(name, (n + 1) * sizeof *p);
-        if (p) name = p;
-        if (!p || !(name[n] = strdup(e->d_name))) status = vlm_fail_memory(dir, n * sizeof *p);
-        else n++;
-    }
-    closedir(d);
-    if (n) qsort(name, n, sizeof *name, by_text);
-    for (size_t i = 0; i < n; i++) {
-        if (!status) status = hash_file(dir, name[i], h);
-        free(name[i]);
-    }
-    free(name);
+    TRY(vlm_dir_names(dir, endings, &name, &n));
+    for (size_t i = 0; !status && i < n; i++) status = hash_file(dir, name[i], h);
+    vlm_names_free(name, n);
     return status;
 }
 static vlm_status hash_model(const char *dir, uint64_t *h) {

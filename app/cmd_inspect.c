@@ -2,6 +2,7 @@
 #include "open.h"
 #include "base/log.h"
 #include "data/rule.h"
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,17 +33,20 @@ static void count_groups(const vlm_net *net, count c[VLM_GROUPS + 1]) {
         }
     }
 }
-static const char *upper(vlm_dtype t) {
-    static const char *const names[] = { "F32", "F16", "BF16", "F64", "I8", "G8", "G4" };
-    return names[t];
+static const char *upper(vlm_dtype t, char buf[8]) {
+    const char *name = vlm_dtype_name(t);
+    size_t n = strlen(name);
+    for (size_t i = 0; i <= n; i++) buf[i] = (char)toupper((unsigned char)name[i]);
+    return buf;
 }
 static const char *dtypes_text(int dtypes, char buf[64]) {
+    char one[8];
     buf[0] = 0;
     if (dtypes & 1 << (VLM_T_COUNT + VLM_F32)) dtypes &= ~(1 << VLM_T_F32);    /* vectors are too */
     for (int t = 0; t <= VLM_T_COUNT + VLM_G4; t++)
         if (dtypes & 1 << t)
             snprintf(buf + strlen(buf), 64 - strlen(buf), "%s%s", *buf ? "+" : "",
-                     t < VLM_T_COUNT ? vlm_tensor_dtype_name((vlm_tensor_dtype)t) : upper((vlm_dtype)(t - VLM_T_COUNT)));
+                     t < VLM_T_COUNT ? vlm_tensor_dtype_name((vlm_tensor_dtype)t) : upper((vlm_dtype)(t - VLM_T_COUNT), one));
     return buf;
 }
 
@@ -206,7 +210,8 @@ static vlm_status tensors(const vlm_args *a, const vlm_net *net, json_t *list) {
         const vlm_tensor *t = vlm_weights_at(net->weights, i);
         const vlm_param *p = packed_in(net, t);
         const int64_t packed[2] = { p ? p->mat->rows : 0, p ? p->mat->cols : 0 }, *dims = p ? packed : t->shape;
-        const char *dtype = p ? upper(p->mat->dtype) : vlm_tensor_dtype_name(t->dtype);
+        char packed_type[8];
+        const char *dtype = p ? upper(p->mat->dtype, packed_type) : vlm_tensor_dtype_name(t->dtype);
         int ndim = p ? 2 : t->ndim;
         char shape[VLM_SHAPE_CHARS];
         stats s = { 0 };

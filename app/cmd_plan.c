@@ -82,7 +82,7 @@ static void print_row(vlm_table *t, const vlm_model *m, const char *path, const 
 static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *images, const totals *sum, const vlm_limits *limits) {
     char text[32];
     bool vlm = m->net->language && m->net->vision, many = vlm && sum->images > a->max_images;
-    bool full = vlm && sum->tokens + a->text_tokens >= m->context;
+    bool full = m->net->language && sum->tokens + a->text_tokens >= m->context;
     int64_t positions = (sum->tokens + a->text_tokens + a->max_tokens + 255) / 256 * 256;
     vlm_stage stages[VLM_STAGES] = { { 0 } };
     size_t weights = vlm_net_bytes(m->net), session = 0;
@@ -125,18 +125,19 @@ static vlm_status finish(vlm_args *a, const vlm_model *m, vlm_table *t, json_t *
     /* One sample could not hold them all: said, but nothing has failed, for they may be planned for many samples. */
     if (many) vlm_note("vlm: %lld images are over the limit of %lld in a sample; use fewer or raise --max-images", (long long)sum->images,
                        (long long)a->max_images);
-    if (vlm && !sum->bad && sum->most >= m->context) {
+    char text_too[48] = "";
+    if (a->text_tokens) snprintf(text_too, sizeof text_too, " and %lld of text", (long long)a->text_tokens);
+    if (full && !sum->bad && sum->most + a->text_tokens >= m->context) {       /* nor could any of them in a sample of its own */
         a->reported = true;
-        return vlm_fail(VLM_ECONTEXT, a->arg[0],
-                        "an image of %lld tokens leaves no room in a context of %lld; use --max-size or --max-image-tokens",
-                        (long long)sum->most, (long long)m->context);
+        if (!sum->most)
+            return vlm_fail(VLM_ECONTEXT, a->arg[0], "%lld tokens of text leave no room in a context of %lld; use a shorter text",
+                            (long long)a->text_tokens, (long long)m->context);
+        return vlm_fail(VLM_ECONTEXT, a->arg[0], "an image of %lld tokens%s leave%s no room in a context of %lld; use %s--max-size or "
+                        "--max-image-tokens", (long long)sum->most, text_too, a->text_tokens ? "" : "s", (long long)m->context,
+                        a->text_tokens ? "a shorter text, " : "");
     }
-    if (full && a->text_tokens)
-        vlm_note("vlm: %lld image tokens and %lld of text leave no room in a context of %lld; use fewer images, --max-size or "
-                 "--max-image-tokens",
-                 (long long)sum->tokens, (long long)a->text_tokens, (long long)m->context);
-    else if (full) vlm_note("vlm: %lld image tokens leave no room in a context of %lld; use fewer images, --max-size or --max-image-tokens",
-                            (long long)sum->tokens, (long long)m->context);
+    if (full) vlm_note("vlm: %lld image tokens%s leave no room in a context of %lld; use fewer images, --max-size or --max-image-tokens",
+                       (long long)sum->tokens, text_too, (long long)m->context);
     if (!sum->bad) return VLM_OK;
     a->reported = true;
     a->said = !a->json;                /* a line for each */

@@ -161,6 +161,7 @@ static void print_stages(const json_t *stages) {
     vlm_table_print(&table, stdout);
 }
 
+static vlm_status is_trace(const char *dir) { return vlm_dir_holds(dir, "trace.json"); }
 vlm_status vlm_cmd_trace(vlm_args *a) {
     tracer t = { .a = a, .stages = json_array() };
     vlm_dir_writer d = { 0 };
@@ -179,7 +180,7 @@ vlm_status vlm_cmd_trace(vlm_args *a) {
     }
     snprintf(scratch, sizeof scratch, "%s/vlm-trace-%ld", tmp && *tmp ? tmp : "/tmp", (long)getpid());
     vlm_hold();                        /* the folder that is being made must not stay behind */
-    status = vlm_dir_writer_open(a->output ? a->output : scratch, a->force && a->output, &d);
+    status = vlm_dir_writer_open(a->output ? a->output : scratch, a->force && a->output, is_trace, &d);
     t.dir = d.temp;
     if (!status) status = run(&t);
     if (!status && vlm_stopped()) status = stopped();

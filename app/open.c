@@ -24,6 +24,8 @@ vlm_model_options vlm_options_of(const vlm_args *a) {
 vlm_status vlm_open_model(const vlm_args *a, vlm_model **out) {
     vlm_model_options o = vlm_options_of(a);
     size_t bytes;
+    if (a->from[O_cache_size] == VLM_LINE && !a->cache)
+        return vlm_usage("--cache-size", "is the limit of --cache's folder, and there is none; give --cache DIR, or leave it out");
     TRY(vlm_parse_bytes("--cache-size", a->cache_size, &bytes));
     o.cache_bytes = (int64_t)bytes;
     return vlm_model_open(a->arg[0], &o, out);

@@ -1,5 +1,6 @@
 #include "pca.h"
 #include "base/log.h"
+#include "base/sort.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,14 +127,7 @@ static void eigen(vlm_ctx *ctx, const double *a, int64_t m, double *v, double *w
 }
 
 /* ---- colours -------------------------------------------------------------------------------------------------------------- */
-static int ascending(const void *a, const void *b) { double x = *(const double *)a, y = *(const double *)b; return (x > y) - (x < y); }
 static uint8_t level(double v) { return (uint8_t)(v <= 0 ? 0 : v >= 1 ? 255 : v * 255 + 0.5); }
-/* The q-quantile of sorted s, between neighbours. */
-static double quantile(const double *s, int64_t n, double q) {
-    double at = q * (double)(n - 1);
-    int64_t i = (int64_t)at;
-    return i + 1 < n ? s[i] + (at - (double)i) * (s[i + 1] - s[i]) : s[n - 1];
-}
 
 vlm_status vlm_pca_rgb(vlm_ctx *ctx, const float *x, int64_t n, int64_t D, uint8_t *rgb) {
     int64_t m = n < D ? n : D, L = n < D ? D : n, wide = (m + W - 1) / W * W;
@@ -161,8 +155,8 @@ vlm_status vlm_pca_rgb(vlm_ctx *ctx, const float *x, int64_t n, int64_t D, uint8
             if (fabs(score[i]) > fabs(most) * (1 + 1e-9)) most = score[i];
         }
         for (int64_t i = 0; i < n && !flat; i++) sorted[i] = score[i] = most < 0 ? -score[i] : score[i];
-        if (!flat) qsort(sorted, (size_t)n, sizeof *sorted, ascending);
-        double lo = flat ? 0 : quantile(sorted, n, 0.02), hi = flat ? 0 : quantile(sorted, n, 0.98);
+        if (!flat) vlm_sort(sorted, n);
+        double lo = flat ? 0 : vlm_quantile(sorted, n, 0.02), hi = flat ? 0 : vlm_quantile(sorted, n, 0.98);
         for (int64_t i = 0; i < n; i++) rgb[3 * i + k] = hi > lo ? level((score[i] - lo) / (hi - lo)) : 128;
     }
 done:

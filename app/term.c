@@ -276,9 +276,3 @@ vlm_status vlm_json_out(json_t *value) {
     json_decref(value);
     return VLM_OK;
 }
-const char *vlm_bytes_text(double bytes, char buf[32]) {
-    if (bytes >= 1e9) snprintf(buf, 32, "%.2f GB", bytes / 1e9);
-    else if (bytes >= 1e6) snprintf(buf, 32, "%.1f MB", bytes / 1e6);
-    else snprintf(buf, 32, "%.1f kB", bytes / 1e3);
-    return buf;
-}

@@ -3,6 +3,7 @@
 #define VLM_TERM_H
 #include "cli.h"
 #include "base/clock.h"
+#include "base/memory.h"
 
 /* Colours, the library's warnings and progress, --quiet and --verbose. */
 void vlm_term_open(const vlm_args *a);
@@ -44,7 +45,6 @@ json_t *vlm_json_bytes(const char *s, size_t n);               /* the same; it m
 json_t *vlm_json_ints(const int64_t *v, size_t n);
 /* One line on standard output; takes the value. VLM_ENOMEM if it is NULL. */
 vlm_status vlm_json_out(json_t *value);
-const char *vlm_bytes_text(double bytes, char buf[32]);       /* "1.5 GB" */
 const char *vlm_error_code(vlm_status status); /* "usage", or the status's name */
 json_t *vlm_error_json(vlm_status status);     /* {"code","where","message"} */
 #endif

@@ -227,7 +227,8 @@ static vlm_status check_ours(const char *path, const char *in, bool half, const 
         struct stat st;
         if (!strcmp(name, ".") || !strcmp(name, "..")) continue;
         char *p = vlm_join(path, name);
-        if (!p || lstat(p, &st)) status = vlm_fail_errno(path, "replace");
+        if (!p) status = vlm_fail_memory(path, 64);
+        else if (lstat(p, &st)) status = vlm_fail_errno(path, "replace");
         else if (S_ISREG(st.st_mode)) ok = is_ours(name, in) || (half && is_temp(name));
         else if (S_ISDIR(st.st_mode) && !in)
             for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) ok = ok || !strcmp(name, folders[i]);
@@ -238,12 +239,29 @@ static vlm_status check_ours(const char *path, const char *in, bool half, const 
     closedir(d);
     return status;
 }
-static const char spares[] = "no folder with such a file is replaced: move it away";
+static bool is_empty(const char *path) {
+    DIR *d = opendir(path);
+    struct dirent *e = NULL;
+    while (d && (e = readdir(d)) && (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))) {}
+    if (d) closedir(d);
+    return d && !e;
+}
+static vlm_status check_old(const char *path, vlm_dir_kind *kind) {
+    TRY(check_ours(path, NULL, false, "no folder with such a file is replaced: move it away"));
+    return kind && !is_empty(path) ? kind(path) : VLM_OK;
+}
+vlm_status vlm_dir_holds(const char *path, const char *name) {
+    char *file = vlm_join(path, name);
+    if (!file) return vlm_fail_memory(path, strlen(path));
+    bool there = vlm_exists(file);
+    free(file);
+    return there ? VLM_OK : vlm_fail(VLM_EIO, path, "holds no %s, and no other folder is replaced here: move it away", name);
+}
 
-vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_writer *out) {
+vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_kind *kind, vlm_dir_writer *out) {
     if (!replace && vlm_exists(path)) return vlm_fail(VLM_EIO, path, "exists already; name another folder or give --force to replace it");
-    if (replace && vlm_exists(path)) TRY(check_ours(path, NULL, false, spares));
-    vlm_dir_writer w = { .path = strdup(path), .temp = beside(path), .replace = replace };
+    if (replace && vlm_exists(path)) TRY(check_old(path, kind));
+    vlm_dir_writer w = { .path = strdup(path), .temp = beside(path), .replace = replace, .kind = kind };
     if (!w.path || !w.temp) { free(w.path); free(w.temp); return vlm_fail_memory(path, strlen(path)); }
     for (size_t n = strlen(w.path); n > 1 && w.path[n - 1] == '/'; n--) w.path[n - 1] = 0;
     mode_t mask = umask(0);
@@ -279,7 +297,7 @@ static int exchange(const char *a, const char *b) {
 vlm_status vlm_dir_writer_commit(vlm_dir_writer *w) {
     vlm_status status = sync_dir(w->temp, w->path, "sync");    /* its names before its own: a whole folder has all its files */
     bool old = w->replace && vlm_exists(w->path), moved = false;
-    if (!status && old) status = check_ours(w->path, NULL, false, spares);
+    if (!status && old) status = check_old(w->path, w->kind);
     if (!status && (old ? exchange(w->temp, w->path) : rename(w->temp, w->path)))
         status = vlm_fail_errno(w->path, old ? "replace the folder"
                                        : errno == EEXIST || errno == ENOTEMPTY ? "make the folder (it exists now)" : "make the folder");
@@ -304,6 +322,38 @@ void vlm_dir_writer_cancel(vlm_dir_writer *w) {
     free(w->path);
     free(w->temp);
     *w = (vlm_dir_writer){ 0 };
+}
+
+static bool ends_in(const char *s, const char *const *endings) {
+    size_t n = strlen(s), e;
+    for (; *endings; endings++) if (n > (e = strlen(*endings)) && !strcmp(s + n - e, *endings)) return true;
+    return false;
+}
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+vlm_status vlm_dir_names(const char *dir, const char *const *endings, char ***names, size_t *n) {
+    DIR *d = opendir(dir);
+    struct dirent *e;
+    char **name = NULL;
+    size_t found = 0;
+    if (!d) return vlm_fail_errno(dir, "open");
+    while ((e = readdir(d))) {
+        if (!ends_in(e->d_name, endings)) continue;
+        char **more = realloc(name, (found + 1) * sizeof *name);
+        if (more) name = more;
+        if (more && (name[found] = strdup(e->d_name))) { found++; continue; }
+        closedir(d);
+        vlm_names_free(name, found);
+        return vlm_fail_memory(dir, 256);
+    }
+    closedir(d);
+    if (found) qsort(name, found, sizeof *name, by_text);
+    *names = name;
+    *n = found;
+    return VLM_OK;
+}
+void vlm_names_free(char **names, size_t n) {
+    for (size_t i = 0; i < n; i++) free(names[i]);
+    free(names);
 }
 
 vlm_status vlm_dir_make(const char *path) {

@@ -35,16 +35,23 @@ vlm_status vlm_write(const char *path, const void *data, size_t size);         /
 /* A folder likewise: fill `temp` with files of vlm_writer, then commit syncs it, renames it to `path` and syncs the folder of that. A
    commit that fails has changed nothing. `replace`: an existing folder changes places with the new one in one step, where the system
    can, and is removed, but only if all it holds looks like a program's output (.json, .jsonl, .safetensors, .npy, .txt, .jinja,
-   quantization.md; such files in tokenizer/, vision/, language/; .png in singles/, train/, heldout/): nobody's work dies of a --force.
-   Without it an existing path is an error that names --force. */
-typedef struct vlm_dir_writer { char *path, *temp; bool replace; } vlm_dir_writer;
-vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_writer *out);
+   quantization.md; such files in tokenizer/, vision/, language/; .png in singles/, train/, heldout/), and if `kind` (NULL: any) says that
+   it is such a folder, or it is empty: nobody's work dies of a --force. Without it an existing path is an error that names --force. */
+typedef vlm_status vlm_dir_kind(const char *path);     /* fails with why it is none */
+typedef struct vlm_dir_writer { char *path, *temp; bool replace; vlm_dir_kind *kind; } vlm_dir_writer;
+vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_kind *kind, vlm_dir_writer *out);
+vlm_status vlm_dir_holds(const char *path, const char *name);  /* for a kind that is known by a file: VLM_EIO without it */
 vlm_status vlm_dir_writer_commit(vlm_dir_writer *w);
 void       vlm_dir_writer_cancel(vlm_dir_writer *w);   /* removes what was written; zeroed is fine. An error that was
                                                           recorded about a file in `temp` now names it in `path` */
 
 /* The name of what was made at `path` reaches the disk: its folder is synced. Files and folders written as above have had that. */
 vlm_status vlm_sync_parent(const char *path);
+
+/* Names in `dir` that end in one of `endings` (NULL ends these), in the order of their bytes; *names, n of them, is the caller's:
+   vlm_names_free. */
+vlm_status vlm_dir_names(const char *dir, const char *const *endings, char ***names, size_t *n);
+void       vlm_names_free(char **names, size_t n);
 
 /* The folder and those above it, as far as they are not there; synced. */
 vlm_status vlm_dir_make(const char *path);

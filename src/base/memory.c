@@ -1,5 +1,6 @@
 #include "base/memory.h"
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -12,4 +13,10 @@ void *vlm_alloc(size_t bytes) {
     if (p) madvise(p, bytes & ~(size_t)(HUGE_BYTES - 1), MADV_HUGEPAGE);
 #endif
     return p;
+}
+const char *vlm_bytes_text(double bytes, char buf[32]) {
+    if (bytes >= 1e9) snprintf(buf, 32, "%.2f GB", bytes / 1e9);
+    else if (bytes >= 1e6) snprintf(buf, 32, "%.1f MB", bytes / 1e6);
+    else snprintf(buf, 32, "%.1f kB", bytes / 1e3);
+    return buf;
 }

@@ -454,7 +454,7 @@ vlm_status vlm_convert(const vlm_model *m, const vlm_convert_options *o) {
         if (as_source(p->part[0]->dtype) != k.dtype)
             vlm_warn(o->out, "Gemma's embeddings are scaled by a factor that is rounded to their dtype: answers change a little with it");
     }
-    TRY(vlm_dir_writer_open(o->out, o->force, &out));
+    TRY(vlm_dir_writer_open(o->out, o->force, vlm_folder_is_model, &out));
     TRY_DONE((whole ? targets[i].write : bare)(&k, out.temp));
     status = vlm_dir_writer_commit(&out);
 done:

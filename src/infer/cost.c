@@ -10,6 +10,9 @@ static const struct { double rows, share; } linear_shares[] = {        /* of FMA
     { 12, 0.60 },
     { 0, 0.35 } };                     /* less than one tile: chains too few to fill the units; reading decides anyway */
 static const double
+    INT8 = 0.82, GROUPS = 0.54,        /* of dot, times the share above: what is beside the products costs more, where these are fast, and
+                                          groups end in floats each 32 inputs (vlm bench gemm, i8 and g8, rows>=256: 70 and 46 % by work) */
+    ATTENTION_INT8 = 0.39,             /* of dot: rounding, and the exponentials, which are as slow as ever */
     ATTENTION = 0.68,                  /* of FMA: two products of 64 wide heads, and the exponentials between them */
     CAUSAL = 0.62,                     /* the same where half of the blocks on the diagonal is thrown away */
     ATTENTION_READ = 0.80,             /* of reading: one row goes along a cache, in pieces of a head */
@@ -29,7 +32,8 @@ void vlm_seconds_add(vlm_seconds *sum, vlm_seconds s, double times) {
 static double linear(const vlm_limits *m, const vlm_mat *w, double rows) {
     int i = 0;
     while (rows < linear_shares[i].rows) i++;
-    double peak = vlm_dtype_quantized(w->dtype) && m->dot > 0 ? m->dot / 2 : m->fma;
+    double peak = m->fma;
+    if (vlm_dtype_quantized(w->dtype) && m->dot > 0) peak = m->dot * (w->dtype == VLM_I8 ? INT8 : GROUPS);
     return fmax(2 * rows * (double)w->rows * (double)w->cols / (peak * linear_shares[i].share),
                 (double)vlm_mat_bytes(w) / (m->read * WEIGHTS_READ));
 }
@@ -49,7 +53,8 @@ static double rest(const vlm_limits *m, double layers, double rows, double D, do
 }
 vlm_seconds vlm_cost_vision(const vlm_net *net, const vlm_limits *m, double rows, double attention_flop) {
     const vlm_vit_config *c = &net->vit.cfg;
-    vlm_seconds s = { .linear = linear(m, &net->vit.patch, rows), .attention = attention_flop / (m->fma * ATTENTION) };
+    double rate = vlm_net_int8_attention(net) && m->dot > 0 ? m->dot * ATTENTION_INT8 : m->fma * ATTENTION;
+    vlm_seconds s = { .linear = linear(m, &net->vit.patch, rows), .attention = attention_flop / rate };
     for (int64_t l = 0; l < c->L; l++) {
         const vlm_vit_block *b = &net->vit.block[l];
         s.linear += linear(m, &b->qkv, rows) + linear(m, &b->out, rows) + linear(m, &b->up, rows) + linear(m, &b->down, rows);

@@ -287,6 +287,44 @@ done:
     return status;
 }
 
+static bool kept(const vlm_model *m, const vlm_image *image, int keep) { return m->reuse && image->has_key && !(keep & VLM_KEEP_PIXELS); }
+static vlm_status encode_all(vlm_session *s, const vlm_image *const *images, int64_t n, int keep, vlm_seen *seen) {
+    for (int64_t i = 0, units, group; i < n; i += group) {
+        group = group_of(s->m, seen + i, n - i, &units);
+        TRY(encode_group(s, images + i, group, units, keep, seen + i));
+        for (int64_t k = i; k < i + group; k++)
+            if (kept(s->m, images[k], keep)) vlm_reuse_put_image(s->m->reuse, images[k]->key, keep, &seen[k]);
+        if (group < n) TRY(vlm_progress("images", i + group, n));
+    }
+    return VLM_OK;
+}
+static bool is_one_of(const vlm_image *image, const vlm_image *const *others, int64_t n) {
+    for (int64_t i = 0; i < n; i++) if (others[i]->has_key && !memcmp(image->key, others[i]->key, sizeof image->key)) return true;
+    return false;
+}
+/* Those that nothing is kept of, together; then those of the same files, of which there is something now. */
+static vlm_status encode_others(vlm_session *s, const vlm_image *const *images, int64_t n, int keep, const vlm_seen *seen) {
+    const vlm_image **other = malloc((size_t)n * sizeof *other + 1);
+    vlm_seen *at = malloc((size_t)n * sizeof *at + 1);         /* the same memory for features */
+    bool *done = calloc((size_t)n + 1, sizeof *done);
+    vlm_status status = other && at && done ? VLM_OK : vlm_fail_memory("the images", (size_t)n * (sizeof *other + sizeof *at));
+    for (int round = 0; !status && round < 2; round++) {
+        int64_t others = 0;
+        for (int64_t i = 0; i < n; i++) {
+            if (done[i]) continue;
+            at[others] = seen[i];
+            done[i] = kept(s->m, images[i], keep) && vlm_reuse_get_image(s->m->reuse, images[i]->key, keep, &at[others]);
+            if (done[i]) s->reused_images++;
+            else if (round || !images[i]->has_key || !is_one_of(images[i], other, others)) other[others++] = images[i], done[i] = true;
+        }
+        status = encode_all(s, other, others, keep, at);
+    }
+    free(other);
+    free(at);
+    free(done);
+    return status;
+}
+
 vlm_status vlm_encode_keeping(vlm_session *s, const vlm_image *const *images, int64_t n, int keep, vlm_features **out) {
     const vlm_model *m = s->m;
     vlm_status status = VLM_OK;
@@ -300,20 +338,8 @@ vlm_status vlm_encode_keeping(vlm_session *s, const vlm_image *const *images, in
         TRY_DONE(vlm_image_plan_make(&m->rule, images[i]->b.w, images[i]->b.h, images[i]->name, &f->image[i].plan));
         TRY_DONE(make_room(m, keep, &f->image[i]));
     }
-    bool reuse = m->reuse && !(keep & VLM_KEEP_PIXELS);
-    for (int64_t i = 0, units, group, run; i < n; i += group) {
-        group = 1;
-        if (reuse && images[i]->has_key && vlm_reuse_get_image(m->reuse, images[i]->key, keep, &f->image[i])) {
-            s->reused_images++;
-            continue;
-        }
-        for (run = 1; i + run < n && !(reuse && images[i + run]->has_key); ) run++;    /* others are asked for first */
-        group = group_of(m, f->image + i, run, &units);
-        TRY_DONE(encode_group(s, images + i, group, units, keep, f->image + i));
-        for (int64_t k = i; k < i + group; k++)
-            if (reuse && images[k]->has_key) vlm_reuse_put_image(m->reuse, images[k]->key, keep, &f->image[k]);
-        if (group < n) TRY_DONE(vlm_progress("images", i + group, n));
-    }
+    TRY_DONE(m->reuse && !(keep & VLM_KEEP_PIXELS) ? encode_others(s, images, n, keep, f->image)
+                                                  : encode_all(s, images, n, keep, f->image));
     *out = f;
     return VLM_OK;
 done:

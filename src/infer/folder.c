@@ -108,3 +108,19 @@ vlm_status vlm_folder_write(const char *dir, const char *name, json_t *j) {
     json_decref(j);
     return status;
 }
+
+vlm_status vlm_folder_is_model(const char *dir) {
+    static const char *const names[] = { "config.json", "vision/config.json", "language/config.json" };
+    bool yes = false;
+    for (int i = 0; i < 3 && !yes; i++) {
+        json_t *j = NULL;
+        char *path = vlm_join(dir, names[i]);
+        vlm_status status = path ? vlm_json_read(path, &j) : vlm_fail_memory(dir, 64);
+        const char *type = json_string_value(json_object_get(j, "model_type"));
+        yes = json_object_get(j, "vit_hidden_dim") || (type && vlm_family_by_type(type));
+        json_decref(j);
+        free(path);
+        if (status == VLM_ENOMEM) return status;
+    }
+    return yes ? VLM_OK : vlm_fail(VLM_EIO, dir, "holds no model's config.json, and no other folder is replaced here: move it away");
+}

@@ -291,7 +291,7 @@ static vlm_status make(maker *k) {
     TRY(vlm_vit_init(&k->net->vit, &v));
     TRY(vlm_lm_init(&k->net->lm, &l));
     TRY(image_rule(k));
-    TRY(vlm_dir_writer_open(k->o->out, k->o->force, &out));
+    TRY(vlm_dir_writer_open(k->o->out, k->o->force, vlm_folder_is_model, &out));
     TRY_DONE(make_tokenizer(k, out.temp));
     TRY_DONE(vlm_net_params(k->net));
     TRY_DONE(write_configs(k, out.temp));

@@ -193,7 +193,7 @@ vlm_status vlm_quantize(vlm_model *m, const vlm_model_options *open, const vlm_q
     if (vlm_same_file(o->out, m->net->dir)) return vlm_fail(VLM_EARG, o->out, "is the folder that is to be quantized; name another");
     k.ctx = vlm_ctx_open(o->threads ? o->threads : vlm_cores(), VLM_SCRATCH_BYTES);
     if (!k.ctx) return vlm_fail_memory("the threads", VLM_SCRATCH_BYTES);
-    TRY_DONE(vlm_dir_writer_open(o->out, o->force, &out));
+    TRY_DONE(vlm_dir_writer_open(o->out, o->force, vlm_folder_is_model, &out));
     TRY_DONE(write_folder(&k, out.temp));
     TRY_DONE(judge(&k, out.temp, open, &r));
     TRY_DONE(write_report(out.temp, r));

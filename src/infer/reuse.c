@@ -1,7 +1,6 @@
 #include "infer/reuse.h"
 #include "base/log.h"
 #include "infer/session.h"
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,28 +93,13 @@ static vlm_status file_digest(vlm_store *store, vlm_ctx *ctx, const char *path, 
     if (time(NULL) - st.st_ctim.tv_sec >= FRESH_S) keep_small(store, key, out, VLM_STORE_KEY, damaged);
     return VLM_OK;
 }
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-static bool ends(const char *s, const char *end) {
-    size_t n = strlen(s), e = strlen(end);
-    return n > e && !strcmp(s + n - e, end);
-}
 /* Of all files that weights and settings may stand in, whether this model reads them or not. */
 static vlm_status add_files(vlm_store *store, vlm_ctx *ctx, const char *dir, vlm_digest *d) {
-    DIR *f = opendir(dir);
-    struct dirent *e;
-    char **name = NULL;
-    size_t n = 0;
+    static const char *const endings[] = { ".safetensors", ".json", NULL };
+    char **name;
+    size_t n;
     vlm_status status = VLM_OK;
-    if (!f) return vlm_fail_errno(dir, "open");
-    while (!status && (e = readdir(f))) {
-        if (!ends(e->d_name, ".safetensors") && !ends(e->d_name, ".json")) continue;
-        char **more = realloc(name, (n + 1) * sizeof *name);
-        if (more) name = more;
-        if (!more || !(name[n] = strdup(e->d_name))) status = vlm_fail_memory(dir, 256);
-        else n++;
-    }
-    closedir(f);
-    if (n) qsort(name, n, sizeof *name, by_name);
+    TRY(vlm_dir_names(dir, endings, &name, &n));
     for (size_t i = 0; !status && i < n; i++) {
         unsigned char sum[VLM_STORE_KEY];
         char *path = vlm_join(dir, name[i]);
@@ -126,8 +110,7 @@ static vlm_status add_files(vlm_store *store, vlm_ctx *ctx, const char *dir, vlm
         }
         free(path);
     }
-    for (size_t i = 0; i < n; i++) free(name[i]);
-    free(name);
+    vlm_names_free(name, n);
     return status;
 }
 static vlm_status model_key(vlm_reuse *r, int how, int threads) {

@@ -66,16 +66,15 @@ static bool shape_bytes(vlm_tensor_dtype dtype, int ndim, const int64_t *shape, 
 }
 
 /* ---- Reading -------------------------------------------------------------------------------------------------- */
-/* Every error of one tensor: "tensor NAME ...; get the file again". */
-static vlm_status bad(const char *where, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static vlm_status bad(const char *where, const char *name, const char *fmt, ...) {
+vlm_status vlm_tensor_wrong(const char *where, const char *name, const char *todo, const char *fmt, ...) {
     char text[512];
     va_list args;
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    return vlm_fail(VLM_EFORMAT, where, "tensor %s %s; get the file again", name, text);
+    return vlm_fail(VLM_EFORMAT, where, "tensor %s %s; %s", name, text, todo);
 }
+#define BAD(where, name, ...) vlm_tensor_wrong(where, name, "get the file again", __VA_ARGS__)
 
 /* One entry of the header by itself; check_cover compares it with the others. data, size: all data of the file. */
 static vlm_status read_entry(const char *where, const char *name, const json_t *v, const unsigned char *data, size_t size, vlm_tensor *t) {
@@ -83,10 +82,10 @@ static vlm_status read_entry(const char *where, const char *name, const json_t *
     json_t *range = json_object_get(v, "data_offsets"), *jb = json_array_get(range, 0), *je = json_array_get(range, 1);
     char buf[VLM_SHAPE_CHARS];
     size_t bytes;
-    if (!json_is_string(dtype)) return bad(where, name, "has no dtype");
-    if (!json_is_array(shape)) return bad(where, name, "has no shape");
-    if (!json_is_array(range) || json_array_size(range) != 2) return bad(where, name, "has no data_offsets [begin, end]");
-    if (json_object_size(v) != 3) return bad(where, name, "has other keys than dtype, shape and data_offsets");
+    if (!json_is_string(dtype)) return BAD(where, name, "has no dtype");
+    if (!json_is_array(shape)) return BAD(where, name, "has no shape");
+    if (!json_is_array(range) || json_array_size(range) != 2) return BAD(where, name, "has no data_offsets [begin, end]");
+    if (json_object_size(v) != 3) return BAD(where, name, "has other keys than dtype, shape and data_offsets");
     *t = (vlm_tensor){ .name = name };
     while (t->dtype < VLM_T_COUNT && strcmp(json_string_value(dtype), dtypes[t->dtype].name)) t->dtype++;
     if (t->dtype == VLM_T_COUNT)
@@ -97,18 +96,18 @@ static vlm_status read_entry(const char *where, const char *name, const json_t *
                         name, json_array_size(shape), VLM_TENSOR_DIMS);
     for (t->ndim = 0; t->ndim < (int)json_array_size(shape); t->ndim++) {
         const json_t *d = json_array_get(shape, (size_t)t->ndim);
-        if (!json_is_integer(d) || json_integer_value(d) < 0) return bad(where, name, "has a dimension that is not a whole number >= 0");
+        if (!json_is_integer(d) || json_integer_value(d) < 0) return BAD(where, name, "has a dimension that is not a whole number >= 0");
         t->shape[t->ndim] = json_integer_value(d);
     }
     vlm_shape_string(t->ndim, t->shape, buf);
-    if (!shape_bytes(t->dtype, t->ndim, t->shape, &bytes)) return bad(where, name, "has shape %s, more than can be counted", buf);
+    if (!shape_bytes(t->dtype, t->ndim, t->shape, &bytes)) return BAD(where, name, "has shape %s, more than can be counted", buf);
     if (!json_is_integer(jb) || !json_is_integer(je) || json_integer_value(jb) < 0 || json_integer_value(je) < json_integer_value(jb))
-        return bad(where, name, "has data_offsets that are not [begin, end] with 0 <= begin <= end");
+        return BAD(where, name, "has data_offsets that are not [begin, end] with 0 <= begin <= end");
     uint64_t begin = (uint64_t)json_integer_value(jb), end = (uint64_t)json_integer_value(je);
     if (end > size)
-        return bad(where, name, "ends at byte %" PRIu64 " of the data, but the file holds %zu: it is cut short", end, size);
+        return BAD(where, name, "ends at byte %" PRIu64 " of the data, but the file holds %zu: it is cut short", end, size);
     if (end - begin != bytes)
-        return bad(where, name, "of shape %s and dtype %s takes %zu bytes, its data_offsets [%" PRIu64 ",%" PRIu64 "] give %" PRIu64,
+        return BAD(where, name, "of shape %s and dtype %s takes %zu bytes, its data_offsets [%" PRIu64 ",%" PRIu64 "] give %" PRIu64,
                    buf, dtypes[t->dtype].name, bytes, begin, end, end - begin);
     t->data = data + begin;
     t->bytes = bytes;
@@ -130,7 +129,7 @@ static vlm_status check_cover(const char *where, const vlm_tensor *t, int64_t n,
     const unsigned char *end = data;
     for (int64_t i = 0; i < n; end = t[i].data + t[i].bytes, i++)
         if (t[i].data != end)
-            return bad(where, t[i].name, "begins at byte %zu of the data, expected %zu: it %s %s", (size_t)(t[i].data - data),
+            return BAD(where, t[i].name, "begins at byte %zu of the data, expected %zu: it %s %s", (size_t)(t[i].data - data),
                        (size_t)(end - data), t[i].data < end ? "overlaps" : "leaves a hole after", i ? t[i - 1].name : "the header");
     if ((size_t)(end - data) != size)
         return vlm_fail(VLM_EFORMAT, where, "holds %zu bytes of data, its tensors (the last is %s) end at %zu; get the file again",

@@ -13,6 +13,9 @@ typedef enum vlm_tensor_dtype {
     VLM_T_BOOL, VLM_T_F8_E4M3, VLM_T_F8_E5M2, VLM_T_F8_E8M0, VLM_T_F8_E4M3FNUZ, VLM_T_F8_E5M2FNUZ, VLM_T_C64, VLM_T_COUNT
 } vlm_tensor_dtype;
 const char *vlm_tensor_dtype_name(vlm_tensor_dtype t);         /* as in the header: "F32" */
+/* VLM_EFORMAT: "tensor NAME ...; " and what to do. */
+vlm_status vlm_tensor_wrong(const char *where, const char *name, const char *todo, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 size_t      vlm_tensor_dtype_bytes(vlm_tensor_dtype t);        /* of one element */
 
 /* An array that lies in a file, row-major. It lives as long as what it was found in. */

@@ -350,13 +350,14 @@ static vlm_status bind(vlm_net *net, bool f32) {
     return check_unused(net);
 }
 
-static vlm_status load(vlm_net *net, int threads) {
+static void measure(vlm_net *net) {
     vlm_arena a = { 0 };
     vlm_params_place(&net->params, &a, VLM_ALL_GROUPS);
-    net->bytes = a.peak;
-    if (a.overflow || !(net->memory = net->ops.alloc(a.peak + 1))) return vlm_fail_memory(net->dir, a.peak);
-    a = (vlm_arena){ .base = net->memory, .size = a.peak };
-    vlm_params_place(&net->params, &a, VLM_ALL_GROUPS);
+    net->bytes = a.overflow ? SIZE_MAX : a.peak;
+}
+static vlm_status load(vlm_net *net, int threads) {
+    if (net->bytes == SIZE_MAX || !(net->memory = net->ops.alloc(net->bytes + 1))) return vlm_fail_memory(net->dir, net->bytes);
+    vlm_params_place(&net->params, &(vlm_arena){ .base = net->memory, .size = net->bytes }, VLM_ALL_GROUPS);
     vlm_ctx *ctx = vlm_ctx_open(threads, VLM_SCRATCH_BYTES);
     if (!ctx) return vlm_fail_memory("the threads", VLM_SCRATCH_BYTES);
     vlm_status status = vlm_params_load(&net->params, ctx, &net->ops, net->weights);
@@ -386,6 +387,7 @@ vlm_status vlm_net_open(const char *dir, const vlm_net_options *options, vlm_net
     TRY_DONE(bind(net, options->f32));
     for (int64_t l = 0; net->vision && l < net->vit.cfg.L; l++)
         net->vit.cfg.int8 = net->vit.cfg.int8 || net->vit.block[l].qkv.dtype == VLM_I8;
+    measure(net);
     if (!options->structure_only) {
         TRY_DONE(load(net, options->threads));
         if (!net->packed) vlm_weights_close(net->weights), net->weights = NULL;
@@ -396,15 +398,10 @@ done:
     vlm_net_close(net);
     return status;
 }
-size_t vlm_net_bytes(vlm_net *net) {
-    vlm_arena a = { 0 };
-    size_t mapped = 0, own = net->bytes;
+size_t vlm_net_bytes(const vlm_net *net) {
+    size_t mapped = 0;
     for (int i = 0; i < net->params.n; i++) if (net->params.p[i].panels) mapped += net->params.p[i].panels->bytes;
-    if (!own) {
-        vlm_params_place(&net->params, &a, VLM_ALL_GROUPS);
-        own = a.peak;
-    }
-    return a.overflow ? SIZE_MAX : own + mapped;
+    return net->bytes == SIZE_MAX ? SIZE_MAX : net->bytes + mapped;
 }
 vlm_status vlm_net_zeros(const vlm_net *net, unsigned groups, vlm_net **out) {
     vlm_status status = VLM_OK;

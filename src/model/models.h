@@ -27,7 +27,7 @@ typedef struct vlm_net {
     vlm_weights *weights;              /* mapped; kept for structure_only and if packed, NULL otherwise */
     vlm_ops ops;
     void *memory;                      /* all parameters; packed: the vectors */
-    size_t bytes;                      /* of it */
+    size_t bytes;                      /* of it; structure_only: that it would have; SIZE_MAX: they overflow */
 } vlm_net;
 /* The encoder's attention is in whole numbers: of an int8 encoder, where the CPU has VNNI. Features have other bits then. */
 static inline bool vlm_net_int8_attention(const vlm_net *net) { return net->vit.cfg.int8 && net->ops.fast_bytes; }
@@ -36,8 +36,8 @@ static inline bool vlm_net_int8_attention(const vlm_net *net) { return net->vit.
 vlm_status vlm_net_open(const char *dir, const vlm_net_options *options, vlm_net **out);
 void       vlm_net_close(vlm_net *net);                /* NULL is fine */
 /* Bytes of its parameters in memory, mapped ones included; of one that is open as structure_only, those that it would take. SIZE_MAX if
-   they overflow. */
-size_t     vlm_net_bytes(vlm_net *net);
+   they overflow. Of a net that vlm_net_open gave. */
+size_t     vlm_net_bytes(const vlm_net *net);
 
 /* A net of the same engines whose parameters of these groups (bits 1 << vlm_group) are zeros in f32, and which has no others: gradients,
    moments. The list of params has the same rows. VLM_ENOMEM. vlm_net_close closes it. */

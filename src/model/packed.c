@@ -173,15 +173,7 @@ vlm_status vlm_packed_refuse(const vlm_net *net, const char *what) {
                     "name the folder that it was made from", what);
 }
 
-static vlm_status wrong(const vlm_net *net, const vlm_tensor *t, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static vlm_status wrong(const vlm_net *net, const vlm_tensor *t, const char *fmt, ...) {
-    char text[512];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    return vlm_fail(VLM_EFORMAT, vlm_weights_file(net->weights, t), "tensor %s %s; make the folder again", t->name, text);
-}
+#define WRONG(t, ...) vlm_tensor_wrong(vlm_weights_file(net->weights, t), (t)->name, "make the folder again", __VA_ARGS__)
 static vlm_status missing(const vlm_net *net, const char *name) {
     return vlm_fail(VLM_EFORMAT, net->dir, "tensor %s is missing; make the folder again, or config.json is another model's", name);
 }
@@ -198,16 +190,16 @@ static vlm_status bind_operand(vlm_net *net, vlm_param *p) {
         snprintf(name, sizeof name, "%s.panels", p->name);
         return missing(net, name);
     }
-    if (too_wide(m)) return wrong(net, t, "is of whole numbers with %" PRId64 " inputs, %d are allowed", m->cols, VLM_QUANT_COLS);
+    if (too_wide(m)) return WRONG(t, "is of whole numbers with %" PRId64 " inputs, %d are allowed", m->cols, VLM_QUANT_COLS);
     panels_shape(m, shape);
     const char *stored = vlm_weights_metadata(net->weights, name);
     rows_cols(m, x);
     if (!stored || strcmp(stored, x))
-        return wrong(net, t, "holds the panels of a %s matrix, expected %s from config.json", stored ? stored : "nameless", x);
-    if (t->dtype != VLM_T_U8) return wrong(net, t, "is %s, panels are U8", vlm_tensor_dtype_name(t->dtype));
+        return WRONG(t, "holds the panels of a %s matrix, expected %s from config.json", stored ? stored : "nameless", x);
+    if (t->dtype != VLM_T_U8) return WRONG(t, "is %s, panels are U8", vlm_tensor_dtype_name(t->dtype));
     if (t->ndim != 2 || t->shape[0] != shape[0] || t->shape[1] != shape[1] || t->bytes != (size_t)vlm_mat_bytes(m))
-        return wrong(net, t, "has shape %s, expected %s", vlm_shape_string(t->ndim, t->shape, x), vlm_shape_string(2, shape, y));
-    if ((uintptr_t)t->data % 64) return wrong(net, t, "does not begin on a multiple of 64 bytes");
+        return WRONG(t, "has shape %s, expected %s", vlm_shape_string(t->ndim, t->shape, x), vlm_shape_string(2, shape, y));
+    if ((uintptr_t)t->data % 64) return WRONG(t, "does not begin on a multiple of 64 bytes");
     p->panels = t;
     return VLM_OK;
 }
@@ -218,9 +210,9 @@ static vlm_status bind_vector(vlm_net *net, vlm_param *p) {
     bool same = t->ndim == p->ndim;
     for (int i = 0; same && i < p->ndim; i++) same = t->shape[i] == p->shape[i];
     if (!same)
-        return wrong(net, t, "has shape %s, expected %s from config.json", vlm_shape_string(t->ndim, t->shape, x),
+        return WRONG(t, "has shape %s, expected %s from config.json", vlm_shape_string(t->ndim, t->shape, x),
                      vlm_shape_string(p->ndim, p->shape, y));
-    if (t->dtype != VLM_T_F32) return wrong(net, t, "is %s, vectors are F32", vlm_tensor_dtype_name(t->dtype));
+    if (t->dtype != VLM_T_F32) return WRONG(t, "is %s, vectors are F32", vlm_tensor_dtype_name(t->dtype));
     p->parts = 1;
     p->part[0] = t;
     return VLM_OK;
@@ -241,7 +233,7 @@ vlm_status vlm_packed_bind(vlm_net *net, vlm_dtype *embedding) {
         const vlm_tensor *t = vlm_weights_at(net->weights, i);
         bool used = false;
         for (int j = 0; j < ps->n && !used; j++) used = ps->p[j].panels == t || (ps->p[j].parts && ps->p[j].part[0] == t);
-        if (!used) return wrong(net, t, "is there, but config.json says that the model has none such");
+        if (!used) return WRONG(t, "is there, but config.json says that the model has none such");
     }
     *embedding = type;
     return VLM_OK;

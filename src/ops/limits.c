@@ -1,7 +1,7 @@
 #include "ops/limits.h"
 #include "base/clock.h"
+#include "base/sort.h"
 #include "ops/ops.h"
-#include <stdlib.h>
 
 enum { BLOCK = 4096 };                 /* floats that a thread reads at a stretch */
 
@@ -45,7 +45,6 @@ static double spin(vlm_ctx *ctx, float (*fn)(int64_t)) {
     return best;
 }
 
-static int ascending(const void *a, const void *b) { double x = *(const double *)a, y = *(const double *)b; return (x > y) - (x < y); }
 vlm_status vlm_limits_read(vlm_ctx *ctx, unsigned cpu, size_t bytes, int rounds, double *seconds) {
     vlm_ops ops;
     double t[16];
@@ -66,7 +65,7 @@ vlm_status vlm_limits_read(vlm_ctx *ctx, unsigned cpu, size_t bytes, int rounds,
         t[i] = (vlm_now_ms() - t[i]) / 1e3;
     }
     ops.free(p, room);
-    qsort(t, (size_t)rounds, sizeof *t, ascending);
+    vlm_sort(t, rounds);
     *seconds = t[rounds / 2] * ((double)bytes / (double)room);
     return VLM_OK;
 }

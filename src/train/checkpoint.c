@@ -205,7 +205,7 @@ vlm_status vlm_checkpoint_save(vlm_trainer *t) {
     TRY_DONE(vlm_lines_sync(&t->run.metrics));
     TRY_DONE(vlm_lines_sync(&t->run.quarantine));
     TRY_DONE(step_path(t->run.path, t->at.step, &path));
-    TRY_DONE(vlm_dir_writer_open(path, true, &w));             /* an old one is of a run that went on elsewhere, or damaged */
+    TRY_DONE(vlm_dir_writer_open(path, true, NULL, &w));           /* an old one is of a run that went on elsewhere, or damaged */
     weights = vlm_join(w.temp, "model.safetensors");
     state = vlm_join(w.temp, VLM_STATE_FILE);
     if (!weights || !state) { status = vlm_fail_memory(path, 64); goto done; }

@@ -1,5 +1,6 @@
 #include "train/metrics.h"
 #include "base/rng.h"
+#include "base/sort.h"
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -369,15 +370,6 @@ int64_t vlm_choice_likeliest(const double *nll, const int64_t *labels, int64_t n
 
 /* ---- Bootstrap ---- */
 
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-static double percentile(const double *sorted, double q) {
-    double at = q * (VLM_RESAMPLES - 1);
-    int64_t i = (int64_t)at;
-    return sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]);
-}
 vlm_status vlm_bootstrap(const double *sum, const double *count, int64_t n, uint64_t seed, vlm_interval *out) {
     vlm_rng rng;
     double all = 0, of = 0;
@@ -402,8 +394,8 @@ vlm_status vlm_bootstrap(const double *sum, const double *count, int64_t n, uint
         if (c > 0) mean[b] = s / c;
         else b--;
     }
-    qsort(mean, VLM_RESAMPLES, sizeof *mean, ascending);
-    *out = (vlm_interval){ all / of, percentile(mean, 0.025), percentile(mean, 0.975) };
+    vlm_sort(mean, VLM_RESAMPLES);
+    *out = (vlm_interval){ all / of, vlm_quantile(mean, VLM_RESAMPLES, 0.025), vlm_quantile(mean, VLM_RESAMPLES, 0.975) };
     free(mean);
     return VLM_OK;
 }

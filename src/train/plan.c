@@ -1,5 +1,6 @@
 #include "train/plan.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "train/loader.h"
 #include "train/optimizer.h"
 #include <inttypes.h>
@@ -216,11 +217,6 @@ vlm_status vlm_plan_make(const vlm_train_options *o, const vlm_model *m, const v
     return VLM_OK;
 }
 
-static const char *amount(size_t bytes, char out[32]) {
-    if (bytes >= 1e9) snprintf(out, 32, "%.2f GB", (double)bytes / 1e9);
-    else snprintf(out, 32, "%.1f MB", (double)bytes / 1e6);
-    return out;
-}
 /* "--batch-tokens 4096, --batch-samples 8": the caps that there are. */
 static const char *caps_text(const vlm_train_options *o, char out[128]) {
     const struct { const char *flag; int64_t n; } caps[] = { { "--batch-tokens", o->batch_tokens }, { "--batch-patches", o->batch_patches },
@@ -239,7 +235,7 @@ vlm_status vlm_plan_check(const vlm_plan *p, const vlm_train_options *o) {
     if (!p->steps) return vlm_fail(VLM_EARG, "--epochs", "%g has not one update; raise it or give --steps", o->epochs);
     if (p->total_bytes <= p->available_bytes) return VLM_OK;
     size_t fixed = sum((const size_t[]){ p->weights_bytes, p->optimizer_bytes }, 2);
-    amount(p->total_bytes, need), amount(p->available_bytes, have), amount(fixed, still);
+    vlm_bytes_text((double)p->total_bytes, need), vlm_bytes_text((double)p->available_bytes, have), vlm_bytes_text((double)fixed, still);
     if (fixed > p->available_bytes)
         return vlm_fail(VLM_ELIMIT, "training", "takes %s, %s are there, and weights and optimiser alone take %s; --freeze parts, take a "
                         "smaller model or raise --memory", need, have, still);

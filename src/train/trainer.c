@@ -27,14 +27,16 @@ static vlm_status quarantine(vlm_trainer *t, const vlm_corpus *c, vlm_pick pick,
     return vlm_fail(VLM_EFORMAT, where, "%s (%s); mend the sample, or leave out --strict to train without it", message, vlm_bad_name(why));
 }
 
-/* The next good sample of the epoch into t->pending; none: has_pending stays false. */
-static vlm_status fetch(vlm_trainer *t) {
-    while (!t->has_pending && t->at.index < t->order.n) {
-        TRY(vlm_loader_next(t->loader, &t->pending));
-        t->at.index++;
-        if (!t->pending.status) { t->has_pending = true; break; }
-        vlm_status status = quarantine(t, &t->data.corpus, t->pending.pick, t->pending.why, t->pending.message, t->at.step + 1);
-        vlm_loaded_free(&t->pending);
+/* Where batches come from: n samples, `index` of them fetched, the last one in `pending` if `has`. step: of whom a bad one is met. */
+typedef struct feed { vlm_loader *loader; const vlm_corpus *of; int64_t n, *index, step; vlm_loaded *pending; bool *has; } feed;
+/* The next good sample into pending; none: `has` stays false. */
+static vlm_status fetch(vlm_trainer *t, const feed *f) {
+    while (!*f->has && *f->index < f->n) {
+        TRY(vlm_loader_next(f->loader, f->pending));
+        ++*f->index;
+        if (!f->pending->status) { *f->has = true; break; }
+        vlm_status status = quarantine(t, f->of, f->pending->pick, f->pending->why, f->pending->message, f->step);
+        vlm_loaded_free(f->pending);
         TRY(status);
     }
     return VLM_OK;
@@ -61,16 +63,16 @@ static void let_go(vlm_trainer *t) {
     t->nheld = 0;
     vlm_batch_reset(&t->batch);
 }
-/* Whole samples until the next would break a cap; an empty batch: the epoch is over. */
-static vlm_status next_batch(vlm_trainer *t) {
+/* Whole samples until the next would break a cap; an empty batch: there are no more. */
+static vlm_status next_batch(vlm_trainer *t, const feed *f) {
     let_go(t);
     for (;;) {
-        TRY(fetch(t));
-        if (!t->has_pending) return VLM_OK;
-        vlm_extent x = vlm_example_extent(t->m, &t->pending.example);
+        TRY(fetch(t, f));
+        if (!*f->has) return VLM_OK;
+        vlm_extent x = vlm_example_extent(t->m, &f->pending->example);
         if (vlm_batch_full(t->o, (vlm_load){ t->batch.samples, t->batch.T, t->batch.patches }, &x)) return VLM_OK;
-        TRY(hold(t, &t->pending));
-        t->has_pending = false;
+        TRY(hold(t, f->pending));
+        *f->has = false;
     }
 }
 
@@ -240,6 +242,7 @@ static void name_samples(vlm_trainer *t, const vlm_pick *p, int64_t n) {
 
 /* The gradients and losses of one update's batches. *any: there was a batch. */
 vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, bool *any) {
+    const feed epoch = { t->loader, &t->data.corpus, t->order.n, &t->at.index, t->at.step + 1, &t->pending, &t->has_pending };
     double sum = 0, waited = 0;
     *any = false;
     t->seen.n = 0;
@@ -247,7 +250,7 @@ vlm_status vlm_trainer_gradients(vlm_trainer *t, vlm_update *u, bool *any) {
     for (int64_t k = 0; k < t->o->accumulate; k++) {
         const float *nll;
         double t0 = vlm_now_ms();
-        TRY(next_batch(t));
+        TRY(next_batch(t, &epoch));
         waited += vlm_now_ms() - t0;
         const vlm_batch *b = &t->batch;
         if (!b->samples) break;
@@ -301,37 +304,21 @@ static vlm_status update(vlm_trainer *t, vlm_update *u, bool *any) {
 
 static vlm_status validate(vlm_trainer *t, double *loss, int64_t *labels) {
     vlm_loaded next = { 0 };
+    int64_t i = 0;
     double sum = 0;
     vlm_status status = VLM_OK;
     bool have = false;
     *labels = 0;
     if (!t->val_loader) TRY(vlm_loader_open(t->data.vals_of, &t->data.rule, t->ctx->threads, true, &t->val_loader));
     vlm_loader_start(t->val_loader, t->data.val_picks.pick, t->data.val_picks.n, 0);
-    let_go(t);
-    for (int64_t i = 0; i < t->data.val_picks.n || have || t->batch.samples;) {
-        if (!have && i < t->data.val_picks.n) {
-            TRY_DONE(vlm_loader_next(t->val_loader, &next));
-            i++;
-            if (next.status) {
-                status = quarantine(t, t->data.vals_of, next.pick, next.why, next.message, t->at.step);
-                vlm_loaded_free(&next);
-                if (status) goto done;
-                continue;
-            }
-            have = true;
-        }
-        vlm_extent x = have ? vlm_example_extent(t->m, &next.example) : (vlm_extent){ 0 };
-        if (have && !vlm_batch_full(t->o, (vlm_load){ t->batch.samples, t->batch.T, t->batch.patches }, &x)) {
-            TRY_DONE(hold(t, &next));
-            have = false;
-            if (i < t->data.val_picks.n) continue;
-        }
-        if (!t->batch.samples) continue;
+    const feed vals = { t->val_loader, t->data.vals_of, t->data.val_picks.n, &i, t->at.step, &next, &have };
+    for (;;) {
         const float *nll;
+        TRY_DONE(next_batch(t, &vals));
+        if (!t->batch.samples) break;
         TRY_DONE(run_batch(t, &t->batch, false, 1, &nll));
         for (int64_t k = 0; k < t->batch.labels; k++) sum += nll[k];
         *labels += t->batch.labels;
-        let_go(t);
         TRY_DONE(vlm_progress("validation", i, t->data.val_picks.n));
     }
     *loss = *labels ? sum / (double)*labels : NAN;

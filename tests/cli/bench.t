@@ -68,6 +68,9 @@ $ vlm bench attention --quick --json --svg r.svg >/dev/null; grep -o '<title>att
 | 0
 = 1
 
+what a row is said to take does not hold what earlier rows left behind
+$ base() { tr -d '"' | sed 's/.*peak_bytes:\([0-9]*\),.*taken_bytes:\([0-9]*\).*/\1 \2/' | awk '{ print $1 - $2 }'; }; one() { vlm bench $1 --quick --json --threads 1 --only 'gemm rows>=256' --only growth | base; }; [ $(one all) -gt $(($(one growth) + 1000000)) ]
+
 refused
 $ vlm bench
 ! vlm: bench: WHAT is missing; usage: vlm bench WHAT [MODEL]
@@ -80,6 +83,9 @@ $ vlm bench gemm models/llama
 = 2
 $ vlm bench encode --only 'dinov3-s 3x3' --list
 ! vlm: --only: "dinov3-s 3x3" fits no row; `vlm bench encode --list` prints them
+= 2
+$ vlm bench growth --only zzz
+! vlm: --only: "zzz" fits no row; `vlm bench growth --list` prints them
 = 2
 $ vlm bench encode models/llama --list
 ! vlm: models/llama: has no vision encoder; name a folder that has one

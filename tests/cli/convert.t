@@ -51,6 +51,19 @@ $ vlm convert models/vlm_dino --to hf -o h --quiet --force && ls h/vision
 | config.json
 | model.safetensors
 | preprocessor_config.json
+$ mkdir own; echo '{"author":1}' >own/config.json; echo dear diary >own/a.txt; vlm convert models/vlm_dino -o own --quiet --force; cat own/a.txt
+| dear diary
+! vlm: own: holds no model's config.json, and no other folder is replaced here: move it away
+$ vlm quantize models/vlm_dino -o own --quiet --force 2>&1; vlm new --preset tiny -o own --quiet --force 2>&1; vlm trace models/vlm_dino --prompt hi -o own --quiet --force 2>&1; vlm demo-data $ROOT/examples/digits/digits.png -o own --quiet --force 2>&1; cat own/a.txt
+| vlm: own: holds no model's config.json, and no other folder is replaced here: move it away
+| vlm: own: holds no model's config.json, and no other folder is replaced here: move it away
+| vlm: own: holds no trace.json, and no other folder is replaced here: move it away
+| vlm: own: holds no singles.jsonl, and no other folder is replaced here: move it away
+| dear diary
+$ rm own/*; vlm convert models/vlm_dino -o own --quiet --force && vlm convert models/llama -o own --quiet --force; ls own | head -1
+| own
+| own
+| config.json
 $ touch h/vision/notes.md; vlm convert models/vlm_dino -o h --quiet --force
 ! vlm: h/vision: holds notes.md, which this program does not write; no folder with such a file is replaced: move it away
 = 1

@@ -26,7 +26,22 @@ $ vlm plan models/vlm_dino images/rgb_96x32.png --json | grep -c '_ms'
 text takes positions, too
 $ vlm plan models/vlm_dino images/rgb_96x32.png --text-tokens 300 --json | grep -o '"broken_limits".*'
 | "broken_limits":["context"]}
-! vlm: 8 image tokens and 300 of text leave no room in a context of 256; use fewer images, --max-size or --max-image-tokens
+! vlm: models/vlm_dino: an image of 8 tokens and 300 of text leave no room in a context of 256; use a shorter text, --max-size or --max-image-tokens
+$ vlm plan models/vlm_dino images/rgb_96x32.png --text-tokens 300 | sed -n '/^context/p'; echo ${PIPESTATUS[0]}
+| context  8 of 256 positions in images
+| 1
+! vlm: models/vlm_dino: an image of 8 tokens and 300 of text leave no room in a context of 256; use a shorter text, --max-size or --max-image-tokens
+$ vlm plan models/llama --text-tokens 100000 --json | grep -o '"broken_limits".*'
+| "broken_limits":["context"]}
+! vlm: models/llama: 100000 tokens of text leave no room in a context of 256; use a shorter text
+$ vlm plan models/llama --text-tokens 100000 | wc -l; echo ${PIPESTATUS[0]}
+| 1
+| 1
+! vlm: models/llama: 100000 tokens of text leave no room in a context of 256; use a shorter text
+$ vlm plan models/vlm_dino images/rgb_96x32.png images/rgb_96x32.png --text-tokens 240 --json | grep -o '"broken_limits".*'; echo ${PIPESTATUS[0]}
+| "broken_limits":["context"]}
+| 0
+! vlm: 16 image tokens and 240 of text leave no room in a context of 256; use fewer images, --max-size or --max-image-tokens
 
 training
 $ vlm plan models/vlm_dino --data images/mixed.jsonl --batch-samples 2 --epochs 3 --time --threads 2 | sed -n '/^machine/,$p' | sed -f numbers.sed

@@ -70,9 +70,16 @@ $ for i in rgb_64x48 rgb_33x31 rgb_96x32 rgb_150x9; do ./ask vlm_dino $i.png "$(
 $ ./ask vlm_dino rgb_64x48.png hi --cache long/c
 ! vlm: long/c: cannot make the folder: Not a directory; check the file and its disk
 = 1
-$ ./ask vlm_dino rgb_64x48.png hi --cache-size 5apples
+$ ./ask vlm_dino rgb_64x48.png hi --cache c --cache-size 5apples
 ! vlm: --cache-size: "5apples" is no amount of bytes; write 8GB, 500MB or bytes
 = 2
+$ for x in nan 0x8GB 0.2 . -1GB '5 G B' 1e30; do ./ask vlm_dino rgb_64x48.png hi --cache c --cache-size "$x" 2>&1; done | grep -c 'is no amount of bytes'
+| 7
+$ for x in 1KB 100kb 0.1MB .5GB 2g '1.50 GB' '100.0 kB' 1KiB 1tib 123456; do ./ask vlm_dino rgb_64x48.png hi --cache b --cache-size "$x" >/dev/null || echo "$x"; done
+$ ./ask vlm_dino rgb_64x48.png hi --cache-size 1GB
+! vlm: --cache-size: is the limit of --cache's folder, and there is none; give --cache DIR, or leave it out
+= 2
+$ VLM_CACHE_SIZE=1GB ./ask vlm_dino rgb_64x48.png hi
 $ mkdir w w/lock; vlm ask models/vlm_dino -i images/rgb_64x48.png hi --max-tokens 1 --cache w 2>&1 >answer | sed "s|^vlm: $PWD|vlm: |; s|[;] load.*from|; from|"
 | vlm: w: warning: keeps nothing more, the work goes on without: cannot lock: Is a directory; check the file and its disk
 | vlm: 30 prompt tokens, 1 answered (length); from the cache: 0 images, 0 positions

@@ -4,6 +4,9 @@
 #include "vlm.h"
 #include "base/file.h"
 #include "data/dataset.h"
+#include "infer/convert.h"
+#include "infer/quantize.h"
+#include "infer/session.h"
 #include "train/evaluate.h"
 #include "train/trainer.h"
 #include <stdatomic.h>
@@ -118,12 +121,13 @@ static vlm_status evaluation(const char *dir) {
     vlm_evaluator_close(e);
     return st;
 }
-static void every_allocation_fails_once(const char *dir, vlm_status (*run)(const char *)) {
+/* Of more than `most` allocations some, evenly. */
+static void every_allocation_fails_once(const char *dir, vlm_status (*run)(const char *), long most) {
     count_from(-1);
     vlm_status st = run(dir);
     long total = calls, wrong = 0;
     check(st == VLM_OK, "does not run", dir, st);
-    long step = total > 3000 ? total / 3000 : 1;       /* a tokenizer makes many alike */
+    long step = total > most ? total / most : 1;
     for (long n = 1; n <= total; n += step) {
         count_from(n);
         st = run(dir);
@@ -135,7 +139,83 @@ static void every_allocation_fails_once(const char *dir, vlm_status (*run)(const
     check(!wrong, "failed allocations with another status", dir, wrong);
     check(!wrong_states, "failures that left a session in a wrong state", dir, wrong_states);
     wrong_states = 0;
-    printf("%s: %s of %ld allocations failed once\n", dir, step > 1 ? "some 3000" : "each", total);
+    printf("%s: %s of %ld allocations failed once\n", dir, step > 1 ? "some" : "each", total);
+}
+
+/* ---- What is kept, packed and quantized ---- */
+
+static char place[32], picture[1100];  /* a folder in memory, if there is one: nobody waits for a disk */
+static const char *in_place(const char *name, long k) {
+    static char path[64];
+    snprintf(path, sizeof path, "%s/%s%ld", place, name, k);
+    return path;
+}
+/* Two pictures and a long question with an empty cache, then with what is in it: the same answer. */
+static int64_t first_ids[3];
+static vlm_status cached(const char *dir) {
+    static const char text[] = "a long question, a long question, a long question, a long question, a long question, a long question, ";
+    vlm_status st = VLM_OK;
+    for (int round = 0; !st && round < 2; round++) {
+        vlm_model *m = NULL;
+        vlm_session *s = NULL;
+        vlm_image *image[2] = { NULL, NULL };
+        vlm_features *f = NULL;
+        vlm_answer_result r = { 0 };
+        st = vlm_model_open(dir, &(vlm_model_options){ .threads = 1, .cache_dir = in_place("cache", fail_at) }, &m);
+        if (!st) st = vlm_session_open(m, &(vlm_session_options){ .threads = 1 }, &s);
+        for (int i = 0; !st && i < 2; i++) st = vlm_image_load(m, picture, &image[i]);
+        if (!st) st = vlm_encode(s, (const vlm_image *const *)image, 2, &f);
+        if (!st) st = vlm_say(s, NULL, f, text);
+        if (!st) st = vlm_answer(s, &(vlm_answer_options){ .max_tokens = 3 }, &r);
+        if (!st && fail_at < 0 && !round) memcpy(first_ids, r.ids, (size_t)r.n * sizeof *r.ids);
+        if (!st && fail_at < 0)
+            check(round ? s->reused_images == 2 && s->reused_positions >= 64 : s->reused_images == 1, "reused", dir, round);
+        if (!st) expect(!memcmp(first_ids, r.ids, (size_t)r.n * sizeof *r.ids), "another answer");
+        vlm_free(r.text);
+        vlm_free(r.ids);
+        vlm_features_free(f);
+        vlm_image_free(image[0]);
+        vlm_image_free(image[1]);
+        vlm_session_close(s);
+        vlm_model_close(m);
+    }
+    return st;
+}
+static vlm_model *whole;               /* what was there is there, whole, if another folder did not take its place */
+static vlm_status quantized(const char *dir) {
+    static const vlm_model_options open = { .threads = 1 };
+    json_t *report = NULL;
+    const char *out = in_place("q", 0);
+    (void)dir;
+    vlm_quantize_options o = { .out = out, .force = true, .language = "int4", .threads = 1 };
+    vlm_status st = vlm_quantize(whole, &open, &o, &report);
+    expect(vlm_is_dir(out), "a folder is gone");
+    json_decref(report);
+    return st;
+}
+static vlm_status packed(const char *dir) {
+    const char *out = in_place("p", 0);
+    (void)dir;
+    vlm_status st = vlm_convert(whole, &(vlm_convert_options){ .out = out, .force = true, .packed = true, .threads = 1 });
+    expect(vlm_is_dir(out), "a folder is gone");
+    return st;
+}
+static void kept_and_packed(const char *dir, const char *images) {
+    char q[64], cmd[128];
+    strcpy(place, "/dev/shm/vlm-faults-XXXXXX");
+    if (!mkdtemp(place) && !mkdtemp(strcpy(place, "/tmp/vlm-faults-XXXXXX"))) { check(0, "no folder", place, 0); return; }
+    snprintf(picture, sizeof picture, "%s/rgb_64x48.png", images);
+    every_allocation_fails_once(dir, cached, 3000);
+    if (vlm_model_open(dir, NULL, &whole)) check(0, "does not open", dir, 0);
+    else every_allocation_fails_once(dir, quantized, 250);
+    vlm_model_close(whole);
+    if (vlm_model_open_as(dir, NULL, VLM_OPEN_STRUCTURE, &whole)) check(0, "does not open", dir, 0);
+    else every_allocation_fails_once(dir, packed, 1000);
+    vlm_model_close(whole);
+    snprintf(q, sizeof q, "%s", in_place("q", 0));
+    every_allocation_fails_once(q, run, 3000);
+    snprintf(cmd, sizeof cmd, "cd %s && ! find . -name '*tmp-*' | grep . && rm -rf %s", place, place);
+    check(!system(cmd), "something half written is left", place, 0);
 }
 
 static void evaluations(const char *dir, const char *images) {
@@ -147,7 +227,7 @@ static void evaluations(const char *dir, const char *images) {
     fail_at = -1;
     if (vlm_model_open(dir, NULL, &asked) || vlm_sample_json(line, sizeof line - 1, "line:1", &j, NULL) ||
         vlm_sample_read(j, &from, &question, NULL)) check(0, "does not open", dir, 0);
-    else every_allocation_fails_once(dir, evaluation);
+    else every_allocation_fails_once(dir, evaluation, 3000);
     json_decref(j);
     vlm_sample_free(&question);
     vlm_model_close(asked);
@@ -290,13 +370,14 @@ int main(int argc, char **argv) {
     if (argc < 2) { fprintf(stderr, "usage: faults tests/golden\n"); return 2; }
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         snprintf(dir, sizeof dir, "%s/models/%s", argv[1], models[i]);
-        every_allocation_fails_once(dir, run);
+        every_allocation_fails_once(dir, run, 3000);  /* a tokenizer makes many alike */
         if (strstr(dir, "llama") || strstr(dir, "gemma") || strstr(dir, "vlm_")) none_per_token(dir);
     }
     data_sets(argv[1]);
     snprintf(dir, sizeof dir, "%s/models/vlm_dino", argv[1]);
     snprintf(images, sizeof images, "%s/images", argv[1]);
     evaluations(dir, images);
+    kept_and_packed(dir, images);
     runs(argv[1]);
     printf("%d passed, %d failed, 0 skipped\n", passed, failed);
     return failed || !passed;

@@ -1,4 +1,4 @@
-"""Makes the seed corpora of the formats that need no encoder: safetensors, packed, index, npy, json_config, tokenizer, dataset. Run it from here; the files
+"""Makes the seed corpora of the formats that need no encoder: safetensors, packed, index, npy, json_config, tokenizer, tables, dataset. Run it from here; the files
 are in the tree."""
 import io, json, os, struct, tarfile, zlib
 
@@ -105,6 +105,37 @@ def moved(h):
 
 packed("one_more", change=one_more)
 packed("moved", change=moved)
+
+ARRAY = {"pair.key": 0, "id.key": 1, "pair.value": 2, "id.value": 3, "slot": 4, "token": 5, "merged": 6, "text": 7, "rest": 8}
+BYTES, ROWS, GONE, TYPE, SHAPE = range(5)
+
+
+def tables(name, *changes):
+    """(array, kind, at, bytes) each"""
+    seed("tables", name, b"".join(struct.pack("<BBHB", ARRAY[a], kind, at, len(more)) + more for a, kind, at, more in changes))
+
+
+tables("sound")
+for a in ARRAY:
+    tables("no_" + a, (a, GONE, 0, b""))
+    tables("type_" + a, (a, TYPE, 0, b"\1"))
+    tables("shape_" + a, (a, SHAPE, 3, b""))
+    tables("fewer_" + a, (a, ROWS, 0, b"\xff"))
+    tables("high_" + a, (a, BYTES, 0, b"\xff" * 4))
+tables("columns", ("token", SHAPE, 0, b""), ("token", SHAPE, 4, b""))
+tables("no_gap", *((a, BYTES, 0, b"\1" * 255) for a in ("slot", "id.key", "pair.key")))
+tables("begins_behind", ("token", BYTES, 0, struct.pack("<I", 1 << 20)))
+tables("ends_behind", ("token", BYTES, 4, struct.pack("<I", 1 << 20)))
+tables("id", ("token", BYTES, 8, struct.pack("<I", 1)))
+tables("inside", ("text", BYTES, 0, b"a\0\xc3\xa9b"))
+tables("other_text", ("text", BYTES, 0, b"z"))
+tables("no_end", ("text", BYTES, 1, b"aa"))
+tables("merge", ("merged", BYTES, 0, struct.pack("<i", 7)))
+tables("few_merges", ("merged", ROWS, 0, b"\xff"), ("pair.value", BYTES, 0, b"\0" * 255))
+tables("no_json", ("rest", BYTES, 0, b"x"))
+tables("other_json", ("rest", BYTES, 0, b"{}" + b" " * 250))
+seed("tables", "empty", b"\xff")
+seed("tables", "cut", b"\xff" + struct.pack("<Q", 99) + b"{}")
 
 DICT = "{'descr': '%s', 'fortran_order': %s, 'shape': %s, }"
 

@@ -381,20 +381,22 @@ static void disk_full(void **state) {
     assert_int_equal(temp_count(), before);
     free(data);
 }
+static vlm_status is_ours(const char *path) { return vlm_dir_holds(path, "trace.json"); }
 static void folders(void **state) {
     (void)state;
     vlm_dir_writer w = { 0 };
     char *p;
-    assert_ok(vlm_dir_writer_open(temp("out//"), false, &w));
+    assert_ok(vlm_dir_writer_open(temp("out//"), false, NULL, &w));
     assert_ok(vlm_write(p = vlm_join(w.temp, "config.json"), "1", 1));
     free(p);
     assert_false(vlm_exists(temp("out")));                     /* until commit */
     assert_ok(vlm_dir_writer_commit(&w));
     assert_file("out/config.json", "1");
     int before = temp_count();
-    assert_failure(vlm_dir_writer_open(temp("out"), false, &w), VLM_EIO, "/out", "exists already; name another folder or give --force");
-    assert_failure(vlm_dir_writer_open(temp("no/out"), false, &w), VLM_EIO, "no/out", "cannot make the folder");
-    assert_ok(vlm_dir_writer_open(temp("out"), true, &w));
+    assert_failure(vlm_dir_writer_open(temp("out"), false, NULL, &w), VLM_EIO, "/out",
+                   "exists already; name another folder or give --force");
+    assert_failure(vlm_dir_writer_open(temp("no/out"), false, NULL, &w), VLM_EIO, "no/out", "cannot make the folder");
+    assert_ok(vlm_dir_writer_open(temp("out"), true, NULL, &w));
     assert_ok(vlm_write(p = vlm_join(w.temp, "half.json"), "2", 1));
     free(p);
     vlm_fail(VLM_EIO, p = vlm_join(w.temp, "half.json"), "is what went wrong");
@@ -410,7 +412,7 @@ static void folders(void **state) {
 
     assert_int_equal(mkdir(temp("out/tokenizer"), 0777), 0);
     temp_write("out/tokenizer/tokenizer.json", "{}", 2);
-    assert_ok(vlm_dir_writer_open(temp("out"), true, &w));     /* --force over a folder of ours: all of the old is gone */
+    assert_ok(vlm_dir_writer_open(temp("out"), true, NULL, &w));     /* --force over a folder of ours: all of the old is gone */
     assert_ok(vlm_write(p = vlm_join(w.temp, "model.safetensors"), "3", 1));
     free(p);
     assert_ok(vlm_dir_writer_commit(&w));
@@ -423,21 +425,43 @@ static void folders(void **state) {
     assert_int_equal(mkdir(temp("out/tokenizer"), 0777), 0);
     for (int i = 0; i < 3; i++) {                              /* --force spares what we would not have written */
         temp_write(precious[i], "life's work", 11);
-        assert_failure(vlm_dir_writer_open(temp("out"), true, &w), VLM_EIO, "/out", "which this program does not write; no folder with");
+        assert_failure(vlm_dir_writer_open(temp("out"), true, NULL, &w), VLM_EIO, "/out",
+                       "which this program does not write; no folder with");
         assert_file(precious[i], "life's work");
         unlink(temp(precious[i]));
     }
     assert_int_equal(mkdir(temp("out/sub.json"), 0777), 0);    /* a folder, whatever it is called */
-    assert_failure(vlm_dir_writer_open(temp("out"), true, &w), VLM_EIO, "/out", "holds sub.json");
+    assert_failure(vlm_dir_writer_open(temp("out"), true, NULL, &w), VLM_EIO, "/out", "holds sub.json");
     temp_write("plain", "x", 1);
-    assert_failure(vlm_dir_writer_open(temp("plain"), true, &w), VLM_EIO, "/plain", "Not a directory");
+    assert_failure(vlm_dir_writer_open(temp("plain"), true, NULL, &w), VLM_EIO, "/plain", "Not a directory");
     assert_file("plain", "x");
 
-    assert_ok(vlm_dir_writer_open(temp("race"), false, &w));   /* someone else makes it meanwhile */
+    assert_int_equal(mkdir(temp("notes"), 0777), 0);           /* nor what is of another kind */
+    assert_ok(vlm_dir_writer_open(temp("notes"), true, is_ours, &w));
+    temp_write("notes/a.txt", "x", 1);                         /* someone's, by now */
+    assert_failure(vlm_dir_writer_commit(&w), VLM_EIO, "/notes", "holds no trace.json, and no other folder is replaced here");
+    assert_failure(vlm_dir_writer_open(temp("notes"), true, is_ours, &w), VLM_EIO, "/notes", "holds no trace.json");
+    assert_file("notes/a.txt", "x");
+    temp_write("notes/trace.json", "{}", 2);
+    assert_ok(vlm_dir_writer_open(temp("notes"), true, is_ours, &w));
+    assert_ok(vlm_dir_writer_commit(&w));
+    assert_false(vlm_exists(temp("notes/a.txt")));
+
+    assert_ok(vlm_dir_writer_open(temp("race"), false, NULL, &w));   /* someone else makes it meanwhile */
     assert_int_equal(mkdir(temp("race"), 0777), 0);
     temp_write("race/theirs", "x", 1);
     assert_failure(vlm_dir_writer_commit(&w), VLM_EIO, "/race", "it exists now");
     assert_file("race/theirs", "x");
+    static const char *const endings[] = { ".jsonl", ".txt", NULL };
+    static const char *const files[] = { "notes/b.txt", "notes/B.txt", "notes/a.jsonl", "notes/a.json", "notes/.txt", "notes/txt" };
+    for (int i = 0; i < 6; i++) temp_write(files[i], "", 0);
+    char **names;
+    size_t n;
+    assert_ok(vlm_dir_names(temp("notes"), endings, &names, &n));
+    assert_int_equal(n, 3);
+    for (int i = 0; i < 3; i++) assert_string_equal(names[i], ((const char *[]){ "B.txt", "a.jsonl", "b.txt" })[i]);
+    vlm_names_free(names, n);
+    assert_failure(vlm_dir_names(temp("nowhere"), endings, &names, &n), VLM_EIO, "nowhere", "cannot open");
     p = vlm_join("a//", "b");
     assert_string_equal(p, "a/b");
     free(p);

@@ -50,8 +50,27 @@ static void text(void **state) {
     vlm_model_close(m);
     vlm_model_close(vision);
 }
+/* Weights of whole numbers, and attention in them, at the speed of whole numbers, where the machine has one. */
+static void whole_numbers(void **state) {
+    (void)state;
+    vlm_model *m = open_structure("tests/golden/models/vlm_dino");
+    const vlm_limits both = { .fma = machine.fma, .read = machine.read, .dot = 4 * machine.fma };
+    const vlm_grid g = { 64, 64 };
+    vlm_seconds f = vlm_cost_encode(m->net, &both, &g, 1);
+    for (int64_t l = 0; l < m->net->vit.cfg.L; l++) {
+        vlm_vit_block *b = &m->net->vit.block[l];
+        b->qkv.dtype = b->out.dtype = b->up.dtype = b->down.dtype = VLM_I8;
+    }
+    vlm_seconds i8 = vlm_cost_encode(m->net, &both, &g, 1);
+    assert_true(i8.linear < 0.6 * f.linear && i8.attention == f.attention);
+    m->net->vit.cfg.int8 = m->net->ops.fast_bytes = true;
+    i8 = vlm_cost_encode(m->net, &both, &g, 1);
+    assert_true(i8.attention < 0.6 * f.attention && i8.rest == f.rest);
+    assert_true(vlm_cost_encode(m->net, &machine, &g, 1).attention == f.attention);
+    vlm_model_close(m);
+}
 
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(images), cmocka_unit_test(text) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(images), cmocka_unit_test(text), cmocka_unit_test(whole_numbers) };
     return cmocka_run_group_tests_name("cost", tests, temp_open, temp_close);
 }

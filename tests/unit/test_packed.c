@@ -60,7 +60,8 @@ static void same_as_loaded(void **state) {
         for (int i = 0; i < b->params.n; i++) if (b->params.p[i].panels) mapped += b->params.p[i].panels->bytes;
         assert_int_equal(vlm_net_bytes(b), b->bytes + mapped);         /* what the loaded one takes: the walk is the same */
         assert_int_equal(vlm_net_bytes(a), vlm_net_bytes(b));
-        assert_int_equal(vlm_net_bytes(s), vlm_net_bytes(b));
+        const vlm_net *still = s;                      /* which asking does not change */
+        assert_int_equal(vlm_net_bytes(still), vlm_net_bytes(b));
         vlm_net_close(a);
         vlm_net_close(b);
         vlm_net_close(s);

@@ -66,7 +66,7 @@ INLINE void dots(vlm_dtype t, bool direct, int m, int n, float *sum, ahead next,
         if (2 * s + 1 < n) a[s][i][1] = vf_fma(v, w1, a[s][i][1]); }
 #define AT(v) ((v) / PV * stride + (v) % PV * VF_N + k * VLM_PANEL)
 #define INPUT(s) if (2 * s < n) { \
-        if (direct) vf_prefetch((const float *)(const void *)((const char *)w + AT(2 * s) * kv_bytes(t) + AHEAD)); \
+        if (direct) vf_prefetch((const float *)((uintptr_t)w + (uintptr_t)(AT(2 * s) * kv_bytes(t) + AHEAD))); \
         vf w0 = kv_vector(t, w, AT(2 * s)), w1 = 2 * s + 1 < n ? kv_vector(t, w, AT(2 * s + 1)) : w0; \
         EACH12(FMA, s) }
 #define STORE(s, i) if (2 * s < n && i < m) { \
@@ -165,8 +165,9 @@ static kv take_block(const attention *a, const task *t, int64_t kb, int64_t lo, 
         for (int64_t d = 0; d < D; d += VF_N)
             vf_store(z->v + (d / VLM_PANEL * KB + j) * VLM_PANEL + d % VLM_PANEL, vf_load_n(v + j * a->Skv + d, D - d));
     int64_t behind = least(end - kb - KB, KB), ask = D <= 128 && behind > 0 ? D : 0;   /* wider ones would push the task's own out of L2 */
-    return (kv){ .k = z->k, .v = z->v, .t = VLM_F32, .keys = { k + KB * a->Skv, ask, behind, 0, 0 },
-                 .values = { v + KB * a->Skv, ask, behind, 0, 0 }, .Skv = a->Skv };
+    uintptr_t next = (uintptr_t)(KB * a->Skv) * 4;             /* bytes */
+    return (kv){ .k = z->k, .v = z->v, .t = VLM_F32, .keys = { (uintptr_t)k + next, ask, behind, 0, 0 },
+                 .values = { (uintptr_t)v + next, ask, behind, 0, 0 }, .Skv = a->Skv };
 }
 
 /* The largest score of a row that sees columns [lo, hi) of the block. */
@@ -491,13 +492,13 @@ static void store_panel(const store *s, int64_t r, int64_t n, int64_t g) {
     for (int64_t c = p0 / VF_N * VF_N; c < p0 + n; c += VF_N)
         for (int64_t d = 0; d < D; d += VF_N) {
             int64_t lo = most(p0, c) - c, hi = least(p0 + n, c + VF_N) - c, left = least(VF_N, D - d);
-            vf_transpose(turned, VF_N, x + (c - p0) * S + d, S, lo, hi, D - d);
+            vf_transpose(turned, VF_N, x + (c + lo - p0) * S + d, S, 0, hi - lo, D - d);
             for (int64_t i = 0; i < left; i++) {
                 int64_t e = vlm_kv_key_at(p - p0 + c, d + i, D);
                 char part[VF_N * sizeof(float)];
                 if (hi - lo == VF_N) { put_vector(s->t, chunk, e, vf_load(turned + i * VF_N)); continue; }
                 put_vector(s->t, part, 0, vf_load(turned + i * VF_N));
-                memcpy(chunk + (e + lo) * bytes, part + lo * bytes, (size_t)((hi - lo) * bytes));
+                memcpy(chunk + (e + lo) * bytes, part, (size_t)((hi - lo) * bytes));
             }
         }
 }

@@ -106,8 +106,8 @@ INLINE void quant_tile(vlm_dtype t, int m, const quant_work *z) {
         vsb v = vsb_load(xq + i * sizeof(qrow)); \
         a[s][i][0] = vi_dot(a[s][i][0], w0, v); \
         a[s][i][1] = vi_dot(a[s][i][1], w1, v); }
-#define AHEAD(q) if (m < 12) { vf_prefetch((const float *)(const void *)(w + q * QUAD + QAHEAD)); \
-        if (VF_N == 16) vf_prefetch((const float *)(const void *)(w + q * QUAD + QAHEAD + 64)); }
+#define AHEAD(q) if (m < 12) { vf_prefetch((const float *)((uintptr_t)w + q * QUAD + QAHEAD)); \
+        if (VF_N == 16) vf_prefetch((const float *)((uintptr_t)w + q * QUAD + QAHEAD + 64)); }
 #define BYTES(q) { AHEAD(q) \
         vub w0 = vub_set(vi_load(w + q * QUAD)), w1 = vub_set(vi_load(w + q * QUAD + HALF)); \
         EACH12(DOT, 0) xq += VSB_BYTES; }
