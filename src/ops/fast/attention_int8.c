@@ -5,6 +5,7 @@ enum {
     IM = 6,                            /* rows in a tile: with IV vectors 24 (12) sums of 32 (16) registers */
     IV = VF_N == 16 ? 4 : 2,
     IQ = 96,                           /* rows in a task; whole tiles */
+    IASK = 16,                         /* rows that are asked for ahead */
     OD = 64,                           /* of D that lie together in o */
     ILD = DMAX / 4 * VSB_BYTES + 64,   /* bytes of a row of q8 */
     IPAD = DMAX                        /* D, rounded up to 16: a row of o */
@@ -50,19 +51,28 @@ static block8 block_at(const attention8 *a, const head8 *t, int64_t b) {
 }
 
 /* ---- mean and size ---- */
+/* Asks for D of row j's columns, which lie too far from those of the row before for the CPU to see it coming. Behind the last row: for its. */
+static void ask(const float *x, int64_t j, int64_t last, int64_t S, int64_t D) {
+    x += least(j, last) * S;
+    for (int64_t d = 0; d < D; d += 16) vf_prefetch(x + d);
+}
 static void measure(const attention8 *a, const head8 *t) {
     int64_t R = t->s->rows, D = a->D, at = t->s->row * a->S + t->h * D;
     vw rows = vw_set((float)R), bad = vw_set(0);
-    for (int64_t d = 0; d < D; d += 16) {
-        vw mean = vw_set(0), size = mean;
-        for (int64_t j = 0; j < R; j++) {
-            mean = VW2(vf_add, mean, vw_load_n(a->k + at + j * a->S + d, D - d));
-            size = VW2(vf_add, size, VW1(vf_abs, vw_load_n(a->v + at + j * a->S + d, D - d)));
+    for (int64_t d = 0; d < a->pad; d += 16) vw_store(t->mean + d, bad), vw_store(t->size + d, bad);
+    for (int64_t j = 0; j < R; j++) {
+        const float *k = a->k + at + j * a->S, *v = a->v + at + j * a->S;
+        ask(a->k + at, j + IASK, R - 1, a->S, D), ask(a->v + at, j + IASK, R - 1, a->S, D);
+        for (int64_t d = 0; d < D; d += 16) {
+            vw_store(t->mean + d, VW2(vf_add, vw_load(t->mean + d), vw_load_n(k + d, D - d)));
+            vw_store(t->size + d, VW2(vf_add, vw_load(t->size + d), VW1(vf_abs, vw_load_n(v + d, D - d))));
         }
-        mean = VW2(vf_div, mean, rows);
+    }
+    for (int64_t d = 0; d < D; d += 16) {
+        vw mean = VW2(vf_div, vw_load(t->mean + d), rows);
         bad = VW3(vf_fma, mean, vw_set(0), bad);
         vw_store(t->mean + d, mean);
-        vw_store(t->size + d, VW2(vf_div, size, rows));
+        vw_store(t->size + d, VW2(vf_div, vw_load(t->size + d), rows));
     }
     float none = vw_sum(bad);                                  /* 0, or NaN */
     for (int64_t d = 0; d < a->pad; d++) {
@@ -85,6 +95,7 @@ static void take_keys(const attention8 *a, const head8 *t, int64_t b, const bloc
     unsigned char k8[IPAD];
     for (int64_t j = 0; j < IK; j++) {
         float top = 0;
+        ask(a->k + row * a->S + t->h * D, j + IASK, n - 1, a->S, D);
         memset(k8, 128, sizeof k8);
         if (j < n) {
             for (int64_t d = 0; d < pad; d += 16)
@@ -104,6 +115,7 @@ static void take_values(const attention8 *a, const head8 *t, int64_t b, const bl
         for (int64_t i = 0; i < 4; i++) {                      /* rows behind the last are 0, and weigh nothing */
             float w, *r = x + i * pad;
             const float *v = a->v + (row + j + i) * a->S + t->h * D;
+            ask(a->v + row * a->S + t->h * D, j + i + IASK, n - 1, a->S, D);
             for (int64_t d = 0; d < pad; d += VF_N)
                 vf_store(r + d, j + i < n ? vf_mul(vf_load_n(v + d, D - d), vf_load(t->inverse + d)) : vf_set(0));
             f[i] = vf_set(factor8(r, pad, 0x1p-10f, &w));
@@ -195,6 +207,7 @@ static void take_queries8(const attention8 *a, const task8 *t, int8_scratch *z) 
     for (int64_t j = 0; j < cdiv(t->rows, IM) * IM; j++) {
         signed char *q = z->q + j * ILD;
         float top;
+        ask(a->q + (t->t.s->row + t->i) * a->S + t->t.h * a->D, j + IASK, t->rows - 1, a->S, a->D);
         for (int64_t d = 0; d < a->pad; d += 16)
             vw_store(z->x + d, j < t->rows ? vw_load_n(a->q + (t->t.s->row + t->i + j) * a->S + t->t.h * a->D + d, a->D - d) : vw_set(0));
         vf f = vf_set(factor8(z->x, a->pad, 0, &top));
