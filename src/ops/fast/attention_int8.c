@@ -51,7 +51,7 @@ static block8 block_at(const attention8 *a, const head8 *t, int64_t b) {
 }
 
 /* ---- mean and size ---- */
-/* Asks for D of row j's columns, which lie too far from those of the row before for the CPU to see it coming. Behind the last row: for its. */
+/* Asks for D columns of row j, at most the last: too far from the row before for the CPU to see it coming. */
 static void ask(const float *x, int64_t j, int64_t last, int64_t S, int64_t D) {
     x += least(j, last) * S;
     for (int64_t d = 0; d < D; d += 16) vf_prefetch(x + d);
@@ -131,8 +131,8 @@ static void take_values(const attention8 *a, const head8 *t, int64_t b, const bl
 /* ---- queries ---- */
 #define EACH8(DO)      EACH4(DO) DO(4) DO(5) DO(6) DO(7)
 #define EACH6(DO, v)   DO(v, 0) DO(v, 1) DO(v, 2) DO(v, 3) DO(v, 4) DO(v, 5)
-/* A tile's sums of `steps` times four products, n vectors of them: of queries with keys (u8, w), from `start`, which become u and the largest
-   of these vectors; or of p8 (u8, x) with values, which go to t. Rows of x and steps of w are ldx and ldw bytes apart. */
+/* A tile's sums of `steps` times four products, n vectors of them: of queries with keys (u8, w), from `start`, which become u and its
+   largest; or of p8 (u8, x) with values, which go to t. Rows of x and steps of w are ldx and ldw bytes apart. */
 typedef struct key_block { const int32_t *start; const float *a, *factor, *log; float *u, *top; } key_block;
 INLINE void tile8(bool keys, int n, const key_block *b, int32_t *t, const void *x, int64_t ldx, const void *w, int64_t ldw, int64_t steps) {
     const char *xs = x, *ws = w;
@@ -171,8 +171,8 @@ APART void value_tile(int n, int32_t *t, const unsigned char *x, const signed ch
     else             { tile8(false, 1, NULL, t, x, IK, w, ldw, steps); }
 }
 
-/* u of a tile, rows j.. of the task, becomes p8; the denominators go on, and what the sums of values are to be multiplied by is put down: of
-   what is there, `was`, of what the block adds, `is`. One of them is 1. All without a branch: they would be guesses. */
+/* u of a tile, rows j.. of the task, becomes p8; the denominators go on, and what the sums of values are to be multiplied by is put down:
+   of what is there, `was`, of what the block adds, `is`. One of them is 1. No branches: the CPU would guess them wrong. */
 APART void softmax8(int8_scratch *z, const float *inverse, int64_t j) {
     float top[IM];
     for (int64_t i = 0; i < IM; i++) {
