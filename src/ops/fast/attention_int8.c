@@ -5,6 +5,7 @@ enum {
     IM = 6,                            /* rows in a tile: with IV vectors 24 (12) sums of 32 (16) registers */
     IV = VF_N == 16 ? 4 : 2,
     IQ = 96,                           /* rows in a task; whole tiles */
+    IASK = 16,                         /* rows that are asked for ahead */
     OD = 64,                           /* of D that lie together in o */
     ILD = DMAX / 4 * VSB_BYTES + 64,   /* bytes of a row of q8 */
     IPAD = DMAX                        /* D, rounded up to 16: a row of o */
@@ -15,9 +16,10 @@ typedef struct int8_scratch {
     float l[IQ * 16], m[IQ];           /* the denominator in 16 lanes; running maximum */
     float a[IQ], bad[IQ];              /* factor of a row's products; NaN where the row is not finite */
     int32_t start[IQ];                 /* -128 Σ q8: what u8 keys have too much */
-    int32_t s[IM * IK], t[IM * OD];    /* of a tile: products of queries with keys, of p8 with values */
+    float u[IM * IK], top[IM * IK / IV];       /* of a tile: u (ops.def), its largest in lanes for each IV vectors */
+    int32_t t[IM * OD];                /* products of p8 with values */
     unsigned char p[IM * IK];          /* p8; factors of old and new sums */
-    float was[IM], is[IM];
+    float was[VF_N], is[VF_N];
     float x[IPAD];                     /* a row on its way to 8 bits */
 } int8_scratch;
 _Static_assert(sizeof(int8_scratch) <= VLM_SCRATCH_BYTES && IQ % IM == 0 && IM <= 16 && (int)IPAD >= (int)DMAX && (int)IK == 128,
@@ -49,19 +51,28 @@ static block8 block_at(const attention8 *a, const head8 *t, int64_t b) {
 }
 
 /* ---- mean and size ---- */
+/* Asks for D columns of row j, at most the last: too far from the row before for the CPU to see it coming. */
+static void ask(const float *x, int64_t j, int64_t last, int64_t S, int64_t D) {
+    x += least(j, last) * S;
+    for (int64_t d = 0; d < D; d += 16) vf_prefetch(x + d);
+}
 static void measure(const attention8 *a, const head8 *t) {
     int64_t R = t->s->rows, D = a->D, at = t->s->row * a->S + t->h * D;
     vw rows = vw_set((float)R), bad = vw_set(0);
-    for (int64_t d = 0; d < D; d += 16) {
-        vw mean = vw_set(0), size = mean;
-        for (int64_t j = 0; j < R; j++) {
-            mean = VW2(vf_add, mean, vw_load_n(a->k + at + j * a->S + d, D - d));
-            size = VW2(vf_add, size, VW1(vf_abs, vw_load_n(a->v + at + j * a->S + d, D - d)));
+    for (int64_t d = 0; d < a->pad; d += 16) vw_store(t->mean + d, bad), vw_store(t->size + d, bad);
+    for (int64_t j = 0; j < R; j++) {
+        const float *k = a->k + at + j * a->S, *v = a->v + at + j * a->S;
+        ask(a->k + at, j + IASK, R - 1, a->S, D), ask(a->v + at, j + IASK, R - 1, a->S, D);
+        for (int64_t d = 0; d < D; d += 16) {
+            vw_store(t->mean + d, VW2(vf_add, vw_load(t->mean + d), vw_load_n(k + d, D - d)));
+            vw_store(t->size + d, VW2(vf_add, vw_load(t->size + d), VW1(vf_abs, vw_load_n(v + d, D - d))));
         }
-        mean = VW2(vf_div, mean, rows);
+    }
+    for (int64_t d = 0; d < D; d += 16) {
+        vw mean = VW2(vf_div, vw_load(t->mean + d), rows);
         bad = VW3(vf_fma, mean, vw_set(0), bad);
         vw_store(t->mean + d, mean);
-        vw_store(t->size + d, VW2(vf_div, size, rows));
+        vw_store(t->size + d, VW2(vf_div, vw_load(t->size + d), rows));
     }
     float none = vw_sum(bad);                                  /* 0, or NaN */
     for (int64_t d = 0; d < a->pad; d++) {
@@ -84,6 +95,7 @@ static void take_keys(const attention8 *a, const head8 *t, int64_t b, const bloc
     unsigned char k8[IPAD];
     for (int64_t j = 0; j < IK; j++) {
         float top = 0;
+        ask(a->k + row * a->S + t->h * D, j + IASK, n - 1, a->S, D);
         memset(k8, 128, sizeof k8);
         if (j < n) {
             for (int64_t d = 0; d < pad; d += 16)
@@ -103,6 +115,7 @@ static void take_values(const attention8 *a, const head8 *t, int64_t b, const bl
         for (int64_t i = 0; i < 4; i++) {                      /* rows behind the last are 0, and weigh nothing */
             float w, *r = x + i * pad;
             const float *v = a->v + (row + j + i) * a->S + t->h * D;
+            ask(a->v + row * a->S + t->h * D, j + i + IASK, n - 1, a->S, D);
             for (int64_t d = 0; d < pad; d += VF_N)
                 vf_store(r + d, j + i < n ? vf_mul(vf_load_n(v + d, D - d), vf_load(t->inverse + d)) : vf_set(0));
             f[i] = vf_set(factor8(r, pad, 0x1p-10f, &w));
@@ -118,58 +131,73 @@ static void take_values(const attention8 *a, const head8 *t, int64_t b, const bl
 /* ---- queries ---- */
 #define EACH8(DO)      EACH4(DO) DO(4) DO(5) DO(6) DO(7)
 #define EACH6(DO, v)   DO(v, 0) DO(v, 1) DO(v, 2) DO(v, 3) DO(v, 4) DO(v, 5)
-/* A tile's sums of `steps` times four products, n vectors of them, rows lds apart: of queries (rows of x) with keys (u8, w), from `start`;
-   or of p8 (u8, x) with values. Rows of x and steps of w are ldx and ldw bytes apart. */
-INLINE void tile8(bool keys, int n, int32_t *s, int64_t lds, const int32_t *start, const void *x, int64_t ldx, const void *w, int64_t ldw,
-                  int64_t steps) {
+/* A tile's sums of `steps` times four products, n vectors of them: of queries with keys (u8, w), from `start`, which become u and its
+   largest; or of p8 (u8, x) with values, which go to t. Rows of x and steps of w are ldx and ldw bytes apart. */
+typedef struct key_block { const int32_t *start; const float *a, *factor, *log; float *u, *top; } key_block;
+INLINE void tile8(bool keys, int n, const key_block *b, int32_t *t, const void *x, int64_t ldx, const void *w, int64_t ldw, int64_t steps) {
     const char *xs = x, *ws = w;
-#define START(v, i) vi a##v##i = vi_set(keys && n > v ? start[i] : 0);
-#define ROW(v, i)   if (n > v) a##v##i = keys ? vi_dot(a##v##i, vub_set(w##v), vsb_load(xs + i * ldx)) \
-                                                 : vi_dot(a##v##i, vub_each(xs + i * ldx), vsb_set(w##v));
+#define START(v, i) vi a##v##i = vi_set(keys && n > v ? b->start[i] : 0);
 #define W(v)        vi w##v = n > v ? vi_load(ws + v * VF_N * 4) : vi_set(0);
-#define PUT(v, i)   if (n > v) vi_store(s + i * lds + v * VF_N, a##v##i);
+#define K(v, i)     if (n > v) a##v##i = vi_dot(a##v##i, vub_set(w##v), q);
+#define V(v, i)     if (n > v) a##v##i = vi_dot(a##v##i, p, vsb_set(w##v));
+#define ROW(v, i)   if (keys) { vsb q = vsb_load(xs + i * ldx); K(0, i) K(1, i) K(2, i) K(3, i) } \
+                    else      { vub p = vub_each(xs + i * ldx); V(0, i) V(1, i) V(2, i) V(3, i) }
+#define U(v, i)     vf_fma(vf_mul(vi_float(a##v##i), vf_load(b->factor + v * VF_N)), a, vf_load(b->log + v * VF_N))
+#define UROW(v, i)  { \
+        vf a = vf_set(b->a[i]), u0 = U(0, i), u1 = U(1, i), u2 = n > 2 ? U(2, i) : u0, u3 = n > 2 ? U(3, i) : u1; \
+        float *u = b->u + i * IK; \
+        vf_store(u, u0), vf_store(u + VF_N, u1); \
+        if (n > 2) vf_store(u + 2 * VF_N, u2), vf_store(u + 3 * VF_N, u3); \
+        vf_store(b->top + i * (IK / IV), vf_max(vf_max(u0, u1), vf_max(u2, u3))); }
+#define PUT(v, i)   if (n > v) vi_store(t + i * OD + v * VF_N, a##v##i);
     EACH6(START, 0) EACH6(START, 1) EACH6(START, 2) EACH6(START, 3)
-    for (; steps > 0; steps--, xs += keys ? VSB_BYTES : 4, ws += ldw) { EACH4(W) EACH6(ROW, 0) EACH6(ROW, 1) EACH6(ROW, 2) EACH6(ROW, 3) }
-    EACH6(PUT, 0) EACH6(PUT, 1) EACH6(PUT, 2) EACH6(PUT, 3)
+    for (; steps > 0; steps--, xs += keys ? VSB_BYTES : 4, ws += ldw) { EACH4(W) EACH6(ROW, 0) }
+    if (keys) { EACH6(UROW, 0) } else { EACH6(PUT, 0) EACH6(PUT, 1) EACH6(PUT, 2) EACH6(PUT, 3) }
 #undef START
 #undef W
+#undef K
+#undef V
 #undef ROW
+#undef U
+#undef UROW
 #undef PUT
 }
-APART void key_tile(int32_t *s, const int32_t *start, const signed char *x, const unsigned char *w, int64_t steps) {
-    tile8(true, IV, s, IK, start, x, ILD, w, IK * 4, steps);
+APART void key_tile(const key_block *b, const signed char *x, const unsigned char *w, int64_t steps) {
+    tile8(true, IV, b, NULL, x, ILD, w, IK * 4, steps);
 }
-APART void value_tile(int n, int32_t *s, const unsigned char *x, const signed char *w, int64_t ldw, int64_t steps) {
-    if (n == 4)      { tile8(false, 4, s, OD, NULL, x, IK, w, ldw, steps); }
-    else if (n == 2) { tile8(false, 2, s, OD, NULL, x, IK, w, ldw, steps); }
-    else             { tile8(false, 1, s, OD, NULL, x, IK, w, ldw, steps); }
+APART void value_tile(int n, int32_t *t, const unsigned char *x, const signed char *w, int64_t ldw, int64_t steps) {
+    if (n == 4)      { tile8(false, 4, NULL, t, x, IK, w, ldw, steps); }
+    else if (n == 2) { tile8(false, 2, NULL, t, x, IK, w, ldw, steps); }
+    else             { tile8(false, 1, NULL, t, x, IK, w, ldw, steps); }
 }
 
-/* Products of a tile, rows j.. of the task, become p8; the denominators go on, and what the sums of values are to be multiplied by is put
-   down: of what is there, `was`, of what the block adds, `is`. One of them is 1. */
-APART void softmax8(int8_scratch *z, const block8 *b, int64_t j) {
-    const float *factor = b->factor, *log = b->log, *inverse = b->inverse;
+/* u of a tile, rows j.. of the task, becomes p8; the denominators go on, and what the sums of values are to be multiplied by is put down:
+   of what is there, `was`, of what the block adds, `is`. One of them is 1. No branches: the CPU would guess them wrong. */
+APART void softmax8(int8_scratch *z, const float *inverse, int64_t j) {
+    float top[IM];
     for (int64_t i = 0; i < IM; i++) {
-        const int32_t *s = z->s + i * IK;
+        const float *t = z->top + i * (IK / IV);
+        vw most = vw_load(t);
+        for (int64_t g = 16; g < IK / IV; g += 16) most = VW2(vf_max, most, vw_load(t + g));
+        top[i] = vw_top(most);
+    }
+    for (int64_t i = 0; i < IM; i += VF_N) {
+        vf m = vf_load_n(z->m + j + i, IM - i), t = vf_load_n(top + i, IM - i), most = vf_max(t, m);
+        vf_store(z->was + i, vf_pow2(vf_sub(m, most))), vf_store(z->is + i, vf_pow2(vf_sub(t, most)));
+        vf_store_n(z->m + j + i, most, IM - i);
+    }
+    for (int64_t i = 0; i < IM; i++) {
+        const float *u = z->u + i * IK;
         unsigned char *p8 = z->p + i * IK;
         float *l = z->l + (j + i) * 16;
-        vw a = vw_set(z->a[j + i]);
-#define U(g) vw u##g = VW3(vf_fma, VW2(vf_mul, vw_whole(s + g * 16), vw_load(factor + g * 16)), a, vw_load(log + g * 16));
-        EACH8(U)
-#undef U
-        vw even = VW2(vf_max, VW2(vf_max, u0, u2), VW2(vf_max, u4, u6)), odd = VW2(vf_max, VW2(vf_max, u1, u3), VW2(vf_max, u5, u7));
-        float m = z->m[j + i], top = vw_top(VW2(vf_max, even, odd));
-        vw most = vw_set(top - 7.99435344f), sum = vw_set(0);  /* log2 255 */
+        vw most = vw_set(top[i] - 7.99435344f), sum = vw_set(0);       /* log2 255 */
 #define P(g) \
-        vw p##g = VW1(vf_pow2, VW2(vf_sub, u##g, most)); \
+        vw p##g = VW1(vf_pow2, VW2(vf_sub, vw_load(u + g * 16), most)); \
         vw_store_bytes(p8 + g * 16, p##g); \
         sum = VW3(vf_fma, p##g, vw_load(inverse + g * 16), sum);
         EACH8(P)
 #undef P
-        float less = vf_lane0(vf_pow2(vf_set(top > m ? m - top : top - m)));
-        float was = z->was[i] = top > m ? less : 1, is = z->is[i] = top > m ? 1 : less;
-        z->m[j + i] = top > m ? top : m;
-        vw_store(l, VW3(vf_fma, sum, vw_set(is), VW2(vf_mul, vw_load(l), vw_set(was))));
+        vw_store(l, VW3(vf_fma, sum, vw_set(z->is[i]), VW2(vf_mul, vw_load(l), vw_set(z->was[i]))));
     }
 }
 
@@ -179,6 +207,7 @@ static void take_queries8(const attention8 *a, const task8 *t, int8_scratch *z) 
     for (int64_t j = 0; j < cdiv(t->rows, IM) * IM; j++) {
         signed char *q = z->q + j * ILD;
         float top;
+        ask(a->q + (t->t.s->row + t->i) * a->S + t->t.h * a->D, j + IASK, t->rows - 1, a->S, a->D);
         for (int64_t d = 0; d < a->pad; d += 16)
             vw_store(z->x + d, j < t->rows ? vw_load_n(a->q + (t->t.s->row + t->i + j) * a->S + t->t.h * a->D + d, a->D - d) : vw_set(0));
         vf f = vf_set(factor8(z->x, a->pad, 0, &top));
@@ -223,10 +252,13 @@ static void run_task8(const attention8 *a, const task8 *t, int8_scratch *z) {
     for (int64_t n = 0; n < blocks; n++) {
         block8 b = block_at(a, &t->t, n);
         for (int64_t j = 0; j < t->rows; last = j, j += IM) {
-            for (int64_t c = 0; c < IK; c += IV * VF_N) key_tile(z->s + c, z->start + j, z->q + j * ILD, b.k + c * 4, cdiv(a->D, 4));
+            for (int64_t c = 0; c < IK; c += IV * VF_N) {
+                key_block to = { z->start + j, z->a + j, b.factor + c, b.log + c, z->u + c, z->top + c / IV };
+                key_tile(&to, z->q + j * ILD, b.k + c * 4, cdiv(a->D, 4));
+            }
             /* one tile later: what waits for the exponentials would wait longer than the CPU looks ahead */
             if (last >= 0) take_values8(a, t, j ? n : n - 1, last, z);
-            softmax8(z, &b, j);
+            softmax8(z, b.inverse, j);
         }
     }
     take_values8(a, t, blocks - 1, last, z);
