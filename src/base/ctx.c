@@ -23,7 +23,7 @@ struct vlm_member {
 struct vlm_team {
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
-    int started;               /* threads to join, members 1..started */
+    int threads, started;      /* members; those to join, 1..started */
     _Alignas(64) atomic_uint turn;     /* goes up by one for each job; members wait for that */
     atomic_int asleep;         /* members that wait for wake, or are about to */
     bool stop;
@@ -31,7 +31,7 @@ struct vlm_team {
     vlm_part *fn;
     void *arg;
     int64_t sharers;           /* members that have units */
-    struct { const char *units; int64_t n, bytes; } expected;
+    struct { uintptr_t units; int64_t n, bytes; } expected;     /* of vlm_expect */
     _Alignas(64) atomic_int busy;      /* members that still work on this job */
     atomic_bool waiting;       /* the caller waits for done, or is about to */
     vlm_member m[];            /* 0 is the caller */
@@ -55,10 +55,10 @@ static void run_part(struct vlm_team *t, int64_t i) {
 static void *member_main(void *p) {
     vlm_member *m = p;
     struct vlm_team *t = m->team;
-    const char *expected = NULL, *at = NULL, *end = NULL;
+    uintptr_t expected = 0, at = 0, end = 0;
     for (unsigned seen = 0;; seen++) {
         for (int i = 0; i < SPIN + YIELD && atomic_load(&t->turn) == seen;) {
-            if (at < end) __builtin_prefetch(at, 0, 2), at += 64;
+            if (at < end) __builtin_prefetch((const void *)at, 0, 2), at += 64;
             else          relax(i++);
         }
         if (atomic_load(&t->turn) == seen) {
@@ -71,9 +71,10 @@ static void *member_main(void *p) {
         if (t->stop) return NULL;
         run_part(t, m->id);
         if (t->expected.units != expected) {                   /* before it counts as done: then the caller may write the next job */
-            int64_t n = t->expected.n, bytes = t->expected.bytes, parts = t->started + 1;
+            int64_t n = t->expected.n, bytes = t->expected.bytes;
             expected = t->expected.units;
-            at = expected + part_at(n, parts, m->id) * bytes, end = expected + part_at(n, parts, m->id + 1) * bytes;
+            at = expected + (uintptr_t)(part_at(n, t->threads, m->id) * bytes);
+            end = expected + (uintptr_t)(part_at(n, t->threads, m->id + 1) * bytes);
             if (end - at > EXPECT_BYTES) end = at + EXPECT_BYTES;
         }
         if (atomic_fetch_sub(&t->busy, 1) == 1 && atomic_load(&t->waiting)) {  /* the last one out */
@@ -131,24 +132,30 @@ void vlm_parallel_units(vlm_ctx *ctx, int64_t n, int64_t grain, vlm_share *fn, v
     if (n <= 0) return;
     int64_t parts = t->sharers = parts_of(ctx, n, grain);
     assert(n <= UINT32_MAX);
-    for (int64_t i = 0; i < parts; i++)
-        atomic_store_explicit(&t->m[i].units, (uint64_t)part_at(n, parts, i) << 32 | (uint64_t)part_at(n, parts, i + 1), memory_order_relaxed);
+    for (int64_t i = 0; i < parts; i++) {
+        uint64_t first = (uint64_t)part_at(n, parts, i), end = (uint64_t)part_at(n, parts, i + 1);
+        atomic_store_explicit(&t->m[i].units, first << 32 | end, memory_order_relaxed);
+    }
     vlm_parallel(ctx, parts, 1, share_part, &(sharing){ t, fn, arg });
 }
 void vlm_expect(vlm_ctx *ctx, const void *units, int64_t n, int64_t bytes) {
     struct vlm_team *t = ctx ? ctx->team : NULL;
-    if (t) t->expected.units = units, t->expected.n = n, t->expected.bytes = bytes;
+    if (t) t->expected.units = (uintptr_t)units, t->expected.n = n, t->expected.bytes = bytes;
 }
-int64_t vlm_next(vlm_member *me) {
+/* Half of what is left: an atomic operation waits for all reads before it, so there are to be few, and the last ones are single units. */
+bool vlm_next(vlm_member *me, int64_t *lo, int64_t *hi) {
     struct vlm_team *t = me->team;
     for (int64_t i = 0; i < t->sharers; i++) {
         vlm_member *of = &t->m[(me->id + i) % t->sharers];
-        uint64_t left = atomic_load(&of->units), first, end;
-        while ((first = left >> 32) < (end = left & UINT32_MAX))
-            if (atomic_compare_exchange_weak(&of->units, &left, of == me ? left + (UINT64_C(1) << 32) : left - 1))
-                return (int64_t)(of == me ? first : end - 1);
+        uint64_t left = atomic_load(&of->units), first, end, n;
+        while ((first = left >> 32) < (end = left & UINT32_MAX)) {
+            n = (end - first + 1) / 2;
+            if (!atomic_compare_exchange_weak(&of->units, &left, of == me ? left + (n << 32) : left - n)) continue;
+            *lo = (int64_t)(of == me ? first : end - n), *hi = *lo + (int64_t)n;
+            return true;
+        }
     }
-    return -1;
+    return false;
 }
 
 vlm_ctx *vlm_ctx_open(int threads, size_t scratch_bytes) {
@@ -159,6 +166,7 @@ vlm_ctx *vlm_ctx_open(int threads, size_t scratch_bytes) {
     if (!ctx || !t) { free(ctx); free(t); return NULL; }
     memset(t, 0, bytes);
     *ctx = (vlm_ctx){ .threads = threads, .scratch_bytes = (scratch_bytes + 63) & ~(size_t)63, .team = t };
+    t->threads = threads;
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->wake, NULL);
     pthread_cond_init(&t->done, NULL);

@@ -284,10 +284,9 @@ static void quant_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
 }
 static void quant_few(void *arg, vlm_member *me, void *scratch) {
     const linear *l = arg;
-    int64_t p = vlm_next(me), bytes = vlm_panel_bytes(l->t, l->K);
-    for (int64_t i = 0; p >= 0 && i < least(bytes, QAHEAD); i += 64) vf_prefetch((const float *)(const void *)(l->w + p * bytes + i));
     quant_rows(l, 0, l->R, l->R, scratch);
-    for (; p >= 0; p = vlm_next(me)) quant_panel(l, 0, l->R, l->R, p, scratch);
+    for (int64_t p, end; vlm_next(me, &p, &end);)
+        for (; p < end; p++) quant_panel(l, 0, l->R, l->R, p, scratch);
 }
 static void quant_product(vlm_ctx *ctx, linear *l) {
     assert(l->K <= VLM_QUANT_COLS && ctx->scratch_bytes >= sizeof(quant_scratch));
