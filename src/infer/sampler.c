@@ -47,14 +47,39 @@ static void pop(vlm_candidate *c, int64_t n) {
     sift(c, n - 1, 0);
 }
 
+static vlm_status nan_logits(void) {
+    return vlm_fail(VLM_EFORMAT, "logits", "are NaN; the weights or the picture's features overflow, try the f32 weights");
+}
+static vlm_status no_known_id(void) {
+    return vlm_fail(VLM_EFORMAT, "tokenizer", "knows no id of the model's vocabulary; tokenizer.json is another model's");
+}
+/* Most logits are no larger than the best so far: blocks of such are passed over by vectors. */
+static vlm_status greedy(const vlm_sampler *s, const float *logits, int64_t *id) {
+    enum { BLOCK = 64 };
+    int64_t best = 0;
+    while (best < s->V && !s->known[best]) best++;
+    float top = best < s->V ? logits[best] : -INFINITY;
+    for (int64_t i = 0, n; i < s->V; i += n) {
+        int larger = 0;                /* or NaN */
+        n = s->V - i < BLOCK ? s->V - i : BLOCK;
+        if (n == BLOCK) for (int j = 0; j < BLOCK; j++) larger |= !(logits[i + j] <= top);
+        for (int64_t j = i; j < i + n && (larger || n < BLOCK); j++) {
+            if (logits[j] != logits[j]) return nan_logits();
+            if (logits[j] > top && s->known[j]) top = logits[best = j];
+        }
+    }
+    if (best == s->V) return no_known_id();
+    *id = best;
+    return VLM_OK;
+}
+
 vlm_status vlm_sampler_draw(vlm_sampler *s, const vlm_sampling *o, const float *logits, const int64_t *history, int64_t n,
                             vlm_rng *rng, int64_t *id) {
     bool penalty = o->repetition_penalty > 0 && o->repetition_penalty != 1;
     vlm_candidate *c = s->c, best = { .id = -1 };
     int64_t count = 0;
-    for (int64_t i = 0; i < s->V; i++)
-        if (logits[i] != logits[i])
-            return vlm_fail(VLM_EFORMAT, "logits", "are NaN; the weights or the picture's features overflow, try the f32 weights");
+    if (o->temperature == 0 && !penalty) return greedy(s, logits, id);
+    for (int64_t i = 0; i < s->V; i++) if (logits[i] != logits[i]) return nan_logits();
     for (int64_t i = 0; penalty && i < n; i++) s->seen[history[i]] = 1;
     for (int64_t i = 0; i < s->V; i++) {
         float l = logits[i];
@@ -65,7 +90,7 @@ vlm_status vlm_sampler_draw(vlm_sampler *s, const vlm_sampling *o, const float *
         count++;
     }
     for (int64_t i = 0; penalty && i < n; i++) s->seen[history[i]] = 0;
-    if (best.id < 0) return vlm_fail(VLM_EFORMAT, "tokenizer", "knows no id of the model's vocabulary; tokenizer.json is another model's");
+    if (best.id < 0) return no_known_id();
     if (o->temperature == 0) { *id = best.id; return VLM_OK; }
 
     double total = 0, cum = 0, sum = 0;

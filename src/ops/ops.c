@@ -23,7 +23,18 @@ unsigned vlm_cpu_flags(void) {
 }
 
 static void cpu_free(void *p, size_t bytes) { (void)bytes; free(p); }
-static void cpu_copy(vlm_ctx *ctx, void *to, const void *from, size_t bytes) { (void)ctx; if (bytes) memcpy(to, from, bytes); }
+/* Logits of a large vocabulary lie where the threads that made them left them. */
+enum { COPY_PART = 1 << 16 };
+typedef struct copy { unsigned char *to; const unsigned char *from; size_t bytes; } copy;
+static void copy_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
+    (void)scratch;
+    const copy *c = arg;
+    size_t from = (size_t)lo * COPY_PART, end = (size_t)hi * COPY_PART;
+    memcpy(c->to + from, c->from + from, (end < c->bytes ? end : c->bytes) - from);
+}
+static void cpu_copy(vlm_ctx *ctx, void *to, const void *from, size_t bytes) {
+    vlm_parallel(ctx, (int64_t)((bytes + COPY_PART - 1) / COPY_PART), 1, copy_part, &(copy){ to, from, bytes });
+}
 /* A model's gradients are set to zero once an update: all threads share that. */
 enum { ZERO_PART = 1 << 20 };
 typedef struct zero { unsigned char *p; size_t bytes; } zero;
@@ -40,8 +51,14 @@ static void cpu_zero(vlm_ctx *ctx, void *p, size_t bytes) {
 }
 static void cpu_sync(vlm_ctx *ctx) { (void)ctx; }
 
+static void cpu_expect(vlm_ctx *ctx, const vlm_mat *w) {
+    int64_t panels = (w->rows + VLM_PANEL - 1) / VLM_PANEL;
+    vlm_expect(ctx, w->data, panels, panels ? vlm_mat_bytes(w) / panels : 0);
+}
+
 void vlm_ops_init(vlm_ops *o, unsigned cpu) {
     *o = (vlm_ops){ .alloc = vlm_alloc, .free = cpu_free, .upload = cpu_copy, .download = cpu_copy, .zero = cpu_zero, .sync = cpu_sync,
+        .expect = cpu_expect,
 #define OP(name, ...) .name = vlm_ref_##name,
 #include "ops/ops.def"
 #undef OP

@@ -169,6 +169,26 @@ static void once_each(vlm_ctx *ctx, int64_t n, int64_t grain) {
     assert_false(j.bad_scratch);
     free(j.seen);
 }
+/* Who begins with unit `slow` sleeps on it: others do what is left of his. */
+typedef struct units { unsigned char *seen; int64_t slow; } units;
+static void count_units(void *arg, vlm_member *me, void *scratch) {
+    units *u = arg;
+    (void)scratch;
+    for (int64_t lo, hi; vlm_next(me, &lo, &hi);) {
+        assert_true(lo < hi);
+        if (lo == u->slow) usleep(300);
+        for (int64_t i = lo; i < hi; i++) u->seen[i]++;
+    }
+}
+static void units_once_each(vlm_ctx *ctx, int64_t n, int64_t grain, int64_t slow) {
+    units u = { calloc((size_t)n + 1, 1), slow };
+    assert_non_null(u.seen);
+    vlm_expect(ctx, u.seen, n, 1);
+    vlm_parallel_units(ctx, n, grain, count_units, &u);
+    for (int64_t i = 0; i <= n; i++) assert_int_equal(u.seen[i], i < n);
+    vlm_expect(ctx, NULL, 0, 0);
+    free(u.seen);
+}
 static void team(void **state) {
     (void)state;
     static const int64_t grains[] = { 0, 1, 3, 64, 1000 };
@@ -182,9 +202,11 @@ static void team(void **state) {
                 for (size_t g = 0; g < sizeof grains / sizeof *grains; g++) {
                     ctx->eager = eager;
                     once_each(ctx, n, grains[g]);
+                    units_once_each(ctx, n, grains[g], -1);
                 }
         ctx->eager = false;
         once_each(ctx, 10007, 64);
+        for (int slow = 0; slow < 3; slow++) units_once_each(ctx, 1000, 1, slow * 250);
         vlm_parallel(ctx, -5, 1, count, NULL);                 /* nothing to do */
         vlm_ctx_close(ctx);
     }
@@ -197,6 +219,7 @@ static void stress(vlm_ctx *ctx, int rounds, unsigned seed) {
     vlm_rng_seed(&r, seed);
     for (int i = 0; i < rounds; i++) {
         once_each(ctx, (int64_t)(vlm_rng_next(&r) % 40), 1);
+        units_once_each(ctx, (int64_t)(vlm_rng_next(&r) % 40), 1, -1);
         if (i % 500 == 0) usleep(300);                         /* long enough that they go to sleep */
     }
 }

@@ -426,7 +426,7 @@ static void attention_forward(vlm_ctx *ctx, act *out, real *lse, const act *q, c
     a.M = rows * group;
     int64_t threads = ctx->threads, units = rows > 0 && a.M <= RT ? find_block(&a, 0, NULL, NULL) : 0;
     bool idle = threads > 1 && nspans * G < 4 * threads && units > nspans * G;
-    int64_t grain = ctx->eager ? 1 : 1 + (int64_t)(4 * 65536 * (double)units / (work + 1)), parts = most(1, least(threads, units / grain));
+    int64_t grain = ctx->eager ? 1 : 1 + (int64_t)(8192 * (double)units / (work + 1)), parts = most(1, least(threads, units / grain));
     if (units > 0 && (idle || a.M <= DIRECT) && cdiv(units, parts) * part_floats(&a) <= MD) {
         vlm_parallel(ctx, units, grain, blocks_part, &a);
         vlm_parallel(ctx, nspans * G, 1 + 65536 * G / (1 + units * a.M * D), join_part, &a);
@@ -464,6 +464,18 @@ static float byte_scale(const float *x, int64_t D, float *scale) {
     *scale = finite ? m / 127.0f : NAN;
     return finite && m > 0 && times < INFINITY ? times : 0;
 }
+/* One row, element by element: they are far apart. */
+INLINE void put_key_as(vlm_dtype t, char *chunk, int64_t p, const float *x, int64_t D) {
+    char row[DMAX * sizeof(float)];
+    int64_t bytes = kv_bytes(t);
+    for (int64_t d = 0; d < D; d += VF_N) put_vector(t, row, d, vf_load_n(x + d, D - d));
+    for (int64_t d = 0; d < D; d++) memcpy(chunk + vlm_kv_key_at(p, d, D) * bytes, row + d * bytes, (size_t)bytes);
+}
+static void put_key(vlm_dtype t, char *chunk, int64_t p, const float *x, int64_t D) {
+    if (t == VLM_F32)      put_key_as(VLM_F32, chunk, p, x, D);
+    else if (t == VLM_F16) put_key_as(VLM_F16, chunk, p, x, D);
+    else                   put_key_as(VLM_I8, chunk, p, x, D);
+}
 /* Rows [r, r + n) of x for key head g: positions of one panel. */
 static void store_panel(const store *s, int64_t r, int64_t n, int64_t g) {
     int64_t p = s->at + r, D = s->D, bytes = kv_bytes(s->t);
@@ -488,6 +500,7 @@ static void store_panel(const store *s, int64_t r, int64_t n, int64_t g) {
             for (int64_t d = 0; d < D; d += VF_N) put_vector(s->t, chunk, vlm_kv_value_at(p + i, d), vf_load_n(x + i * S + d, D - d));
         return;
     }
+    if (n == 1) { put_key(s->t, chunk, p, x, D); return; }
     int64_t p0 = p % VLM_PANEL;                                /* vectors of positions begin at multiples of VF_N */
     for (int64_t c = p0 / VF_N * VF_N; c < p0 + n; c += VF_N)
         for (int64_t d = 0; d < D; d += VF_N) {

@@ -8,7 +8,8 @@ enum {
     QM = 288,                          /* most rows in a block */
     QMR = VF_N == 16 ? 12 : VNNI ? 6 : 4,      /* rows in a tile: without VNNI a weight takes two registers */
     QAHEAD = 6144,                     /* bytes of weights that few rows ask for early: what memory sends by itself comes too late */
-    QFAR = 9216                        /* outliers in a block of rows: more than K/16 */
+    QFAR = 9216,                       /* outliers in a block of rows: more than K/16 */
+    QFEW = 8 * QK                      /* a tile of rows of so many inputs is one block */
 };
 typedef struct qrow {                  /* a row's share of a block, an odd number of cache lines */
     unsigned char q[QK / 4 * VSB_BYTES];
@@ -26,6 +27,7 @@ typedef struct quant_scratch {
     unsigned char w[QK * VLM_PANEL + QG * VLM_PANEL * 2];      /* a block of a panel of G4, widened to G8 */
 } quant_scratch;
 _Static_assert(sizeof(quant_scratch) <= VLM_SCRATCH_BYTES && sizeof(qrow) % 128 == 64 && QK % VLM_QGROUP == 0, "scratch of quant");
+_Static_assert(QMR * (QFEW / 16 + QFEW / 256) < QFAR && QMR * 8 * sizeof(qrow) <= (640 << 10), "a tile of QFEW fits");
 _Static_assert(VLM_QUANT_COLS / QK * sizeof(qrow) <= (640 << 10) && VLM_QUANT_COLS / 16 + VLM_QUANT_COLS / 256 < QFAR, "one row fits");
 
 /* ---- Activations ---- */
@@ -255,6 +257,18 @@ static void quant_panel(const linear *l, int64_t r, int64_t rows, int64_t room, 
             }
     }
 }
+/* Rounds rows [r, r1), as many as z has room for, and says how many. */
+static int64_t quant_rows(const linear *l, int64_t r, int64_t r1, int64_t room, quant_scratch *z) {
+    int32_t nfar = 0;
+    int64_t rows = 0;
+    for (; rows < room && r + rows < r1 && nfar + l->K / 16 + l->K / 256 < QFAR; rows++) {
+        const float *x = l->x + (r + rows) * l->K;
+        if (l->t == VLM_I8) nfar = quant_row(x, l->K, z->x + rows, room, z->far, nfar);
+        else                quant_row_groups(x, l->K, z->x + rows, room, l->t == VLM_G8 ? 128 : 8);
+        z->far_end[rows] = nfar;
+    }
+    return rows;
+}
 static void quant_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
     const linear *l = arg;
     quant_scratch *z = scratch;
@@ -264,23 +278,23 @@ static void quant_part(void *arg, int64_t lo, int64_t hi, void *scratch) {
     int64_t room = least(QM, (int64_t)(sizeof z->x / sizeof *z->x) / blocks);
     room = least(room, cdiv(cdiv(r1 - r0, cdiv(r1 - r0, room)), QMR) * QMR);   /* equal blocks, whole tiles */
     for (int64_t r = r0, rows; r < r1; r += rows) {
-        int32_t nfar = 0;
-        for (rows = 0; rows < room && r + rows < r1; rows++) {
-            const float *x = l->x + (r + rows) * l->K;
-            if (nfar + l->K / 16 + l->K / 256 >= QFAR) break;
-            if (l->t == VLM_I8) nfar = quant_row(x, l->K, z->x + rows, room, z->far, nfar);
-            else                quant_row_groups(x, l->K, z->x + rows, room, l->t == VLM_G8 ? 128 : 8);
-            z->far_end[rows] = nfar;
-        }
+        rows = quant_rows(l, r, r1, room, z);
         for (int64_t p = p0; p < p1; p++) quant_panel(l, r, rows, room, p, z);
     }
+}
+static void quant_few(void *arg, vlm_member *me, void *scratch) {
+    const linear *l = arg;
+    quant_rows(l, 0, l->R, l->R, scratch);
+    for (int64_t p, end; vlm_next(me, &p, &end);)
+        for (; p < end; p++) quant_panel(l, 0, l->R, l->R, p, scratch);
 }
 static void quant_product(vlm_ctx *ctx, linear *l) {
     assert(l->K <= VLM_QUANT_COLS && ctx->scratch_bytes >= sizeof(quant_scratch));
     int64_t tiles = cdiv(l->R, QMR), panels = cdiv(l->C, VLM_PANEL);
     l->by_rows = tiles > panels || tiles >= 4 * ctx->threads;  /* rounding a row costs something: rather once than in each thread */
     int64_t work = l->K * (l->by_rows ? l->C : VLM_PANEL * l->R);      /* of one row or panel */
-    vlm_parallel(ctx, l->by_rows ? l->R : panels, 1 + 131072 / work, quant_part, l);
+    if (tiles == 1 && l->K <= QFEW) vlm_parallel_units(ctx, panels, 1 + 131072 / work, quant_few, l);
+    else vlm_parallel(ctx, l->by_rows ? l->R : panels, 1 + 131072 / work, quant_part, l);
 }
 
 /* ---- Packing ---- */
