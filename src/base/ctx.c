@@ -11,7 +11,6 @@
 /* Looks before going to sleep: some 20-50 us, then some 100-300 us of letting others run. To be woken takes as long as a small layer, and
    between two of those that one thread does alone (sampling, say) must not be enough to fall asleep. */
 enum { SPIN = 1000, YIELD = 400 };
-enum { EXPECT_BYTES = 384 << 10 };     /* that a member fetches: they are to stay in L2, beside what it works on */
 
 struct vlm_member {
     _Alignas(64) pthread_t thread;
@@ -23,7 +22,7 @@ struct vlm_member {
 struct vlm_team {
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
-    int threads, started;      /* members; those to join, 1..started */
+    int started;               /* threads to join, members 1..started */
     _Alignas(64) atomic_uint turn;     /* goes up by one for each job; members wait for that */
     atomic_int asleep;         /* members that wait for wake, or are about to */
     bool stop;
@@ -31,7 +30,6 @@ struct vlm_team {
     vlm_part *fn;
     void *arg;
     int64_t sharers;           /* members that have units */
-    struct { uintptr_t units; int64_t n, bytes; } expected;     /* of vlm_expect */
     _Alignas(64) atomic_int busy;      /* members that still work on this job */
     atomic_bool waiting;       /* the caller waits for done, or is about to */
     vlm_member m[];            /* 0 is the caller */
@@ -55,12 +53,8 @@ static void run_part(struct vlm_team *t, int64_t i) {
 static void *member_main(void *p) {
     vlm_member *m = p;
     struct vlm_team *t = m->team;
-    uintptr_t expected = 0, at = 0, end = 0;
     for (unsigned seen = 0;; seen++) {
-        for (int i = 0; i < SPIN + YIELD && atomic_load(&t->turn) == seen;) {
-            if (at < end) __builtin_prefetch((const void *)at, 0, 2), at += 64;
-            else          relax(i++);
-        }
+        for (int i = 0; i < SPIN + YIELD && atomic_load(&t->turn) == seen; i++) relax(i);
         if (atomic_load(&t->turn) == seen) {
             pthread_mutex_lock(&t->lock);
             atomic_fetch_add(&t->asleep, 1);                   /* first this, then a look at turn: next_turn does it the other way round */
@@ -70,13 +64,6 @@ static void *member_main(void *p) {
         }
         if (t->stop) return NULL;
         run_part(t, m->id);
-        if (t->expected.units != expected) {                   /* before it counts as done: then the caller may write the next job */
-            int64_t n = t->expected.n, bytes = t->expected.bytes;
-            expected = t->expected.units;
-            at = expected + (uintptr_t)(part_at(n, t->threads, m->id) * bytes);
-            end = expected + (uintptr_t)(part_at(n, t->threads, m->id + 1) * bytes);
-            if (end - at > EXPECT_BYTES) end = at + EXPECT_BYTES;
-        }
         if (atomic_fetch_sub(&t->busy, 1) == 1 && atomic_load(&t->waiting)) {  /* the last one out */
             pthread_mutex_lock(&t->lock);
             pthread_cond_signal(&t->done);
@@ -138,10 +125,6 @@ void vlm_parallel_units(vlm_ctx *ctx, int64_t n, int64_t grain, vlm_share *fn, v
     }
     vlm_parallel(ctx, parts, 1, share_part, &(sharing){ t, fn, arg });
 }
-void vlm_expect(vlm_ctx *ctx, const void *units, int64_t n, int64_t bytes) {
-    struct vlm_team *t = ctx ? ctx->team : NULL;
-    if (t) t->expected.units = (uintptr_t)units, t->expected.n = n, t->expected.bytes = bytes;
-}
 /* Half of what is left: an atomic operation waits for all reads before it, so there are to be few, and the last ones are single units. */
 bool vlm_next(vlm_member *me, int64_t *lo, int64_t *hi) {
     struct vlm_team *t = me->team;
@@ -166,7 +149,6 @@ vlm_ctx *vlm_ctx_open(int threads, size_t scratch_bytes) {
     if (!ctx || !t) { free(ctx); free(t); return NULL; }
     memset(t, 0, bytes);
     *ctx = (vlm_ctx){ .threads = threads, .scratch_bytes = (scratch_bytes + 63) & ~(size_t)63, .team = t };
-    t->threads = threads;
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->wake, NULL);
     pthread_cond_init(&t->done, NULL);

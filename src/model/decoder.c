@@ -187,9 +187,6 @@ static void add_branch(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c,
     if (out) ops->add_forward(ctx, to, from, a->norm, n * c->D);
 }
 
-/* Weights that one row reads next but one: who waits while others do what is small between products, attention say, fetches some. */
-static void expect(vlm_ctx *ctx, const vlm_ops *ops, const vlm_mat *w, int64_t rows) { if (rows == 1) ops->expect(ctx, w); }
-
 /* A call's rows: segments of whole samples, or the rows at position `at` that continue kv. */
 typedef struct call { const vlm_segment *segs; int64_t n, at, T; const vlm_kvcache *kv; } call;
 
@@ -201,7 +198,6 @@ static void attend(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l,
     int64_t T = k->T, Q = c->H * c->Dh, K = c->G * c->Dh, S = Q + 2 * K, D = c->D, window = c->sliding[l] ? c->window : 0;
     int local = c->sliding[l];
     norm(ctx, ops, c, a->t, s->rstd1, s->in, b->norm1, T);
-    expect(ctx, ops, &b->out, T);
     ops->linear_forward(ctx, s->raw, a->t, &b->qkv, NULL, T);
     if (c->qk_norm) {
         ops->rmsnorm_forward(ctx, s->qkv, s->rstd_q, s->raw, b->q_norm, c->norm_offset, T, c->H, c->Dh, S, c->eps);
@@ -233,7 +229,6 @@ static void feed(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm_config *c, const
                  int64_t r, int64_t n, vlm_lm_acts *a) {
     int64_t D = c->D, F = c->F;
     act *up = row_of(a, s->up, r, 2 * F);
-    expect(ctx, ops, &b->down, n);
     ops->linear_forward(ctx, up, act_at(a->t, r * D), &b->up, NULL, n);
     if (!out && !b->post_ffn) return;
     ops->activation_forward(ctx, a->f, up, act_at(up, F), c->act, n, F, 2 * F);
@@ -344,7 +339,6 @@ void vlm_lm_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, const vl
 }
 
 void vlm_lm_logits(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, act *logits, const act *h, int64_t rows) {
-    if (m->cfg.L) expect(ctx, ops, &m->block[0].qkv, rows);
     ops->linear_forward(ctx, logits, h, m->cfg.tied ? &m->embed : &m->head, NULL, rows);
 }
 

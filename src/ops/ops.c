@@ -51,14 +51,8 @@ static void cpu_zero(vlm_ctx *ctx, void *p, size_t bytes) {
 }
 static void cpu_sync(vlm_ctx *ctx) { (void)ctx; }
 
-static void cpu_expect(vlm_ctx *ctx, const vlm_mat *w) {
-    int64_t panels = (w->rows + VLM_PANEL - 1) / VLM_PANEL;
-    vlm_expect(ctx, w->data, panels, panels ? vlm_mat_bytes(w) / panels : 0);
-}
-
 void vlm_ops_init(vlm_ops *o, unsigned cpu) {
     *o = (vlm_ops){ .alloc = vlm_alloc, .free = cpu_free, .upload = cpu_copy, .download = cpu_copy, .zero = cpu_zero, .sync = cpu_sync,
-        .expect = cpu_expect,
 #define OP(name, ...) .name = vlm_ref_##name,
 #include "ops/ops.def"
 #undef OP

@@ -161,15 +161,13 @@ enum { VLM_SCRATCH_BYTES = 7 << 18 };  /* scratch of a thread that suffices for 
 #ifndef VLM_REF64
 typedef struct vlm_ops {
     /* Memory where the ops run. alloc: 64-byte aligned, NULL if there is none; upload and download move bytes from and to the host;
-       after sync everything asked for before has happened. expect: once the next op is done, w will be wanted by linear_forward of few
-       rows; who has nothing to do may fetch some of it into a cache. */
+       after sync everything asked for before has happened. */
     void *(*alloc)(size_t bytes);
     void (*free)(void *p, size_t bytes);
     void (*upload)(vlm_ctx *ctx, void *to, const void *from, size_t bytes);
     void (*download)(vlm_ctx *ctx, void *to, const void *from, size_t bytes);
     void (*zero)(vlm_ctx *ctx, void *p, size_t bytes);
     void (*sync)(vlm_ctx *ctx);
-    void (*expect)(vlm_ctx *ctx, const vlm_mat *w);
 #define OP(name, ...) void (*name)(vlm_ctx *ctx, __VA_ARGS__);
 #include "ops/ops.def"
 #undef OP
