@@ -5,6 +5,14 @@
 
 enum { VLM_MAX_LAYERS = 512, VLM_MAX_HEAD = 256 };
 
+/* MLPs, and the branches in a backward, run on some rows at a time, at most so many: the hidden layer stays near the cores. They run in
+   equal parts: a few rows left over would read all weights for little work. */
+enum { VLM_PART_ROWS = 1024 };
+static inline int64_t vlm_part_rows(int64_t rows, int64_t most) {
+    int64_t parts = (rows + most - 1) / most;
+    return parts ? (rows + parts - 1) / parts : 0;
+}
+
 /* A vision transformer: patches → pre-norm blocks → final LayerNorm. Sequence of an image: CLS (if any), R registers, Hp·Wp patches. */
 typedef struct vlm_vit_config {
     int64_t D, L, H, F, P;             /* width, layers, heads (D/H each), ffn, patch side */

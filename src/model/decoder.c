@@ -2,8 +2,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { PART_ROWS = 1024 };             /* as in vit.c */
-
 vlm_status vlm_lm_init(vlm_lm *m, const vlm_lm_config *cfg) {
     *m = (vlm_lm){ .cfg = *cfg, .block = calloc((size_t)cfg->L, sizeof *m->block) };
     return m->block ? VLM_OK : vlm_fail_memory("language model", (size_t)cfg->L * sizeof *m->block);
@@ -43,7 +41,7 @@ void vlm_lm_params(vlm_lm *m, vlm_params *ps) {
 
 /* One set of a block's buffers; without a backward, in what is free anyway. The MLP's hold all rows only where all is kept. */
 static void take_layer(vlm_arena *dev, const vlm_lm_config *c, int64_t T, vlm_save save, vlm_lm_layer *s) {
-    int64_t q = c->H * c->Dh, S = q + 2 * c->G * c->Dh, part = T > PART_ROWS ? PART_ROWS : T, all = save == VLM_SAVE_ALL ? T : part;
+    int64_t q = c->H * c->Dh, S = q + 2 * c->G * c->Dh, part = T > VLM_PART_ROWS ? VLM_PART_ROWS : T, all = save == VLM_SAVE_ALL ? T : part;
     if (c->sandwich) VLM_TAKE(dev, s->y1, save ? T : part, c->D);
     s->y2 = s->y1;
     size_t mark = vlm_arena_mark(dev);
@@ -66,7 +64,7 @@ static void take_layer(vlm_arena *dev, const vlm_lm_config *c, int64_t T, vlm_sa
 }
 
 void vlm_lm_take(vlm_arena *dev, vlm_arena *host, const vlm_lm_config *c, int64_t T, int64_t segments, vlm_save save, vlm_lm_acts *a) {
-    int64_t q = c->H * c->Dh, S = q + 2 * c->G * c->Dh, part = T < PART_ROWS ? T : PART_ROWS, layers = save ? c->L : 1;
+    int64_t q = c->H * c->Dh, S = q + 2 * c->G * c->Dh, part = T < VLM_PART_ROWS ? T : VLM_PART_ROWS, layers = save ? c->L : 1;
     vlm_lm_layer s = { 0 };
     *a = (vlm_lm_acts){ .T = T, .save = save };
     VLM_TAKE(dev, a->ids, T);
@@ -218,8 +216,8 @@ static void attend(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l,
         }
     }
     ops->attention_forward(ctx, s->att, s->lse, s->qkv, a->spans, k->n, c->H, c->G, c->Dh, S, S, 1, window, c->attn_scale);
-    for (int64_t r = 0, n; r < T; r += n) {
-        n = T - r < PART_ROWS ? T - r : PART_ROWS;
+    for (int64_t r = 0, n, part = vlm_part_rows(T, VLM_PART_ROWS); r < T; r += n) {
+        n = T - r < part ? T - r : part;
         add_branch(ctx, ops, c, s->mid, s->in, r, n, act_at(s->att, r * Q), &b->out, b->post_attn, s->rstd_y1,
                    y1_of(a, s, r, D), a);
     }
@@ -240,8 +238,8 @@ static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, int64_t l, 
     const vlm_lm_block *b = &m->block[l];
     attend(ctx, ops, m, l, k, s, a);
     norm(ctx, ops, &m->cfg, a->t, s->rstd2, s->mid, b->norm2, k->T);
-    for (int64_t r = 0, n; r < k->T; r += n) {
-        n = k->T - r < PART_ROWS ? k->T - r : PART_ROWS;
+    for (int64_t r = 0, n, part = vlm_part_rows(k->T, VLM_PART_ROWS); r < k->T; r += n) {
+        n = k->T - r < part ? k->T - r : part;
         feed(ctx, ops, &m->cfg, b, s, out, r, n, a);
     }
 }
@@ -292,8 +290,8 @@ static void block_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, in
     int local = c->sliding[l];
     /* out = mid + [norm](f down'),  f = act(gate) up,  [gate, up] = norm2(mid) up' */
     norm(ctx, ops, c, a->t, s->rstd2, s->mid, b->norm2, T);
-    for (int64_t r = 0, n; r < T; r += n) {
-        n = T - r < PART_ROWS ? T - r : PART_ROWS;
+    for (int64_t r = 0, n, part = vlm_part_rows(T, VLM_PART_ROWS); r < T; r += n) {
+        n = T - r < part ? T - r : part;
         act *up = row_of(a, s->up, r, 2 * F), *gate = act_at(up, F), *t = act_at(a->t, r * D);
         if (a->save == VLM_SAVE_STREAM) feed(ctx, ops, c, b, s, NULL, r, n, a);
         const act *dy = branch_backward(ctx, ops, c, dx, row_of(a, s->y2, r, D), b->post_ffn, v->post_ffn, s->rstd_y2, r, n, a);
@@ -306,8 +304,8 @@ static void block_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_lm *m, in
     }
     ops->rmsnorm_backward(ctx, dx, v->norm2, a->t, s->mid, b->norm2, s->rstd2, dx, c->norm_offset, T, 1, D, D);
     /* mid = in + [norm](att out') */
-    for (int64_t r = 0, n; r < T; r += n) {
-        n = T - r < PART_ROWS ? T - r : PART_ROWS;
+    for (int64_t r = 0, n, part = vlm_part_rows(T, VLM_PART_ROWS); r < T; r += n) {
+        n = T - r < part ? T - r : part;
         const act *dy = branch_backward(ctx, ops, c, dx, y1_of(a, s, r, D), b->post_attn, v->post_attn, s->rstd_y1, r, n, a);
         weight(ctx, ops, g ? &g->out : NULL, dy, act_at(s->att, r * Q), n);
         ops->linear_backward_input(ctx, act_at(a->datt, r * Q), dy, &b->out, NULL, n);

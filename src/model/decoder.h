@@ -31,8 +31,8 @@ typedef struct vlm_lm_layer {
                                                           One buffer where q and k have no norms or nothing is kept */
     act *att;                                          /* (T,H·Dh) */
     act *y1, *y2;                                      /* (T,D): what the sandwich norms read */
-    act *up;                                           /* (T,2F): before the activation. Unless all is kept it and y2 hold PART_ROWS of
-                                                          them */
+    act *up;                                           /* (T,2F): before the activation. Unless all is kept it and y2 hold some of
+                                                          them at a time (vlm_part_rows) */
     real *rstd1, *rstd2, *rstd_q, *rstd_k, *rstd_y1, *rstd_y2, *lse;   /* (T), q (T,H), k (T,G), lse (T,H); NULL without a backward */
 } vlm_lm_layer;
 
@@ -45,7 +45,7 @@ typedef struct vlm_lm_acts {
     act *x;                            /* (T,D): the caller puts embeddings here; without a backward the residual stream afterwards */
     act *h;                            /* (T,D): after the forward, the final norm's output; then the caller puts the gradient by it here */
     act *last;                         /* (T,D): the stream behind the last block */
-    act *t, *f, *norm;                 /* (T,D) a norm's output; (PART_ROWS,F) the hidden layer; (PART_ROWS,D) a sandwich norm's output */
+    act *t, *f, *norm;                 /* (T,D) a norm's output; some rows: (,F) the hidden layer, (,D) a sandwich norm's output */
     act *datt, *dqkv, *dy, *df;        /* backward */
     real *rstd;                        /* of the final norm; backward */
     real *cos[2], *sin[2], *host_cos, *host_sin;       /* (T,Dh/2): full layers, sliding layers */

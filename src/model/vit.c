@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PART_ROWS = 1024 };             /* the MLP runs on so many rows at a time: its hidden layer stays near the cores */
+/* Without a backward so few that the hidden layer stays in the cores' own caches; with one more, or turning weights would show. */
+static int64_t most_rows(vlm_save save) { return save ? VLM_PART_ROWS : VLM_PART_ROWS / 4; }
 
 vlm_status vlm_vit_init(vlm_vit *v, const vlm_vit_config *cfg) {
     *v = (vlm_vit){ .cfg = *cfg, .block = calloc((size_t)cfg->L, sizeof *v->block) };
@@ -71,7 +72,7 @@ static bool keeps_attention(int64_t l) { return l % 2 == 0; }
 /* One set of a block's buffers; without a backward, in what is free anyway. The MLP's hold all rows only where all is kept. */
 static void take_layer(vlm_arena *dev, const vlm_vit_config *c, int64_t rows, vlm_save save, vlm_vit_layer *s,
                        vlm_vit_acts *a) {
-    int64_t D = c->D, part = rows > PART_ROWS ? PART_ROWS : rows, all = save == VLM_SAVE_ALL ? rows : part;
+    int64_t D = c->D, part = rows < most_rows(save) ? rows : most_rows(save), all = save == VLM_SAVE_ALL ? rows : part;
     size_t mark = vlm_arena_mark(dev);
     VLM_TAKE(dev, s->qkv, rows, 3 * D);                        /* attention; then, over it, the hidden layer */
     if (!save && c->int8) VLM_TAKE(dev, a->room, c->H, rows / VLM_INT8_KEYS + a->n, vlm_attention_int8_block(D / c->H));
@@ -91,7 +92,7 @@ static void take_layer(vlm_arena *dev, const vlm_vit_config *c, int64_t rows, vl
 
 void vlm_vit_take_rows(vlm_arena *dev, vlm_arena *host, const vlm_vit_config *c, int64_t rows, int64_t n, int64_t most, vlm_save save,
                        vlm_vit_acts *a) {
-    int64_t D = c->D, part = rows < PART_ROWS ? rows : PART_ROWS, layers = save ? c->L : 1;
+    int64_t D = c->D, part = rows < most_rows(save) ? rows : most_rows(save), layers = save ? c->L : 1;
     vlm_vit_layer s = { 0 };
     *a = (vlm_vit_acts){ .n = n, .rows = rows, .save = save };
     if (c->rope_theta > 0) {
@@ -238,8 +239,8 @@ static void block(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_config *c, con
     int64_t N = a->rows;
     attend(ctx, ops, c, b, s, false, a);
     ops->layernorm_forward(ctx, a->h, s->mean2, s->rstd2, s->mid, b->ln2_w, b->ln2_b, N, c->D, c->eps);
-    for (int64_t r = 0, n; r < N; r += n) {
-        n = N - r < PART_ROWS ? N - r : PART_ROWS;
+    for (int64_t r = 0, n, part = vlm_part_rows(N, most_rows(a->save)); r < N; r += n) {
+        n = N - r < part ? N - r : part;
         feed(ctx, ops, c, b, s, out, r, n, a);
     }
 }
@@ -283,8 +284,8 @@ static void block_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_confi
     int64_t D = c->D, Dh = D / c->H, F = c->F, U = c->gated ? 2 * F : F, N = a->rows;
     /* out = mid + ls2 * (b + f down'),  f = act(up) */
     ops->layernorm_forward(ctx, a->h, s->mean2, s->rstd2, s->mid, b->ln2_w, b->ln2_b, N, D, c->eps);
-    for (int64_t r = 0, n; r < N; r += n) {
-        n = N - r < PART_ROWS ? N - r : PART_ROWS;
+    for (int64_t r = 0, n, part = vlm_part_rows(N, most_rows(a->save)); r < N; r += n) {
+        n = N - r < part ? N - r : part;
         act *up = row_of(a, s->up, r, U), *h = act_at(a->h, r * D), *dy = act_at(dx, r * D), *gate = c->gated ? act_at(up, F) : NULL;
         if (a->save == VLM_SAVE_STREAM) feed(ctx, ops, c, b, s, NULL, r, n, a);
         if (b->ls2) {
@@ -300,8 +301,8 @@ static void block_backward(vlm_ctx *ctx, const vlm_ops *ops, const vlm_vit_confi
     }
     ops->layernorm_backward(ctx, dx, g->ln2_w, g->ln2_b, a->h, s->mid, b->ln2_w, s->mean2, s->rstd2, dx, N, D);
     /* mid = in + ls1 * (b + att out') */
-    for (int64_t r = 0, n; r < N; r += n) {
-        n = N - r < PART_ROWS ? N - r : PART_ROWS;
+    for (int64_t r = 0, n, part = vlm_part_rows(N, most_rows(a->save)); r < N; r += n) {
+        n = N - r < part ? N - r : part;
         act *dy = act_at(dx, r * D);
         if (b->ls1) {
             ops->layerscale_backward(ctx, a->dy, g->ls1, dy, act_at(s->y1, r * D), b->ls1, n, D);

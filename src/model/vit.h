@@ -22,7 +22,7 @@ typedef struct vlm_vit_layer {
                                                           but in, and every other one has an att and lse of its own */
     act *y1, *y2;                                      /* (rows,D): what LayerScale multiplies; NULL without a backward */
     act *up;                                           /* (rows, F or 2F): before the activation. Unless all is kept it and y2 hold
-                                                          PART_ROWS of them */
+                                                          some of them at a time (vlm_part_rows) */
     real *mean1, *rstd1, *mean2, *rstd2, *lse;         /* (rows), lse (rows,H); NULL without a backward */
 } vlm_vit_layer;
 
@@ -35,7 +35,7 @@ typedef struct vlm_vit_acts {
     act *x;                            /* (rows, D): after the forward, the final norm's output; then the caller puts the gradient by it */
     act *last;                         /* (rows, D): the stream behind the last block */
     act *pixels, *patches, *pos;       /* of the largest image; they share bytes with what follows */
-    act *h, *f;                        /* (rows,D) a norm's output, (PART_ROWS,F) the hidden layer */
+    act *h, *f;                        /* (rows,D) a norm's output, (some rows,F) the hidden layer */
     act *datt, *dqkv, *dy, *df;        /* backward */
     unsigned char *room;               /* of attention in whole numbers, without a backward; else NULL */
     real *mean, *rstd;                 /* of the final norm; backward */
