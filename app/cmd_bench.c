@@ -267,7 +267,7 @@ static vlm_status run(vlm_bench *b) {
     if (b->a->only.n && !b->a->list) { /* before the machine is measured: is there such a row? */
         b->counting = true;
         TRY(run_kinds(b));
-        b->counting = false;
+        b->counting = false, b->seen = 0;
     }
     if (!b->a->list) TRY(measure_machine(b, machine, sizeof machine));
     TRY(run_kinds(b));

@@ -242,9 +242,11 @@ static vlm_status check_ours(const char *path, const char *in, bool half, const 
 static bool is_empty(const char *path) {
     DIR *d = opendir(path);
     struct dirent *e = NULL;
+    errno = 0;
     while (d && (e = readdir(d)) && (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))) {}
+    bool whole = d && !errno;          /* read to its end */
     if (d) closedir(d);
-    return d && !e;
+    return whole && !e;
 }
 static vlm_status check_old(const char *path, vlm_dir_kind *kind) {
     TRY(check_ours(path, NULL, false, "no folder with such a file is replaced: move it away"));
@@ -336,7 +338,7 @@ vlm_status vlm_dir_names(const char *dir, const char *const *endings, char ***na
     char **name = NULL;
     size_t found = 0;
     if (!d) return vlm_fail_errno(dir, "open");
-    while ((e = readdir(d))) {
+    while (errno = 0, (e = readdir(d))) {
         if (!ends_in(e->d_name, endings)) continue;
         char **more = realloc(name, (found + 1) * sizeof *name);
         if (more) name = more;
@@ -344,6 +346,12 @@ vlm_status vlm_dir_names(const char *dir, const char *const *endings, char ***na
         closedir(d);
         vlm_names_free(name, found);
         return vlm_fail_memory(dir, 256);
+    }
+    if (errno) {
+        vlm_status status = vlm_fail_errno(dir, "read");
+        closedir(d);
+        vlm_names_free(name, found);
+        return status;
     }
     closedir(d);
     if (found) qsort(name, found, sizeof *name, by_text);

@@ -26,7 +26,8 @@ int64_t vlm_fork_rows(int64_t base_vocab, int64_t extra);
 
 /* "vlm_extra_tokens" of a new model: {"image_token": "<|image|>"}, and for tiles the global one and 8 x 8 places. */
 json_t *vlm_extra_tokens(bool tiles);
-/* Is it a model's folder, whole or damaged? VLM_EIO if no config.json in it, or in its vision/ or language/, is a model's. */
+/* Is it a model's folder, whatever else is damaged? VLM_EIO if no config.json in it, or in its vision/ or language/, can be read and is a
+   model's. */
 vlm_status vlm_folder_is_model(const char *dir);
 /* dir/name = j, whose reference is taken; NULL is VLM_ENOMEM. */
 vlm_status vlm_folder_write(const char *dir, const char *name, json_t *j);

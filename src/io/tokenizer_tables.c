@@ -42,10 +42,10 @@ static vlm_status write_tables(const char *path, const char *where, const unsign
     for (int i = 0; i < ARRAYS; i++) {
         const int64_t shape[] = { (int64_t)count[i], arrays[i].columns };
         size_t bytes = count[i] * vlm_tensor_dtype_bytes(arrays[i].dtype) * (arrays[i].columns ? (size_t)arrays[i].columns : 1);
-        if (bytes) h = vlm_hash_fast(vlm_hash_int(h, (int64_t)bytes), data[i], bytes);
+        if (bytes) h = vlm_hash_wide(vlm_hash_int(h, (int64_t)bytes), data[i], bytes);
         TRY_DONE(vlm_safetensors_writer_declare(w, arrays[i].name, arrays[i].dtype, arrays[i].columns ? 2 : 1, shape));
     }
-    hash_text(text, vlm_hash_fast(VLM_HASH, json, n), n);
+    hash_text(text, vlm_hash_wide(VLM_HASH, json, n), n);
     TRY_DONE(vlm_safetensors_writer_metadata(w, "vlm.tokenizer", text));
     hash_text(text, h, ARRAYS);
     TRY_DONE(vlm_safetensors_writer_metadata(w, "vlm.tables", text));
@@ -175,10 +175,10 @@ vlm_status vlm_tables_read(vlm_tokenizer *t, const char *path, const void *json,
     for (int i = 0; i < ARRAYS && good; i++) {
         a[i] = vlm_safetensors_find(&t->tables, arrays[i].name);
         good = a[i] != NULL;
-        if (good && a[i]->bytes) h = vlm_hash_fast(vlm_hash_int(h, (int64_t)a[i]->bytes), a[i]->data, a[i]->bytes);
+        if (good && a[i]->bytes) h = vlm_hash_wide(vlm_hash_int(h, (int64_t)a[i]->bytes), a[i]->data, a[i]->bytes);
     }
     good = good && says(&t->tables, "vlm.tables", h, ARRAYS) &&
-           says(&t->tables, "vlm.tokenizer", vlm_hash_fast(VLM_HASH, json, bytes), bytes);
+           says(&t->tables, "vlm.tokenizer", vlm_hash_wide(VLM_HASH, json, bytes), bytes);
     if (good && sound(a, n, used)) {
         status = take(t, a, n, used, rest);
         *ready = true;

@@ -5,8 +5,8 @@
 
 enum { VLM_MAX_LAYERS = 512, VLM_MAX_HEAD = 256 };
 
-/* MLPs, and the branches in a backward, run on some rows at a time, at most so many: the hidden layer stays near the cores. They run in
-   equal parts: a few rows left over would read all weights for little work. */
+/* Branches run on some rows at a time, at most so many: an MLP's hidden layer stays near the cores. In equal parts: a few rows left over
+   would read all weights for little work. */
 enum { VLM_PART_ROWS = 1024 };
 static inline int64_t vlm_part_rows(int64_t rows, int64_t most) {
     int64_t parts = (rows + most - 1) / most;

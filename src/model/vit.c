@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Without a backward so few that the hidden layer stays in the cores' own caches; with one more, or turning weights would show. */
+/* Without a backward so few that the hidden layer stays in the cores' own caches; a backward turns weights for each part: fewer parts. */
 static int64_t most_rows(vlm_save save) { return save ? VLM_PART_ROWS : VLM_PART_ROWS / 4; }
 
 vlm_status vlm_vit_init(vlm_vit *v, const vlm_vit_config *cfg) {

@@ -209,6 +209,7 @@ static void kept_and_packed(const char *dir, const char *images) {
     if (vlm_model_open(dir, NULL, &whole)) check(0, "does not open", dir, 0);
     else every_allocation_fails_once(dir, quantized, 250);
     vlm_model_close(whole);
+    whole = NULL;
     if (vlm_model_open_as(dir, NULL, VLM_OPEN_STRUCTURE, &whole)) check(0, "does not open", dir, 0);
     else every_allocation_fails_once(dir, packed, 1000);
     vlm_model_close(whole);

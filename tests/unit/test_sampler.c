@@ -47,6 +47,37 @@ static void greedy(void **state) {
     assert_int_equal(draw(&o, (float[V]){ 0, 0, 0, 0, INFINITY, 0, 0, 0 }, NULL, 0), 4);
 }
 
+/* Blocks of logits that are no better are passed over: what such a block hides. */
+static void greedy_of_many(void **state) {
+    (void)state;
+    enum { N = 200 };
+    vlm_sampling o = { 0 };
+    vlm_sampler many = { 0 };
+    unsigned char known[N];
+    float x[N];
+    int64_t id;
+    memset(known, 1, sizeof known);
+    memset(known, 0, 70);
+    assert_ok(vlm_sampler_init(&many, N, known));
+    for (int i = 0; i < N; i++) x[i] = -INFINITY;
+    assert_ok(vlm_sampler_draw(&many, &o, x, NULL, 0, &rng, &id));
+    assert_int_equal(id, 70);                          /* the first that is known */
+    for (int i = 0; i < N; i++) x[i] = (float)(i % 50);
+    x[3] = x[65] = 1000;                               /* unknown ones */
+    assert_ok(vlm_sampler_draw(&many, &o, x, NULL, 0, &rng, &id));
+    assert_int_equal(id, 99);                          /* of equals, also of other blocks, the lowest */
+    x[150] = 49.5f, x[195] = 60;
+    assert_ok(vlm_sampler_draw(&many, &o, x, NULL, 0, &rng, &id));
+    assert_int_equal(id, 195);                         /* in the last block, which is not whole */
+    for (int at = 0; at < N; at += 13) {               /* known or not */
+        float was = x[at];
+        x[at] = NAN;
+        assert_int_equal(vlm_sampler_draw(&many, &o, x, NULL, 0, &rng, &id), VLM_EFORMAT);
+        x[at] = was;
+    }
+    vlm_sampler_free(&many);
+}
+
 static void top_k(void **state) {
     (void)state;
     vlm_sampling o = { .temperature = 3, .top_k = 2 };
@@ -195,8 +226,8 @@ static void frequencies(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(greedy), cmocka_unit_test(top_k), cmocka_unit_test(top_p), cmocka_unit_test(min_p), cmocka_unit_test(repetition),
-            cmocka_unit_test(unknown_ids),
+        cmocka_unit_test(greedy), cmocka_unit_test(greedy_of_many), cmocka_unit_test(top_k), cmocka_unit_test(top_p),
+        cmocka_unit_test(min_p), cmocka_unit_test(repetition), cmocka_unit_test(unknown_ids),
         cmocka_unit_test(nan_logits), cmocka_unit_test(settings), cmocka_unit_test(seeds), cmocka_unit_test(frequencies),
     };
     return cmocka_run_group_tests(tests, open_sampler, close_sampler);

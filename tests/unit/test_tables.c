@@ -63,7 +63,7 @@ static void broken_two(const char *array, const char *other, int64_t at, const v
         if (hit && rows) c.shape[0] += rows;
         size[i] = t->bytes / (size_t)t->shape[0] * (size_t)c.shape[0];
         if (hit && !n && !rows) continue;
-        h = vlm_hash_fast(vlm_hash_int(h, (int64_t)size[i]), data[i], size[i]);
+        h = vlm_hash_wide(vlm_hash_int(h, (int64_t)size[i]), data[i], size[i]);
         assert_ok(vlm_safetensors_writer_declare(w, names[i], c.dtype, c.ndim, c.shape));
     }
     snprintf(sum, sizeof sum, "2 9 %016" PRIx64, h);

@@ -282,10 +282,10 @@ static void join(float *m, float *l, float *o, int64_t Dp, const float *pm, cons
 
 static void take_queries(const attention *a, const task *t, attention_scratch *z) {
     vf scale = vf_set(a->scale * 1.44269504f);
-    const float *q = a->q + (t->s->row + t->i) * a->S + t->h * a->D;
+    const float *first = a->q + (t->s->row + t->i) * a->S + t->h * a->D;
     float *to = z->q;
-    for (int64_t i = 0; i < t->rows; i++, q += a->S) {         /* heads of a row are neighbours */
-        const float *next = q + least(SOON, t->rows - 1 - i) * a->S;
+    for (int64_t i = 0; i < t->rows; i++) {                    /* heads of a row are neighbours */
+        const float *q = first + i * a->S, *next = q + least(SOON, t->rows - 1 - i) * a->S;
         for (int64_t d = 0; d < t->heads * a->D; d += 16) vf_prefetch(next + d);
         for (int64_t h = 0; h < t->heads; h++, to += LD)
             for (int64_t d = 0; d < a->D; d += VF_N) vf_store(to + d, vf_mul(vf_load_n(q + h * a->D + d, a->D - d), scale));

@@ -22,7 +22,7 @@ typedef struct int8_scratch {
     float was[VF_N], is[VF_N];
     float x[IPAD];                     /* a row on its way to 8 bits */
 } int8_scratch;
-_Static_assert(sizeof(int8_scratch) <= VLM_SCRATCH_BYTES && IQ % IM == 0 && IM <= 16 && (int)IPAD >= (int)DMAX && (int)IK == 128,
+_Static_assert(sizeof(int8_scratch) <= VLM_SCRATCH_BYTES && IQ % IM == 0 && (int)IM <= VF_N && (int)IPAD >= (int)DMAX && (int)IK == 128,
                "scratch of attention_int8, softmax8");
 
 typedef struct attention8 {
@@ -114,7 +114,7 @@ static void take_values(const attention8 *a, const head8 *t, int64_t b, const bl
         vf f[4];
         for (int64_t i = 0; i < 4; i++) {                      /* rows behind the last are 0, and weigh nothing */
             float w, *r = x + i * pad;
-            const float *v = a->v + (row + j + i) * a->S + t->h * D;
+            const float *v = a->v + (row + least(j + i, n - 1)) * a->S + t->h * D;
             ask(a->v + row * a->S + t->h * D, j + i + IASK, n - 1, a->S, D);
             for (int64_t d = 0; d < pad; d += VF_N)
                 vf_store(r + d, j + i < n ? vf_mul(vf_load_n(v + d, D - d), vf_load(t->inverse + d)) : vf_set(0));
@@ -181,11 +181,9 @@ APART void softmax8(int8_scratch *z, const float *inverse, int64_t j) {
         for (int64_t g = 16; g < IK / IV; g += 16) most = VW2(vf_max, most, vw_load(t + g));
         top[i] = vw_top(most);
     }
-    for (int64_t i = 0; i < IM; i += VF_N) {
-        vf m = vf_load_n(z->m + j + i, IM - i), t = vf_load_n(top + i, IM - i), most = vf_max(t, m);
-        vf_store(z->was + i, vf_pow2(vf_sub(m, most))), vf_store(z->is + i, vf_pow2(vf_sub(t, most)));
-        vf_store_n(z->m + j + i, most, IM - i);
-    }
+    vf m = vf_load_n(z->m + j, IM), t = vf_load_n(top, IM), most = vf_max(t, m);
+    vf_store(z->was, vf_pow2(vf_sub(m, most))), vf_store(z->is, vf_pow2(vf_sub(t, most)));
+    vf_store_n(z->m + j, most, IM);
     for (int64_t i = 0; i < IM; i++) {
         const float *u = z->u + i * IK;
         unsigned char *p8 = z->p + i * IK;

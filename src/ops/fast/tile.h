@@ -3,7 +3,7 @@
    Every output is one chain of fused multiply-adds over k (ops.def). Lanes lie over outputs and blocks of K continue
    the chain where the last one left it, so tiles, blocks, parts and ISA change who computes a value, never its bits.
    A strip is the two vectors that a tile is wide: a panel under AVX-512, half of one under AVX2. With few rows the tile
-   keeps several strips, for there are FMAs to be in flight. */
+   keeps several strips of what it is given, for there are FMAs to be in flight. */
 enum {
     STRIP = 2 * VF_N,
     SPLIT = VLM_PANEL / STRIP,         /* strips in a panel */
