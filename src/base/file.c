@@ -249,6 +249,10 @@ static bool is_empty(const char *path) {
     return whole && !e;
 }
 static vlm_status check_old(const char *path, vlm_dir_kind *kind) {
+    struct stat st;
+    if (lstat(path, &st)) return vlm_fail_errno(path, "replace");
+    if (S_ISLNK(st.st_mode)) return vlm_fail(VLM_EIO, path, "is a symbolic link, which is not replaced; name the folder itself");
+    if (!S_ISDIR(st.st_mode)) return vlm_fail(VLM_EIO, path, "is no folder, and one is to be written; name another");
     TRY(check_ours(path, NULL, false, "no folder with such a file is replaced: move it away"));
     return kind && !is_empty(path) ? kind(path) : VLM_OK;
 }
@@ -261,23 +265,27 @@ vlm_status vlm_dir_holds(const char *path, const char *name) {
 }
 
 vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_kind *kind, vlm_dir_writer *out) {
-    if (!replace && vlm_exists(path)) return vlm_fail(VLM_EIO, path, "exists already; name another folder or give --force to replace it");
-    if (replace && vlm_exists(path)) TRY(check_old(path, kind));
     vlm_dir_writer w = { .path = strdup(path), .temp = beside(path), .replace = replace, .kind = kind };
-    if (!w.path || !w.temp) { free(w.path); free(w.temp); return vlm_fail_memory(path, strlen(path)); }
-    for (size_t n = strlen(w.path); n > 1 && w.path[n - 1] == '/'; n--) w.path[n - 1] = 0;
+    vlm_status status = w.path && w.temp ? VLM_OK : vlm_fail_memory(path, strlen(path));
+    bool made = false;
+    TRY_DONE(status);
+    for (size_t n = strlen(w.path); n > 1 && w.path[n - 1] == '/'; n--) w.path[n - 1] = 0;     /* a link with a slash is what it points to */
+    const char *name = strrchr(w.path, '/') ? strrchr(w.path, '/') + 1 : w.path;
+    if (!strcmp(name, ".") || !strcmp(name, "..")) TRY_DONE(vlm_fail(VLM_EIO, path, "is no name of a folder to write; name it as it is called"));
+    if (vlm_exists(w.path) && !replace)
+        TRY_DONE(vlm_fail(VLM_EIO, path, "exists already; name another folder or give --force to replace it"));
+    if (vlm_exists(w.path)) TRY_DONE(check_old(w.path, kind));
     mode_t mask = umask(0);
     umask(mask);
-    bool made = mkdtemp(w.temp);
-    if (!made || chmod(w.temp, 0777 & ~mask)) {
-        vlm_status status = vlm_fail_errno(path, "make the folder");
-        if (made) rmdir(w.temp);
-        free(w.path);
-        free(w.temp);
-        return status;
-    }
+    made = mkdtemp(w.temp);
+    if (!made || chmod(w.temp, 0777 & ~mask)) TRY_DONE(vlm_fail_errno(path, "make the folder"));
     *out = w;
     return VLM_OK;
+done:
+    if (made) rmdir(w.temp);
+    free(w.path);
+    free(w.temp);
+    return status;
 }
 /* Two folders of one folder get each other's name, in one step where the system can. 0, or -1 and errno: they have their own. */
 static int exchange(const char *a, const char *b) {
@@ -306,7 +314,8 @@ vlm_status vlm_dir_writer_commit(vlm_dir_writer *w) {
     else moved = !status;
     if (moved) status = vlm_sync_parent(w->path);
     if (moved && status) moved = old ? exchange(w->temp, w->path) : rename(w->path, w->temp);      /* what failed has changed nothing */
-    if (!moved || (old && !status)) remove_dir(w->temp, 1);    /* the new one that is not wanted, or the old one */
+    if (!moved) remove_dir(w->temp, 1);
+    else if (old && !status && remove_dir(w->temp, 1)) vlm_warn(w->temp, "is what was replaced, and cannot be removed; remove it by hand");
     free(w->path);
     free(w->temp);
     *w = (vlm_dir_writer){ 0 };
@@ -399,7 +408,7 @@ vlm_status vlm_dir_remove(const char *path) {
     free(old);
     return status;
 }
-vlm_status vlm_sweep(const char *dir, int *removed) {
+vlm_status vlm_sweep(const char *dir, bool (*is_ours)(const char *name, size_t n), int *removed) {
     DIR *d = opendir(dir);
     struct dirent *e;
     vlm_status status = VLM_OK;
@@ -408,7 +417,7 @@ vlm_status vlm_sweep(const char *dir, int *removed) {
     while (!status && (e = readdir(d))) {
         struct stat st;
         char *p;
-        if (!is_temp(e->d_name)) continue;
+        if (!is_temp(e->d_name) || (is_ours && !is_ours(e->d_name, strlen(e->d_name) - 11))) continue;
         if (!(p = vlm_join(dir, e->d_name))) { status = vlm_fail_memory(dir, 1024); break; }
         bool is_dir = !lstat(p, &st) && S_ISDIR(st.st_mode);
         if (is_dir && check_ours(p, NULL, true, "it is left where it is")) vlm_warn(vlm_error_where(), "%s", vlm_error_message());
@@ -451,6 +460,14 @@ bool vlm_is_dir(const char *path) { struct stat st; return !stat(path, &st) && S
 bool vlm_same_file(const char *a, const char *b) {
     struct stat x, y;
     return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+bool vlm_is_inside(const char *path, const char *folder) {
+    char *p = path ? realpath(path, NULL) : NULL, *f = folder ? realpath(folder, NULL) : NULL;
+    size_t n = f ? strlen(f) : 0;
+    bool inside = p && f && !strncmp(p, f, n) && (!p[n] || p[n] == '/' || (n && f[n - 1] == '/'));
+    free(p);
+    free(f);
+    return inside;
 }
 char *vlm_join(const char *dir, const char *name) {
     size_t n = strlen(dir), size = n + strlen(name) + 2;

@@ -36,7 +36,8 @@ vlm_status vlm_write(const char *path, const void *data, size_t size);         /
    commit that fails has changed nothing. `replace`: an existing folder changes places with the new one in one step, where the system
    can, and is removed, but only if all it holds looks like a program's output (.json, .jsonl, .safetensors, .npy, .txt, .jinja,
    quantization.md; such files in tokenizer/, vision/, language/; .png in singles/, train/, heldout/), and if `kind` (NULL: any) says that
-   it is such a folder, or it is empty: nobody's work dies of a --force. Without it an existing path is an error that names --force. */
+   it is such a folder, or it is empty: nobody's work dies of a --force. Without it an existing path is an error that names --force. A
+   symbolic link is not replaced, nor what it points to. */
 typedef vlm_status vlm_dir_kind(const char *path);     /* fails with why it is none */
 typedef struct vlm_dir_writer { char *path, *temp; bool replace; vlm_dir_kind *kind; } vlm_dir_writer;
 vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_kind *kind, vlm_dir_writer *out);
@@ -59,10 +60,10 @@ vlm_status vlm_dir_make(const char *path);
 /* Takes a folder of ours away: it loses its name first, so that half of it never looks like all of it. Killed in between, it leaves
    PATH.tmp-XXXXXX. A folder that holds anything else (see above) stays, with an error that names what. */
 vlm_status vlm_dir_remove(const char *path);
-/* Removes what killed writers left in `dir`: files, links and folders called NAME.tmp-XXXXXX. Only for who knows that nobody is writing
-   there: the owner of its lock (base/lock.h). A folder that holds anything of another make stays, with a warning. *removed (NULL is
-   fine): how many. */
-vlm_status vlm_sweep(const char *dir, int *removed);
+/* Removes what killed writers left in `dir`: files, links and folders called NAME.tmp-XXXXXX, where NAME, of n characters, is_ours (NULL:
+   any is). Only for who knows that nobody is writing there: the owner of its lock (base/lock.h). A folder that holds anything of another
+   make stays, with a warning. *removed (NULL is fine): how many. */
+vlm_status vlm_sweep(const char *dir, bool (*is_ours)(const char *name, size_t n), int *removed);
 /* `path` becomes a symbolic link to `target` (any text, not looked at): a new one, or in place of the link that is there, in one step:
    a reader sees one or the other. Anything else that exists there is an error. */
 vlm_status vlm_link_switch(const char *path, const char *target);
@@ -70,5 +71,6 @@ vlm_status vlm_link_switch(const char *path, const char *target);
 bool  vlm_exists(const char *path);
 bool  vlm_is_dir(const char *path);
 bool  vlm_same_file(const char *a, const char *b);     /* both exist and are one file or folder */
+bool  vlm_is_inside(const char *path, const char *folder);     /* both exist, and it is the folder, or something in it; NULL is nothing */
 char *vlm_join(const char *dir, const char *name);     /* "dir/name", to be freed; NULL: no memory */
 #endif

@@ -42,11 +42,16 @@ void vlm_store_give_up(vlm_store *s) {
     if (!atomic_exchange(&s->off, true)) vlm_warn(s->dir, "%s: %s", s->keeps_no_more, vlm_error_message());
 }
 
+static bool is_entry(const char *name, size_t n) {
+    return n == 2 * VLM_STORE_KEY - 2 && strspn(name, "0123456789abcdef") >= n;
+}
+/* Entries that a killed call left half; all else in the folder is somebody's. */
 static vlm_status sweep(const vlm_store *s) {
-    TRY(vlm_sweep(s->dir, NULL));
     for (int i = 0; i < FOLDERS; i++) {
+        struct stat st;
         char *path = folder_path(s, i);
-        vlm_status status = !path ? vlm_fail_memory(s->dir, NAME) : vlm_is_dir(path) ? vlm_sweep(path, NULL) : VLM_OK;
+        bool there = path && !lstat(path, &st) && S_ISDIR(st.st_mode);
+        vlm_status status = !path ? vlm_fail_memory(s->dir, NAME) : there ? vlm_sweep(path, is_entry, NULL) : VLM_OK;
         free(path);
         TRY(status);
     }
@@ -76,8 +81,10 @@ vlm_status vlm_store_open(const char *dir, size_t limit_bytes, const char *keeps
     *out = s;
     return VLM_OK;
 }
+static vlm_status trim(vlm_store *s);
 void vlm_store_close(vlm_store *s) {
     if (!s) return;
+    if (s->limit && !s->counted && !atomic_load(&s->off) && trim(s)) vlm_store_give_up(s);     /* the limit may be lower than last time */
     vlm_lock_close(&s->lock);
     pthread_mutex_destroy(&s->mutex);
     free(s->dir);
@@ -140,9 +147,6 @@ static void olds_free(olds *o) {
     for (size_t i = 0; i < o->n; i++) free(o->v[i].path);
     free(o->v);
 }
-static bool is_entry(const char *name) {
-    return strlen(name) == 2 * VLM_STORE_KEY - 2 && strspn(name, "0123456789abcdef") == 2 * VLM_STORE_KEY - 2;
-}
 /* Entries in one folder. What else lies there counts, for it may be another's half entry, but is not ours to take. */
 static bool list_folder(const char *folder, olds *o) {
     DIR *d = opendir(folder);
@@ -152,7 +156,7 @@ static bool list_folder(const char *folder, olds *o) {
         struct stat st;
         if (e->d_name[0] == '.' || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode)) continue;
         o->total += (size_t)st.st_size;
-        if (!is_entry(e->d_name)) continue;
+        if (!is_entry(e->d_name, strlen(e->d_name))) continue;
         if (o->n == o->room) {
             size_t room = o->room ? 2 * o->room : 256;
             old *v = realloc(o->v, room * sizeof *v);

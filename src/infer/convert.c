@@ -448,7 +448,7 @@ vlm_status vlm_convert(const vlm_model *m, const vlm_convert_options *o) {
     if (o->packed && whole && i)
         return vlm_fail(VLM_EARG, "--packed", "is for this program's own folders, and --to %s for others; leave one of them out", to);
     TRY(vlm_packed_refuse(net, "converting"));
-    if (vlm_same_file(o->out, net->dir)) return vlm_fail(VLM_EARG, o->out, "is the folder that is to be converted; name another");
+    if (vlm_is_inside(net->dir, o->out)) return vlm_fail(VLM_EARG, o->out, "holds what is to be converted; name another folder");
     if (net->language == &vlm_gemma3 && o->dtype) {
         const vlm_param *p = vlm_params_find(&net->params, "decoder.token_embedding.weight");
         if (as_source(p->part[0]->dtype) != k.dtype)

@@ -276,8 +276,9 @@ static vlm_status make(maker *k) {
     TRY(vlm_store_dtype(k->o->dtype ? k->o->dtype : "f32", &k->dtype));
     k->chat = k->o->chat_template;
     TRY(open_sources(k));
-    if (!k->preset && (vlm_same_file(k->o->out, k->o->vision) || vlm_same_file(k->o->out, k->o->language)))
-        return vlm_fail(VLM_EARG, k->o->out, "is one of the folders that the model is made of; name another");
+    const char *from[] = { k->o->vision, k->o->language, k->o->projector };
+    for (int i = 0; i < 3; i++)
+        if (vlm_is_inside(from[i], k->o->out)) return vlm_fail(VLM_EARG, k->o->out, "holds what the model is made of; name another folder");
     const char *type = json_string_value(json_object_get(k->vision_config, "model_type"));
     k->net->vision = vlm_family_by_type(type ? type : "");
     type = json_string_value(json_object_get(k->language_config, "model_type"));

@@ -190,7 +190,7 @@ vlm_status vlm_quantize(vlm_model *m, const vlm_model_options *open, const vlm_q
     if (!o->out) return vlm_fail(VLM_EARG, "-o", "is missing; name the folder to write");
     TRY(vlm_packed_refuse(m->net, "quantizing"));
     TRY(choose(&k));
-    if (vlm_same_file(o->out, m->net->dir)) return vlm_fail(VLM_EARG, o->out, "is the folder that is to be quantized; name another");
+    if (vlm_is_inside(m->net->dir, o->out)) return vlm_fail(VLM_EARG, o->out, "holds what is to be quantized; name another folder");
     k.ctx = vlm_ctx_open(o->threads ? o->threads : vlm_cores(), VLM_SCRATCH_BYTES);
     if (!k.ctx) return vlm_fail_memory("the threads", VLM_SCRATCH_BYTES);
     TRY_DONE(vlm_dir_writer_open(o->out, o->force, vlm_folder_is_model, &out));

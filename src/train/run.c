@@ -50,7 +50,7 @@ vlm_status vlm_run_open(const char *path, bool resume, vlm_run_dir *out) {
     TRY_DONE(check_folder(path, true));        /* first: no lock into a folder of something else */
     TRY_DONE(vlm_lock_open(lock, &r.lock));
     TRY_DONE(check_folder(path, resume));
-    TRY_DONE(vlm_sweep(path, NULL));
+    TRY_DONE(vlm_sweep(path, NULL, NULL));
     *out = r;
     r = (vlm_run_dir){ .metrics.fd = -1, .quarantine.fd = -1 };
 done:

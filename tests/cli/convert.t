@@ -100,3 +100,25 @@ $ trap '' XFSZ; ulimit -f 8; vlm convert models/vlm_dino --to hf -o full --quiet
 ! vlm: full/vision/model.safetensors: cannot write: File too large; check the file and its disk
 = 1
 $ test -z "$(ls | grep '^full\|^x')"
+
+--force leaves a link and what it points to alone, and a folder that holds what is read
+$ cp -r models/vlm_dino kept; ln -s kept link; vlm convert models/llama -o link --quiet --force
+! vlm: link: is a symbolic link, which is not replaced; name the folder itself
+= 1
+$ vlm new --preset tiny -o link/ --quiet --force
+! vlm: link: is a symbolic link, which is not replaced; name the folder itself
+= 1
+$ diff -r models/vlm_dino kept
+$ vlm convert kept --to hf -o parts --quiet && vlm convert parts/language -o parts --force --quiet
+| parts
+! vlm: parts: holds what is to be converted; name another folder
+= 1
+$ vlm quantize parts/vision -o parts --force --quiet
+! vlm: parts: holds what is to be quantized; name another folder
+= 1
+$ vlm new --vision parts/vision --language parts/language -o parts --force --quiet
+! vlm: parts: holds what the model is made of; name another folder
+= 1
+$ touch text; vlm convert kept -o text --quiet --force
+! vlm: text: is no folder, and one is to be written; name another
+= 1

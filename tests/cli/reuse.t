@@ -91,3 +91,13 @@ $ vlm help ask | grep -A1 -e --cache
 |                             calls
 |   --cache-size X            limit of that folder: the least recently used go first (default 2GB)
 |   --data-root DIR           folder of the data's images, instead of the file's own
+
+What is not an entry is nobody's to remove, and a lower limit holds although nothing new is kept
+$ mkdir -p home/data.tmp-sorted home/00; touch home/thesis.tmp-backup home/00/mine.tmp-abcdef; vlm features models/vlm_dino images/rgb_150x9.png -o own.npy --cache home --quiet >/dev/null; ls -d home/*tmp-* home/00/*
+| home/00/mine.tmp-abcdef
+| home/data.tmp-sorted
+| home/thesis.tmp-backup
+$ ls -d home/??/* | grep -c "/[0-9a-f]*$"; vlm features models/vlm_dino images/rgb_150x9.png -o own.npy --force --cache home --cache-size 100 --quiet >/dev/null; ls -d home/??/* | grep -c "/[0-9a-f]*$"
+| 1
+| 0
+= 1
