@@ -269,9 +269,9 @@ vlm_status vlm_dir_writer_open(const char *path, bool replace, vlm_dir_kind *kin
     vlm_status status = w.path && w.temp ? VLM_OK : vlm_fail_memory(path, strlen(path));
     bool made = false;
     TRY_DONE(status);
-    for (size_t n = strlen(w.path); n > 1 && w.path[n - 1] == '/'; n--) w.path[n - 1] = 0;     /* a link with a slash is what it points to */
+    for (size_t n = strlen(w.path); n > 1 && w.path[n - 1] == '/'; n--) w.path[n - 1] = 0;     /* behind a slash a link is its target */
     const char *name = strrchr(w.path, '/') ? strrchr(w.path, '/') + 1 : w.path;
-    if (!strcmp(name, ".") || !strcmp(name, "..")) TRY_DONE(vlm_fail(VLM_EIO, path, "is no name of a folder to write; name it as it is called"));
+    if (!strcmp(name, ".") || !strcmp(name, "..")) TRY_DONE(vlm_fail(VLM_EIO, path, "is no folder's own name; give that"));
     if (vlm_exists(w.path) && !replace)
         TRY_DONE(vlm_fail(VLM_EIO, path, "exists already; name another folder or give --force to replace it"));
     if (vlm_exists(w.path)) TRY_DONE(check_old(w.path, kind));

@@ -93,11 +93,11 @@ $ vlm help ask | grep -A1 -e --cache
 |   --data-root DIR           folder of the data's images, instead of the file's own
 
 What is not an entry is nobody's to remove, and a lower limit holds although nothing new is kept
-$ mkdir -p home/data.tmp-sorted home/00; touch home/thesis.tmp-backup home/00/mine.tmp-abcdef; vlm features models/vlm_dino images/rgb_150x9.png -o own.npy --cache home --quiet >/dev/null; ls -d home/*tmp-* home/00/*
-| home/00/mine.tmp-abcdef
-| home/data.tmp-sorted
-| home/thesis.tmp-backup
-$ ls -d home/??/* | grep -c "/[0-9a-f]*$"; vlm features models/vlm_dino images/rgb_150x9.png -o own.npy --force --cache home --cache-size 100 --quiet >/dev/null; ls -d home/??/* | grep -c "/[0-9a-f]*$"
-| 1
+$ mkdir -p desk/data.tmp-sorted desk/00; touch desk/thesis.tmp-backup desk/00/mine.tmp-abcdef; vlm features models/vlm_dino images/rgb_150x9.png -o own.npy --cache desk --quiet >/dev/null; ls -d desk/*tmp-* desk/00/*
+| desk/00/mine.tmp-abcdef
+| desk/data.tmp-sorted
+| desk/thesis.tmp-backup
+$ ls -d desk/??/* | grep -c "/[0-9a-f]*$"; vlm features models/vlm_dino images/rgb_150x9.png -o own.npy --force --cache desk --cache-size 100 --quiet >/dev/null; ls -d desk/??/* | grep -c "/[0-9a-f]*$"
+| 3
 | 0
 = 1

@@ -146,17 +146,17 @@ static void sweeping(void **state) {
     assert_int_equal(symlink("step_1", temp("run/latest.tmp-abcdef")), 0);
     int before = temp_count();
     vlm_log_set(on_warning, NULL, NULL);
-    assert_ok(vlm_sweep(temp("run"), &n));
+    assert_ok(vlm_sweep(temp("run"), NULL, &n));
     assert_warned("mine.tmp-QQQQQQ: holds thesis.tex, which this program does not write; it is left where it is");
     assert_int_equal(n, 3);
     assert_int_equal(temp_count(), before - 5);
     assert_file("run/mine.tmp-QQQQQQ/thesis.tex", "kept");
     assert_file("run/step_1/config.json", "kept");
-    assert_ok(vlm_sweep(temp("run"), NULL));
+    assert_ok(vlm_sweep(temp("run"), NULL, NULL));
     assert_int_equal(temp_count(), before - 5);
     vlm_log_set(NULL, NULL, NULL);
     assert_warned("thesis.tex");
-    assert_failure(vlm_sweep(temp("nowhere"), &n), VLM_EIO, "/nowhere", "cannot open");
+    assert_failure(vlm_sweep(temp("nowhere"), NULL, &n), VLM_EIO, "/nowhere", "cannot open");
     assert_int_equal(n, 3);
 }
 static void links(void **state) {
