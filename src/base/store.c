@@ -45,8 +45,11 @@ void vlm_store_give_up(vlm_store *s) {
 static bool is_entry(const char *name, size_t n) {
     return n == 2 * VLM_STORE_KEY - 2 && strspn(name, "0123456789abcdef") >= n;
 }
-/* Entries that a killed call left half; all else in the folder is somebody's. */
+/* What its owner says of it, in a file of its own. */
+static bool is_about(const char *name, size_t n) { return n == strlen("about.json") && !strncmp(name, "about.json", n); }
+/* What a killed call left half of these; all else in the folder is somebody's. */
 static vlm_status sweep(const vlm_store *s) {
+    TRY(vlm_sweep(s->dir, is_about, NULL));
     for (int i = 0; i < FOLDERS; i++) {
         struct stat st;
         char *path = folder_path(s, i);

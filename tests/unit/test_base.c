@@ -455,7 +455,7 @@ static void folders(void **state) {
     assert_int_equal(mkdir(temp("out/sub.json"), 0777), 0);    /* a folder, whatever it is called */
     assert_failure(vlm_dir_writer_open(temp("out"), true, NULL, &w), VLM_EIO, "/out", "holds sub.json");
     temp_write("plain", "x", 1);
-    assert_failure(vlm_dir_writer_open(temp("plain"), true, NULL, &w), VLM_EIO, "/plain", "Not a directory");
+    assert_failure(vlm_dir_writer_open(temp("plain"), true, NULL, &w), VLM_EIO, "/plain", "is no folder");
     assert_file("plain", "x");
 
     assert_int_equal(mkdir(temp("notes"), 0777), 0);           /* nor what is of another kind */
