@@ -60,7 +60,7 @@ $ vlm help preprocess
 |   --json                    print JSON, errors too
 |   --quiet                   no progress, timings or warnings
 |   --verbose                 say more on standard error
-|   --force                   replace an output that exists
+|   --force                   replace an output that exists: a file, or a folder of the same kind
 |   --config F                read options from a JSON file; the environment and the command line win
 |                             over it
 |   -h, --help                print this

@@ -97,7 +97,7 @@ $ mkdir -p desk/data.tmp-sorted desk/00; touch desk/thesis.tmp-backup desk/00/mi
 | desk/00/mine.tmp-abcdef
 | desk/data.tmp-sorted
 | desk/thesis.tmp-backup
-$ ls -d desk/??/* | grep -c "/[0-9a-f]*$"; vlm features models/vlm_dino images/rgb_150x9.png -o own.npy --force --cache desk --cache-size 100 --quiet >/dev/null; ls -d desk/??/* | grep -c "/[0-9a-f]*$"
+$ ls -d desk/??/* | grep -c "/[0-9a-f]*$"; vlm features models/vlm_dino images/rgb_150x9.png -o own.npy --force --cache desk --cache-size 10 --quiet >/dev/null; ls -d desk/??/* | grep -c "/[0-9a-f]*$"
 | 3
 | 0
 = 1
