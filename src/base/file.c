@@ -199,9 +199,10 @@ static int remove_dir(const char *path, int depth) {
     return error ? -1 : 0;
 }
 /* NAME.tmp-XXXXXX, as `beside` makes them. */
+enum { TEMP = 11 };                    /* characters behind NAME */
 static bool is_temp(const char *name) {
     size_t n = strlen(name);
-    bool yes = n > 11 && !strncmp(name + n - 11, ".tmp-", 5);
+    bool yes = n > TEMP && !strncmp(name + n - TEMP, ".tmp-", 5);
     for (size_t i = n - 6; yes && i < n; i++) yes = isalnum((unsigned char)name[i]);
     return yes;
 }
@@ -346,27 +347,23 @@ vlm_status vlm_dir_names(const char *dir, const char *const *endings, char ***na
     struct dirent *e;
     char **name = NULL;
     size_t found = 0;
+    vlm_status status = VLM_OK;
     if (!d) return vlm_fail_errno(dir, "open");
     while (errno = 0, (e = readdir(d))) {
         if (!ends_in(e->d_name, endings)) continue;
         char **more = realloc(name, (found + 1) * sizeof *name);
         if (more) name = more;
-        if (more && (name[found] = strdup(e->d_name))) { found++; continue; }
-        closedir(d);
-        vlm_names_free(name, found);
-        return vlm_fail_memory(dir, 256);
+        if (!more || !(name[found] = strdup(e->d_name))) TRY_DONE(vlm_fail_memory(dir, 256));
+        found++;
     }
-    if (errno) {
-        vlm_status status = vlm_fail_errno(dir, "read");
-        closedir(d);
-        vlm_names_free(name, found);
-        return status;
-    }
-    closedir(d);
+    if (errno) TRY_DONE(vlm_fail_errno(dir, "read"));
     if (found) qsort(name, found, sizeof *name, by_text);
     *names = name;
     *n = found;
-    return VLM_OK;
+done:
+    closedir(d);
+    if (status) vlm_names_free(name, found);
+    return status;
 }
 void vlm_names_free(char **names, size_t n) {
     for (size_t i = 0; i < n; i++) free(names[i]);
@@ -408,7 +405,7 @@ vlm_status vlm_dir_remove(const char *path) {
     free(old);
     return status;
 }
-vlm_status vlm_sweep(const char *dir, bool (*is_ours)(const char *name, size_t n), int *removed) {
+vlm_status vlm_sweep(const char *dir, bool (*takes)(const char *name, size_t n), int *removed) {
     DIR *d = opendir(dir);
     struct dirent *e;
     vlm_status status = VLM_OK;
@@ -417,7 +414,7 @@ vlm_status vlm_sweep(const char *dir, bool (*is_ours)(const char *name, size_t n
     while (!status && (e = readdir(d))) {
         struct stat st;
         char *p;
-        if (!is_temp(e->d_name) || (is_ours && !is_ours(e->d_name, strlen(e->d_name) - 11))) continue;
+        if (!is_temp(e->d_name) || (takes && !takes(e->d_name, strlen(e->d_name) - TEMP))) continue;
         if (!(p = vlm_join(dir, e->d_name))) { status = vlm_fail_memory(dir, 1024); break; }
         bool is_dir = !lstat(p, &st) && S_ISDIR(st.st_mode);
         if (is_dir && check_ours(p, NULL, true, "it is left where it is")) vlm_warn(vlm_error_where(), "%s", vlm_error_message());

@@ -60,10 +60,10 @@ vlm_status vlm_dir_make(const char *path);
 /* Takes a folder of ours away: it loses its name first, so that half of it never looks like all of it. Killed in between, it leaves
    PATH.tmp-XXXXXX. A folder that holds anything else (see above) stays, with an error that names what. */
 vlm_status vlm_dir_remove(const char *path);
-/* Removes what killed writers left in `dir`: files, links and folders called NAME.tmp-XXXXXX, where NAME, of n characters, is_ours (NULL:
-   any is). Only for who knows that nobody is writing there: the owner of its lock (base/lock.h). A folder that holds anything of another
-   make stays, with a warning. *removed (NULL is fine): how many. */
-vlm_status vlm_sweep(const char *dir, bool (*is_ours)(const char *name, size_t n), int *removed);
+/* Removes what killed writers left in `dir`: files, links and folders called NAME.tmp-XXXXXX, where NAME, of n characters, is one that
+   `takes` takes (NULL: any). Only for who knows that nobody is writing there: the owner of its lock (base/lock.h). A folder that holds
+   anything of another make stays, with a warning. *removed (NULL is fine): how many. */
+vlm_status vlm_sweep(const char *dir, bool (*takes)(const char *name, size_t n), int *removed);
 /* `path` becomes a symbolic link to `target` (any text, not looked at): a new one, or in place of the link that is there, in one step:
    a reader sees one or the other. Anything else that exists there is an error. */
 vlm_status vlm_link_switch(const char *path, const char *target);

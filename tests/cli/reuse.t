@@ -93,7 +93,7 @@ $ vlm help ask | grep -A1 -e --cache
 |   --data-root DIR           folder of the data's images, instead of the file's own
 
 What is not an entry is nobody's to remove, and a lower limit holds although nothing new is kept
-$ mkdir -p desk/data.tmp-sorted desk/00; touch desk/thesis.tmp-backup desk/00/mine.tmp-abcdef; vlm features models/vlm_dino images/rgb_150x9.png -o own.npy --cache desk --quiet >/dev/null; ls -d desk/*tmp-* desk/00/*
+$ mkdir -p desk/data.tmp-sorted desk/00; touch desk/thesis.tmp-backup desk/00/mine.tmp-abcdef; vlm features models/vlm_dino images/rgb_150x9.png -o own.npy --cache desk --quiet >/dev/null; ls -d desk/*tmp-* desk/00/*tmp-*
 | desk/00/mine.tmp-abcdef
 | desk/data.tmp-sorted
 | desk/thesis.tmp-backup
